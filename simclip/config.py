@@ -1,0 +1,180 @@
+"""TrainConfig: everything that decides the numbers of one training run."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+DEFAULT_MODEL = "openai/clip-vit-base-patch32"
+DEFAULT_METRIC = "val/mean_r1"
+
+
+def parse_fraction(value: object) -> object:
+    """Turn '1/512' into 0.001953125; leave every other value to pydantic."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(Fraction(value.strip()))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{value!r} is no number or fraction such as 0.5 or 1/512") from error
+
+
+Proportion = Annotated[float, BeforeValidator(parse_fraction), Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """A schema that refuses unknown fields and does not change once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Table(Strict):
+    """A TSV of image-caption pairs and the folder that its images lie in."""
+
+    tsv: Path
+    image_dir: Path
+    repeat: int = Field(1, ge=1, description="times each row stands in the training set")
+    limit: int | None = Field(None, ge=1, description="only the first rows of the table")
+
+
+class RetrievalSet(Strict):
+    """Image-caption pairs scored by recall@k in both directions and by the loss."""
+
+    kind: Literal["retrieval"] = "retrieval"
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    tsv: Path
+    image_dir: Path
+
+
+class ClassificationSet(Strict):
+    """Images in one folder per class, scored zero-shot by top-1 and top-5 accuracy."""
+
+    kind: Literal["classification"]
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    image_dir: Path
+    templates: list[str] = Field(["a photo of a {}."], min_length=1)
+    class_names: dict[str, str] = Field(
+        {}, description="what to call a class in prompts, by folder; else the folder's name with spaces for _"
+    )
+
+
+EvaluationSet = Annotated[RetrievalSet | ClassificationSet, Field(discriminator="kind")]
+
+
+class TrainConfig(Strict):
+    """The fields of one training run. Every one of them can be searched by a study."""
+
+    # Data. train_tsv and val_tsv are the usual one table each; the lists hold any further ones.
+    train_tsv: Path | None = Field(None, description="training pairs: columns image, caption1, caption2, ...")
+    train_image_dir: Path | None = Field(None, description="folder that train_tsv's images lie in")
+    train_tables: list[Table] = Field([], description="further training tables")
+    val_tsv: Path | None = Field(None, description="validation pairs, evaluated as the set named 'val'")
+    val_image_dir: Path | None = Field(None, description="folder that val_tsv's images lie in")
+    evaluate: list[EvaluationSet] = Field([], description="further evaluation sets")
+    caption_columns: list[str] | None = Field(None, description="default: every column that starts with 'caption'")
+    bad_images: Literal["error", "skip"] = Field("error", description="skip drops unreadable rows and counts them")
+
+    # Model.
+    model: str = Field(DEFAULT_MODEL, description="hub name or local folder of a CLIP model")
+    preprocessor: str | None = Field(None, description="hub name or folder of tokenizer and image processor")
+    pretrain: bool = Field(False, description="start from random weights instead of the model's own")
+
+    # Similarity clusters (paper, Algorithm 1). p = 0 or k = 1 is plain fine-tuning, the control.
+    cluster_size: int = Field(16, ge=1, description="k: rows in a cluster")
+    proportion: Proportion = Field(0.0, description="p: share of a batch that comes in clusters")
+    neighborhood: int = Field(1, ge=1, description="s: neighbours are drawn from the s(k-1) most similar rows")
+    proportion_warmup: bool = Field(False, description="double p up to its final value over the epochs")
+    warmup_intervals: int = Field(9, ge=1, description="I: intervals of equal p under proportion_warmup")
+    proportions: list[Proportion] | None = Field(None, description="p of every epoch, given outright")
+    similarity: Literal["text", "image"] = Field("text", description="embeddings that similarity is measured on")
+    embeddings: Literal["online", "offline"] = Field("online", description="refreshed each epoch, or made once")
+    max_similarity: float | None = Field(None, gt=-1, le=1, description="rows at or above it are no neighbours")
+
+    # Length and batches.
+    epochs: int = Field(20, ge=1)
+    iterations_per_epoch: int | None = Field(None, ge=1, description="default: floor(rows / batch_size)")
+    batch_size: int = Field(1024, ge=2, description="N: global batch, over all workers")
+    val_batch_size: int = Field(1024, ge=1)
+
+    # Optimisation (the original's; open_clip's AdamW). None: 1e-5, 200, constant; with pretrain 5e-4, 2000, cosine.
+    learning_rate: float | None = Field(None, gt=0)
+    lr_warmup_steps: int | None = Field(None, ge=0, description="default: at most a fifth of the run")
+    lr_schedule: Literal["constant", "cosine"] | None = None
+    weight_decay: float = Field(0.1, ge=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.98, ge=0, lt=1)
+    epsilon: float = Field(1e-6, gt=0)
+
+    # Augmentation.
+    crop_scale: tuple[float, float] = Field((0.8, 1.0), description="area of RandomResizedCrop, as a share")
+
+    # What decides which epoch is best. A dict is a weighted mean of metrics.
+    metric: str | dict[str, float] = DEFAULT_METRIC
+    mode: Literal["max", "min"] = "max"
+
+    # Machine. These change sums in the last bit at most; they are recorded, and a rerun uses them.
+    seed: int = Field(1, ge=0)
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 on CUDA where it has it")
+    threads: int | None = Field(None, ge=1, description="torch threads; default: the trial's CPUs")
+    data_workers: int = Field(0, ge=0, description="image decoding processes; 0 decodes in the training process")
+    log_every: int = Field(10, ge=1, description="steps from one log line to the next")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        for tsv, folder in (("train_tsv", "train_image_dir"), ("val_tsv", "val_image_dir")):
+            if (getattr(self, tsv) is None) != (getattr(self, folder) is None):
+                raise ValueError(f"{tsv} and {folder} go together: give both or neither")
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale {low}, {high}: expected 0 < low <= high <= 1")
+        if self.proportions is not None and len(self.proportions) != self.epochs:
+            raise ValueError(f"proportions has {len(self.proportions)} values for {self.epochs} epochs")
+        names = [each.name for each in self.evaluation_sets]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} stands twice")
+        return self
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every training table, the main one first."""
+        if self.train_tsv is None or self.train_image_dir is None:
+            return list(self.train_tables)
+        return [Table(tsv=self.train_tsv, image_dir=self.train_image_dir), *self.train_tables]
+
+    @property
+    def evaluation_sets(self) -> list[RetrievalSet | ClassificationSet]:
+        """Every evaluation set, `val` first."""
+        if self.val_tsv is None or self.val_image_dir is None:
+            return list(self.evaluate)
+        return [RetrievalSet(name="val", tsv=self.val_tsv, image_dir=self.val_image_dir), *self.evaluate]
+
+    @property
+    def is_control(self) -> bool:
+        """Whether no batch of this run holds a cluster: plain fine-tuning."""
+        return self.cluster_size == 1 or not any(self.proportions or [self.proportion])
+
+
+#: The fields of similarity clusters: what a control differs in from its arm.
+CLUSTER_FIELDS = (
+    "cluster_size",
+    "proportion",
+    "neighborhood",
+    "proportion_warmup",
+    "warmup_intervals",
+    "proportions",
+    "similarity",
+    "embeddings",
+    "max_similarity",
+)
+
+
+def control_of(config: TrainConfig) -> TrainConfig:
+    """The same run without clusters: p = 0 and every other cluster field at its default."""
+    defaults = {name: TrainConfig.model_fields[name].default for name in CLUSTER_FIELDS}
+    return config.model_copy(update=defaults)
+
+
