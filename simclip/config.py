@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from simclip.clusters.proportion import clustered_rows, warmup_proportions
+
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 DEFAULT_METRIC = "val/mean_r1"
@@ -133,6 +135,12 @@ class TrainConfig(Strict):
             raise ValueError(f"crop_scale {low}, {high}: expected 0 < low <= high <= 1")
         if self.proportions is not None and len(self.proportions) != self.epochs:
             raise ValueError(f"proportions has {len(self.proportions)} values for {self.epochs} epochs")
+        clustered = clustered_rows(self.proportion_by_epoch[-1], self.batch_size)
+        if not self.is_control and self.cluster_size > clustered:
+            raise ValueError(
+                f"cluster_size {self.cluster_size} is larger than the {clustered} clustered rows of a batch "
+                f"(proportion {self.proportion_by_epoch[-1]:g} of batch_size {self.batch_size}): lower k or raise p or N"
+            )
         names = [each.name for each in self.evaluation_sets]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} stands twice")
@@ -153,9 +161,17 @@ class TrainConfig(Strict):
         return [RetrievalSet(name="val", tsv=self.val_tsv, image_dir=self.val_image_dir), *self.evaluate]
 
     @property
+    def proportion_by_epoch(self) -> list[float]:
+        """p of every epoch."""
+        if self.proportions is not None:
+            return list(self.proportions)
+        intervals = self.warmup_intervals if self.proportion_warmup else 1
+        return warmup_proportions(self.proportion, self.epochs, intervals)
+
+    @property
     def is_control(self) -> bool:
         """Whether no batch of this run holds a cluster: plain fine-tuning."""
-        return self.cluster_size == 1 or not any(self.proportions or [self.proportion])
+        return self.cluster_size == 1 or not any(self.proportion_by_epoch)
 
 
 #: The fields of similarity clusters: what a control differs in from its arm.
@@ -176,5 +192,3 @@ def control_of(config: TrainConfig) -> TrainConfig:
     """The same run without clusters: p = 0 and every other cluster field at its default."""
     defaults = {name: TrainConfig.model_fields[name].default for name in CLUSTER_FIELDS}
     return config.model_copy(update=defaults)
-
-

@@ -1,0 +1,1 @@
+"""From TSV files and image folders to token ids and pixels."""

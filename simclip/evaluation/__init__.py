@@ -1,0 +1,1 @@
+"""Evaluation sets: each image and caption encoded once, then scored."""

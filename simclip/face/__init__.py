@@ -1,0 +1,1 @@
+"""What a person sees: the live table, the ranked outcome, the commands."""

@@ -1,0 +1,1 @@
+"""Studies: arms and trials under Ray Train and Ray Tune, their records and results."""
