@@ -10,7 +10,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from simclip.clusters.proportion import clustered_rows, warmup_proportions
 
-
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 DEFAULT_METRIC = "val/mean_r1"
 
@@ -139,7 +138,7 @@ class TrainConfig(Strict):
         if not self.is_control and self.cluster_size > clustered:
             raise ValueError(
                 f"cluster_size {self.cluster_size} is larger than the {clustered} clustered rows of a batch "
-                f"(proportion {self.proportion_by_epoch[-1]:g} of batch_size {self.batch_size}): lower k or raise p or N"
+                f"(p = {self.proportion_by_epoch[-1]:g} of batch_size {self.batch_size}): lower k, or raise p or N"
             )
         names = [each.name for each in self.evaluation_sets]
         if doubled := {name for name in names if names.count(name) > 1}:
