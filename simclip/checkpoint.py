@@ -1,0 +1,67 @@
+"""Checkpoints: all that an exact resumption needs, and ordinary model folders of the best and the last epoch.
+
+A checkpoint is a folder:
+
+    last/               Hugging Face folder of this epoch (its weights are the resumed weights)
+    best/               Hugging Face folder of the best epoch so far
+    training_state.pt   optimizer and schedule
+    history.json        one row per finished epoch
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch.optim.lr_scheduler import LambdaLR
+
+from simclip.model import Clip
+
+Row = dict[str, Any]
+
+
+def write_checkpoint(
+    folder: Path,
+    clip: Clip,
+    optimizer: torch.optim.Optimizer,
+    schedule: LambdaLR,
+    history: list[Row],
+    earlier_best: Path | None,
+) -> None:
+    """Write one checkpoint into a new folder.
+
+    Args:
+        earlier_best: The model folder of the best epoch; None where that is this epoch.
+    """
+    folder.mkdir(parents=True)
+    clip.save(folder / "last")
+    shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=_link)
+    torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / "training_state.pt")
+    (folder / "history.json").write_text(json.dumps(history))
+
+
+def read_history(folder: Path) -> list[Row]:
+    """The rows of the epochs that a checkpoint has behind it."""
+    history: list[Row] = json.loads((folder / "history.json").read_text())
+    return history
+
+
+def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
+    """Put model, optimizer and schedule back into the state that a checkpoint holds."""
+    clip.model.load_state_dict(load_file(folder / "last" / "model.safetensors"), strict=False)
+    state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for the same bytes where the file system allows it, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,121 @@
+"""The plan of an epoch: which rows stand in each batch (paper, Algorithm 1).
+
+A pure function of (embeddings, p, k, s, seed, epoch).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from simclip.clusters.neighbours import Neighbours
+from simclip.clusters.proportion import clustered_rows
+from simclip.errors import InputError
+from simclip.randomness import generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a batch is made: N, p, k and s of Algorithm 1."""
+
+    batch_size: int
+    proportion: float = 0.0
+    cluster_size: int = 1
+    neighborhood: int = 1
+
+    @property
+    def cluster_sizes(self) -> list[int]:
+        """Sizes of a batch's clusters: floor(pN) rows in clusters of k, what k does not divide in a smaller one.
+
+        A single row left over is no cluster; it joins the independent rows.
+        """
+        rows = clustered_rows(self.proportion, self.batch_size) if self.cluster_size > 1 else 0
+        sizes = [self.cluster_size] * (rows // max(self.cluster_size, 1))
+        rest = rows - sum(sizes)
+        return [*sizes, rest] if rest > 1 else sizes
+
+
+class Walk:
+    """The independent rows: shuffled permutations of all rows, one after the other.
+
+    A row that already stands in the batch keeps its place at the front and comes with the next batch.
+    """
+
+    def __init__(self, rows: int, seed: int, epoch: int) -> None:
+        self._rows, self._seed, self._epoch = rows, seed, epoch
+        self._waiting: deque[int] = deque()
+        self._permutations = 0
+
+    def take(self, count: int, taken: np.ndarray) -> list[int]:
+        """The next `count` rows that are free; marks them in `taken`, bool [rows]."""
+        chosen: list[int] = []
+        deferred: list[int] = []
+        while len(chosen) < count:
+            if not self._waiting:
+                shuffle = generator(self._seed, "shuffle", self._epoch, self._permutations)
+                self._waiting.extend(shuffle.permutation(self._rows).tolist())
+                self._permutations += 1
+            row = self._waiting.popleft()
+            (deferred if taken[row] else chosen).append(row)
+            taken[row] = True
+        self._waiting.extendleft(reversed(deferred))
+        return chosen
+
+
+def plan_epoch(
+    recipe: Recipe, neighbours: Neighbours | None, rows: int, iterations: int, seed: int, epoch: int
+) -> Iterator[np.ndarray]:
+    """Plan the batches of one epoch, one by one.
+
+    Args:
+        neighbours: Similarities of all rows; None will do where no batch has clusters.
+        rows: Rows of the training set, at least the batch size.
+        iterations: Batches of the epoch.
+
+    Yields:
+        int64 [N], the rows of a batch: its clusters, anchors first, then its independent rows.
+
+    Raises:
+        InputError: `max_similarity` leaves an anchor too few neighbours.
+    """
+    walk = Walk(rows, seed, epoch)
+    for batch in range(iterations):
+        yield plan_batch(recipe, neighbours, rows, walk, seed, epoch, batch)
+
+
+def plan_batch(
+    recipe: Recipe, neighbours: Neighbours | None, rows: int, walk: Walk, seed: int, epoch: int, batch: int
+) -> np.ndarray:
+    """Algorithm 1: grow disjoint clusters from random anchors, then fill the batch with independent rows."""
+    sizes = recipe.cluster_sizes
+    taken = np.zeros(rows, dtype=bool)
+    chosen: list[int] = []
+    if sizes and neighbours is not None:
+        anchors, draw = _anchors(rows, seed, epoch, batch), generator(seed, "members", epoch, batch)
+        first = np.unique([next(anchors) for _ in sizes])
+        neighbours.prepare(first, recipe.neighborhood * (recipe.cluster_size - 1))
+        anchors = _anchors(rows, seed, epoch, batch)
+        for size in sizes:
+            anchor = next(row for row in anchors if not taken[row])
+            taken[anchor] = True
+            neighbourhood = neighbours.nearest(anchor, recipe.neighborhood * (size - 1), taken)
+            if len(neighbourhood) < size - 1:
+                raise InputError(
+                    f"max_similarity {neighbours.max_similarity} leaves row {anchor} of the training set "
+                    f"{len(neighbourhood)} free neighbours, a cluster of {size} needs {size - 1}: raise it or lower k"
+                )
+            members = draw.choice(neighbourhood, size - 1, replace=False)
+            taken[members] = True
+            chosen += [anchor, *members.tolist()]
+    chosen += walk.take(recipe.batch_size - len(chosen), taken)
+    return np.array(chosen, dtype=np.int64)
+
+
+def _anchors(rows: int, seed: int, epoch: int, batch: int) -> Iterator[int]:
+    """Uniform draws; skipping those already in the batch makes each anchor uniform over the rows that are not."""
+    draw = generator(seed, "anchor", epoch, batch)
+    while True:
+        yield int(draw.integers(rows))

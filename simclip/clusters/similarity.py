@@ -1,0 +1,37 @@
+"""The embeddings that similarity is measured on: of texts or images, refreshed each epoch or made once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simclip.cache import cached_array, fingerprint, weights_bytes
+from simclip.config import TrainConfig
+from simclip.encoder import Encoder
+from simclip.training_data import TrainingData
+
+OFFLINE_SEED = 0
+
+
+def similarity_embeddings(config: TrainConfig, data: TrainingData, encoder: Encoder, epoch: int) -> np.ndarray:
+    """float32 [rows, d], unit embeddings of every training row with the encoder's present weights.
+
+    Text: the caption that the row has in this epoch. Image: the picture without augmentation.
+    """
+    if config.similarity == "image":
+        return encoder.images(data.whole, len(data)).numpy()
+    return encoder.texts(data.tokens, data.drawn_captions(config.seed, epoch, np.arange(len(data)))).numpy()
+
+
+def offline_embeddings(config: TrainConfig, data: TrainingData, encoder: Encoder) -> np.ndarray:
+    """The same once for all epochs, by the initial model, with captions drawn under seed 0.
+
+    Equal for every trial of a study that starts from the same weights, so it is kept on disk under a key of weights,
+    captions or images, and modality.
+    """
+    if config.similarity == "image":
+        source = repr([str(path) for path in data.table.images]).encode()
+    else:
+        source = data.tokens.ids.tobytes() + data.table.starts.tobytes()
+    key = fingerprint(weights_bytes(encoder.clip.model.state_dict().items()), source, config.similarity.encode())
+    fixed = config.model_copy(update={"seed": OFFLINE_SEED})
+    return cached_array("similarity", key, lambda: similarity_embeddings(fixed, data, encoder, epoch=0))

@@ -1,0 +1,66 @@
+"""Captions as token ids: tokenised once, cut to the longest of each batch."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ftfy
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from simclip.data.captions import offsets
+
+
+def clean_caption(text: str) -> str:
+    """The text as OpenCLIP cleans it before tokenising."""
+    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many captions, without padding.
+
+    Attributes:
+        ids: int32 [total], caption after caption.
+        starts: int64 [captions + 1].
+        pad_id: Id that fills up the shorter captions of a batch.
+        shortened: How many captions were longer than the model takes and lost their end.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    pad_id: int
+    shortened: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [captions], tokens of each caption."""
+        return np.diff(self.starts)
+
+    def batch(self, captions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and attention mask of some captions, both int64 [n, longest of them]."""
+        lengths = self.lengths[captions]
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        ids[mask] = np.concatenate([self.ids[self.starts[c] : self.starts[c + 1]] for c in captions])
+        return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+def tokenise(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int) -> Tokens:
+    """Tokenise captions with their special tokens; at most `most` tokens each, the end-of-text token kept."""
+    texts = [clean_caption(caption) for caption in captions]
+    ids: list[list[int]] = []
+    for begin in range(0, len(texts), 10_000):
+        ids += tokenizer(texts[begin : begin + 10_000], verbose=False)["input_ids"]
+    long = [number for number, caption in enumerate(ids) if len(caption) > most]
+    for number in long:
+        ids[number] = tokenizer(texts[number], truncation=True, max_length=most)["input_ids"]
+    flat = np.fromiter((token for caption in ids for token in caption), dtype=np.int32)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    return Tokens(flat, offsets([len(caption) for caption in ids]), pad_id, len(long))

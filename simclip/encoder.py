@@ -1,0 +1,82 @@
+"""Embeddings of many images or captions, each encoded once, the work shared by the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from simclip.compute import Compute
+from simclip.data.augment import normalise
+from simclip.data.tokens import Tokens
+from simclip.distributed import Workers
+from simclip.model import Clip, embed_images, embed_texts
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A model as a function from images and captions to unit embeddings."""
+
+    clip: Clip
+    compute: Compute
+    workers: Workers
+    batch_size: int = 256
+    data_workers: int = 0
+
+    def texts(self, tokens: Tokens, captions: np.ndarray) -> torch.Tensor:
+        """Embed captions, sorted by length so that hardly any padding is computed.
+
+        Args:
+            tokens: Token ids of all captions.
+            captions: int [n], which of them.
+
+        Returns:
+            float32 [n, d] on the CPU.
+        """
+
+        def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
+            for part in _blocks(captions[mine], self.batch_size):
+                ids, mask = tokens.batch(part)
+                yield embed_texts(self.clip.model, ids.to(self.compute.device), mask.to(self.compute.device))
+
+        order = np.argsort(tokens.lengths[captions], kind="stable")
+        return self._shared(order, embed)[torch.from_numpy(np.argsort(order))]
+
+    def images(self, dataset: Dataset[torch.Tensor], count: int) -> torch.Tensor:
+        """Embed the first `count` pictures of a data set of uint8 squares of the model's own size.
+
+        Returns:
+            float32 [count, d] on the CPU.
+        """
+
+        def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
+            subset = Subset(dataset, mine.tolist())
+            for pixels in DataLoader(subset, batch_size=self.batch_size, num_workers=self.data_workers):
+                pixels = normalise(pixels.to(self.compute.device), self.clip.mean, self.clip.std)
+                yield embed_images(self.clip.model, pixels)
+
+        return self._shared(np.arange(count), embed)
+
+    @torch.inference_mode()
+    def _shared(self, items: np.ndarray, embed: Callable[[np.ndarray], Iterator[torch.Tensor]]) -> torch.Tensor:
+        """Each worker embeds an equal part (the last ones wrap around); all of them get the whole."""
+        each = -(-len(items) // self.workers.size)
+        mine = np.resize(items, each * self.workers.size)[self.workers.rank * each :][:each]
+        was_training = self.clip.model.training
+        self.clip.model.eval()
+        with self.compute.autocast():
+            local = torch.cat(list(embed(mine)))
+        self.clip.model.train(was_training)
+        if not torch.isfinite(local).all():
+            raise FloatingPointError(
+                "the model's embeddings are not finite: lower the learning rate"
+            )
+        return self.workers.gather(local)[: len(items)].cpu()
+
+
+def _blocks(items: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]

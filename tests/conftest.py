@@ -1,0 +1,93 @@
+"""Small data and a small model, made anew for the tests that want them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before torch is imported: the machine's cores belong to all tests that run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("WANDB_MODE", "disabled")
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from simclip.config import TrainConfig
+from simclip.tiny import make_tiny_clip
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 80, 220), "white": (245, 245, 245)}
+PLACES = ("left", "right", "above", "below")
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads what another run has cached."""
+    monkeypatch.setenv("SIMCLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def draw_pair(number: int) -> tuple[Image.Image, list[str]]:
+    """A picture of two colours and three captions of it, another for every number below 48."""
+    names = list(COLOURS)
+    ground, shape = names[number % 4], names[(number // 4) % 4]
+    place = PLACES[(number // 16) % 4]
+    pixels = np.full((40, 48, 3), COLOURS[ground], dtype=np.uint8)
+    box = {"left": np.s_[:, :16], "right": np.s_[:, 32:], "above": np.s_[:14], "below": np.s_[26:]}[place]
+    pixels[box] = COLOURS[shape]
+    pixels[number % 40, number % 48] = 0
+    captions = [f"{shape} {place} on {ground}", f"a {ground} ground with {shape} {place}", f"{place} is {shape}"]
+    return Image.fromarray(pixels), captions
+
+
+def write_pairs(folder: Path, name: str, numbers: range) -> Path:
+    """Write a TSV and its images."""
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    lines = ["image\tcaption1\tcaption2\tcaption3"]
+    for number in numbers:
+        picture, captions = draw_pair(number)
+        picture.save(images / f"{number:03d}.png")
+        lines.append("\t".join([f"{number:03d}.png", *captions]))
+    path = folder / f"{name}.tsv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.tsv (40 rows), val.tsv (12 rows) and images/."""
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder, "train", range(40))
+    write_pairs(folder, "val", range(40, 52))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder of a CLIP with some thousand parameters."""
+    folder = tmp_path_factory.mktemp("tiny")
+    captions = [caption for number in range(64) for caption in draw_pair(number)[1]]
+    make_tiny_clip(captions, vocabulary=200, image_size=32, width=32, layers=1, most_tokens=16).save(folder)
+    return folder
+
+
+@pytest.fixture
+def config(pairs: Path, tiny_model: Path) -> TrainConfig:
+    """A run of three epochs that takes about a second."""
+    return TrainConfig(
+        train_tsv=pairs / "train.tsv",
+        train_image_dir=pairs / "images",
+        val_tsv=pairs / "val.tsv",
+        val_image_dir=pairs / "images",
+        model=str(tiny_model),
+        batch_size=8,
+        val_batch_size=8,
+        epochs=3,
+        cluster_size=4,
+        proportion=0.5,
+        learning_rate=1e-3,
+        threads=1,
+    )
