@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from simclip.config import DEFAULT_MODEL, parse_fraction
 from simclip.errors import InputError
+from simclip.suggest import nearest
 
 #: Flags whose job a better mechanism does now, by destination.
 SUPERSEDED = ("save_freq", "log_offset", "preprocess_neighbors")
@@ -36,9 +36,8 @@ def read_flags(argv: Sequence[str]) -> dict[str, Any]:
     flags, unknown = parser.parse_known_args([_with_dashes(word) for word in argv])
     if unknown:
         word = next((each for each in unknown if each.startswith("-")), unknown[0]).partition("=")[0]
-        nearest = difflib.get_close_matches(word, flag_names(parser).values(), n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else "--help lists the flags"
-        raise InputError(f"{word}: no such flag; {hint}")
+        near = nearest(word, flag_names(parser).values())
+        raise InputError(f"{word}: no such flag; {f'did you mean {near}?' if near else '--help lists the flags'}")
     return vars(flags)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
@@ -36,9 +37,11 @@ def explain(error: pydantic.ValidationError, where: str, known: Iterable[str] | 
         where: The file, override or arm that was read.
         known: The right names for an unknown key; or the schema, whose names at the key's own level are taken.
     """
-    complaints = error.errors()
+    # A misspelt key may be missing too: what it was meant for comes second.
+    complaints = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     loc, message = complaints[0]["loc"], _message(complaints[0], known)
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    others = len({(each["loc"][-1:], each["msg"]) for each in complaints}) - 1
+    more = f" (and {others} more)" if others else ""
     return InputError(": ".join(part for part in (where, dotted(loc), message) if part) + more)
 
 
@@ -52,9 +55,13 @@ def _message(complaint: Any, known: Iterable[str] | type[pydantic.BaseModel]) ->
         *parents, key = complaint["loc"]
         names = _names_at(known, parents) if isinstance(known, type) else known
         return f"unknown key; {hint(key, names)}"
-    message = " ".join(complaint["msg"].removeprefix("Value error, ").removeprefix("Input ").split())
-    spoken = complaint["type"] in ("value_error", "missing") or "ctx" in complaint and "said" in complaint["ctx"]
-    return message if spoken else f"{message}; got {reprlib.repr(complaint['input'])}"
+    message = re.sub(r"^(Value error, |(Input|String|List) (?=should ))", "", " ".join(complaint["msg"].split()))
+    message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
+    if complaint["type"] == "missing":
+        return "missing"
+    if complaint["type"] == "value_error" or "said" in complaint.get("ctx", {}):
+        return message
+    return f"{message}; got {reprlib.repr(complaint['input'])}"
 
 
 def _names_at(schema: type[pydantic.BaseModel], parents: Sequence[int | str]) -> list[str]:

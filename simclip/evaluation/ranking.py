@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 #: Scores held at once; blocks of rows keep to it, so that memory does not grow with the data.
-BLOCK_ELEMENTS = 2**24
+BLOCK_ELEMENTS = 2**22
 
 
 def places(queries: Tensor, candidates: Tensor, own: Callable[[Tensor], Tensor]) -> Tensor:

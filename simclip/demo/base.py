@@ -1,0 +1,144 @@
+"""The demo's base model: a tiny CLIP that knows a part of the demo's world before it is fine-tuned.
+
+It is trained by plain InfoNCE on unrelated scenes, none of them in the data set: couples and groups only, in half of
+the colours and shapes, on three of the grounds. Houses, boats and flags are new to it. `python -m simclip.demo base`
+makes it again, in 30 to 60 seconds on one core.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch.nn.functional import cross_entropy, normalize
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast, get_scheduler
+
+from simclip.demo.canvas import SIDE
+from simclip.demo.captions import captions, words
+from simclip.demo.dataset import BASE, split
+from simclip.demo.pictures import draw
+from simclip.demo.scenes import Couple, Group, unrelated
+
+TOKENS = 24
+SPECIAL = ("[pad]", "[bos]", "[unk]", "[eos]")
+KINDS = (Couple, Group)
+UNKNOWN = {"orange", "purple", "pink", "brown", "star", "heart", "ring", "cross", "four", "five", "mint", "sand"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the base is trained."""
+
+    scenes: int = 4000
+    steps: int = 600
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    seed: int = 7
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One token per word of the demo's captions, lower case, between a beginning and an end."""
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *words()])}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[unk]"))
+    inner.normalizer = normalizers.Lowercase()
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(
+        single="[bos] $A [eos]", special_tokens=[(each, vocabulary[each]) for each in ("[bos]", "[eos]")]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        model_max_length=TOKENS,
+        pad_token="[pad]",
+        bos_token="[bos]",
+        unk_token="[unk]",
+        eos_token="[eos]",
+    )
+
+
+def image_processor() -> CLIPImageProcessor:
+    """48-pixel squares, pixel values from -1 to 1."""
+    return CLIPImageProcessor(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_mean=[0.5, 0.5, 0.5],
+        image_std=[0.5, 0.5, 0.5],
+    )
+
+
+def untrained(tokens: PreTrainedTokenizerFast, seed: int) -> CLIPModel:
+    """The tiny CLIP with random weights."""
+    size = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {
+        **size,
+        "vocab_size": len(tokens),
+        "max_position_embeddings": TOKENS,
+        "pad_token_id": tokens.pad_token_id,
+        "bos_token_id": tokens.bos_token_id,
+        "eos_token_id": tokens.eos_token_id,
+    }
+    vision = {**size, "image_size": SIDE, "patch_size": 8}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=64))
+
+
+def sample(count: int, seed: int) -> tuple[torch.Tensor, list[list[str]]]:
+    """Pictures, uint8 [count, 3, 48, 48], and five captions each, of unrelated scenes outside the data set."""
+    train, val = split()
+    pictures, texts = [], []
+    for i, scene in enumerate(unrelated(count, random.Random(f"{seed}/base"), {*train, *val}, KINDS, UNKNOWN)):
+        rng = random.Random(f"{seed}/base/{i}")
+        pictures.append(torch.frombuffer(bytearray(draw(scene, rng).tobytes()), dtype=torch.uint8))
+        texts.append(captions(scene, rng))
+    return torch.stack(pictures).view(count, SIDE, SIDE, 3).permute(0, 3, 1, 2), texts
+
+
+def train(recipe: Recipe) -> tuple[CLIPModel, PreTrainedTokenizerFast]:
+    """Train the base from random weights; the same recipe gives the same weights on the same machine."""
+    tokens = tokenizer()
+    pictures, texts = sample(recipe.scenes, recipe.seed)
+    ids = torch.stack([tokens(each, padding="max_length", return_tensors="pt")["input_ids"] for each in texts])
+    model = untrained(tokens, recipe.seed).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.1)
+    schedule = get_scheduler("cosine", optimizer, recipe.warmup_steps, recipe.steps)
+    draws = torch.Generator().manual_seed(recipe.seed)
+    start = time.perf_counter()
+    for step in range(recipe.steps):
+        rows = torch.randperm(len(ids), generator=draws)[: recipe.batch_size]
+        columns = torch.randint(ids.shape[1], rows.shape, generator=draws)
+        loss = contrastive_loss(model, pictures[rows], ids[rows, columns])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 100 == 0:
+            print(f"step {step:5d}  loss {loss.item():.3f}  {time.perf_counter() - start:5.0f} s")
+    return model.eval(), tokens
+
+
+def contrastive_loss(model: CLIPModel, pictures: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Symmetric InfoNCE of uint8 pictures [N, 3, 48, 48] and token ids [N, tokens]."""
+    ids = ids[:, : int(ids.ne(0).sum(1).max())]  # [pad] is 0
+    image = normalize(model.get_image_features(pictures / 127.5 - 1).pooler_output)
+    text = normalize(model.get_text_features(ids).pooler_output)
+    logits = model.logit_scale.exp() * image @ text.T
+    own = torch.arange(len(ids))
+    return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
+
+
+def make_base(folder: Path = BASE, recipe: Recipe | None = None) -> Path:
+    """Train the base on one thread and write its folder: an ordinary Hugging Face model, weights stored as fp16.
+
+    One thread, because the number of threads changes sums in the last bit.
+    """
+    torch.set_num_threads(1)
+    model, tokens = train(recipe or Recipe())
+    model.half().save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    image_processor().save_pretrained(folder)
+    return folder

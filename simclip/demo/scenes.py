@@ -1,0 +1,142 @@
+"""What a demo picture shows: scenes by their attributes, and families of scenes that differ in one detail."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Literal, get_args, get_type_hints
+
+Colour = Literal["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"]
+Shape = Literal["circle", "square", "triangle", "star", "heart", "diamond", "ring", "cross"]
+Size = Literal["small", "big"]
+Ground = Literal["white", "grey", "black", "mint", "sand"]
+Sky = Literal["sun", "cloud", "moon"]
+
+
+class Scene:
+    """What a picture shows: a frozen dataclass whose fields are attributes, each with a few possible values."""
+
+    def is_sound(self) -> bool:
+        """Whether the parts can be told apart, so that swapping their attributes gives another scene."""
+        return True
+
+
+@dataclass(frozen=True)
+class Couple(Scene):
+    """Two things, the first one left of or above the second; they share neither colour nor shape."""
+
+    first_size: Size
+    first_colour: Colour
+    first_shape: Shape
+    relation: Literal["left", "above"]
+    second_size: Size
+    second_colour: Colour
+    second_shape: Shape
+    ground: Ground
+
+    def is_sound(self) -> bool:  # noqa: D102
+        return self.first_colour != self.second_colour and self.first_shape != self.second_shape
+
+
+@dataclass(frozen=True)
+class Group(Scene):
+    """Several things of one kind."""
+
+    number: Literal["two", "three", "four", "five"]
+    colour: Colour
+    shape: Shape
+    arrangement: Literal["row", "column", "circle"]
+    ground: Ground
+
+
+@dataclass(frozen=True)
+class House(Scene):
+    """A house in a landscape."""
+
+    walls: Colour
+    roof: Colour
+    tree: Literal["left", "right", "none"]
+    land: Literal["grass", "snow", "sand"]
+    sky: Sky
+
+    def is_sound(self) -> bool:  # noqa: D102
+        return self.walls != self.roof
+
+
+@dataclass(frozen=True)
+class Boat(Scene):
+    """A sailing boat at sea, and birds."""
+
+    hull: Colour
+    sail: Colour
+    heading: Literal["left", "right"]
+    birds: Literal["one", "two", "three"]
+    sky: Sky
+
+    def is_sound(self) -> bool:  # noqa: D102
+        return self.hull != self.sail
+
+
+#: The kinds in the order they are drawn in: couples are half of a sample.
+KINDS: tuple[type[Scene], ...] = (Couple, Group, Couple, House, Couple, Boat)
+#: The values that each attribute of a kind of scene can have.
+OPTIONS: dict[type[Scene], dict[str, tuple[str, ...]]] = {
+    kind: {name: get_args(hint) for name, hint in get_type_hints(kind).items()} for kind in KINDS
+}
+
+
+def attributes(scene: Scene) -> dict[str, str]:
+    """The value of each attribute of a scene."""
+    return dict(vars(scene))
+
+
+def random_scene(kind: type[Scene], rng: random.Random) -> Scene:
+    """A scene with every attribute drawn at random; it need not be sound."""
+    return kind(**{name: rng.choice(each) for name, each in OPTIONS[kind].items()})
+
+
+def with_other_detail(scene: Scene, rng: random.Random) -> Scene:
+    """The same scene with another value of one attribute; it need not be sound."""
+    details = attributes(scene)
+    name, choices = rng.choice(list(OPTIONS[type(scene)].items()))
+    return type(scene)(**details | {name: rng.choice([each for each in choices if each != details[name]])})
+
+
+def _fresh(draw: Callable[[], Scene], taken: set[Scene]) -> Scene:
+    """The first sound scene drawn that is not taken; it is taken from then on."""
+    while True:
+        scene = draw()
+        if scene.is_sound() and scene not in taken:
+            taken.add(scene)
+            return scene
+
+
+def families(count: int, size: int, rng: random.Random, taken: set[Scene]) -> list[list[Scene]]:
+    """Families of scenes: a first scene and others that differ from it in one detail.
+
+    Args:
+        count: Number of families; the kinds of scene take turns.
+        size: Scenes in a family.
+        rng: Where every draw comes from.
+        taken: Scenes that may not occur; those returned are added.
+    """
+    return [_family(kind, size, rng, taken) for kind in islice(cycle(KINDS), count)]
+
+
+def _family(kind: type[Scene], size: int, rng: random.Random, taken: set[Scene]) -> list[Scene]:
+    first = _fresh(lambda: random_scene(kind, rng), taken)
+    return [first, *(_fresh(lambda: with_other_detail(first, rng), taken) for _ in range(size - 1))]
+
+
+def unrelated(
+    count: int, rng: random.Random, taken: set[Scene], kinds: Iterable[type[Scene]], unknown: set[str]
+) -> Iterator[Scene]:
+    """Scenes drawn one by one, repeats allowed, none of them taken and none with an unknown attribute value."""
+    for kind in islice(cycle(kinds), count):
+        while True:
+            scene = random_scene(kind, rng)
+            if scene.is_sound() and scene not in taken and unknown.isdisjoint(attributes(scene).values()):
+                yield scene
+                break

@@ -1,0 +1,100 @@
+"""The Ray cluster that a study runs on, and what of it each trial gets."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import dataclass
+
+import ray
+from ray.tune import PlacementGroupFactory
+
+from simclip.errors import InputError
+from simclip.study.config import StudyConfig
+
+#: What the driver of a nested trainer asks for: a sliver of the head, since it only waits.
+DRIVER = {"node:__internal_head__": 0.001}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a connected Ray cluster has.
+
+    Attributes:
+        cpus: CPUs of all nodes.
+        gpus: GPUs of all nodes.
+        dashboard: Address of the dashboard, or None.
+    """
+
+    cpus: float
+    gpus: float
+    dashboard: str | None
+
+
+def connect(address: str | None = None) -> Cluster:
+    """Connect to a Ray cluster, or start one on this machine.
+
+    Args:
+        address: Of a running cluster; by default $RAY_ADDRESS, else a local one is started.
+    """
+    # Our own records, tables and log files say what Ray's would.
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    # The dashboard is on loopback unless the cluster was started otherwise.
+    context = ray.init(
+        address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=address == "local" or None
+    )
+    for name in ("ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    resources = ray.cluster_resources()
+    dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
+    return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard)
+
+
+def resolved(study: StudyConfig, cluster: Cluster) -> StudyConfig:
+    """The study with the resources of a trial and its torch threads filled in, as a rerun needs them.
+
+    By default a worker gets one GPU and its share of the CPUs, or one CPU where there is no GPU.
+
+    Raises:
+        InputError: The cluster cannot hold one trial.
+    """
+    asked = study.resources
+    gpus = asked.gpus if asked.gpus is not None else float(cluster.gpus > 0)
+    cpus = asked.cpus or (max(1.0, cluster.cpus // cluster.gpus * gpus) if gpus and cluster.gpus else 1.0)
+    for name, each, there in (("cpus", cpus, cluster.cpus), ("gpus", gpus, cluster.gpus)):
+        if each * asked.workers > there:
+            raise InputError(
+                f"resources: a trial of {asked.workers} workers with {each:g} {name} each does not fit "
+                f"the cluster's {there:g} {name}: lower resources.{name} or resources.workers"
+            )
+    train = study.train
+    if train.threads is None:
+        train = train.model_copy(update={"threads": max(1, math.floor(cpus))})
+    resources = asked.model_copy(update={"cpus": cpus, "gpus": gpus})
+    return study.model_copy(update={"resources": resources, "train": train})
+
+
+def placement(study: StudyConfig) -> PlacementGroupFactory:
+    """What Tune reserves for one trial of a resolved study."""
+    if study.resources.workers > 1:
+        return PlacementGroupFactory([DRIVER])
+    return PlacementGroupFactory([worker_resources(study)])
+
+
+def worker_resources(study: StudyConfig) -> dict[str, float]:
+    """What one worker of a resolved study gets."""
+    bundle = {"CPU": study.resources.cpus or 1.0}
+    return {**bundle, "GPU": study.resources.gpus} if study.resources.gpus else bundle
+
+
+def concurrency(study: StudyConfig, cluster: Cluster) -> int:
+    """Trials that run at a time: as many as the cluster holds, or the study allows."""
+    each = worker_resources(study)
+    there = {"CPU": cluster.cpus, "GPU": cluster.gpus}
+    fits = min(int(there[name] // (amount * study.resources.workers)) for name, amount in each.items())
+    return max(1, min(fits, study.max_concurrent or fits))

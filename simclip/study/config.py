@@ -1,0 +1,199 @@
+"""StudyConfig: what a study file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+import simclip
+from simclip.config import DEFAULT_METRIC, Strict, TrainConfig
+from simclip.errors import InputError
+from simclip.study.arms import check_arms
+from simclip.study.fields import STUDY_FIELDS, settings_of, typed
+from simclip.study.overrides import Override, overridden, read_mapping, read_overrides
+from simclip.study.space import Parameter
+from simclip.suggest import explain
+
+#: Seeds of the search lie below it.
+FIRST_CONFIRM_SEED = 1000
+
+
+class SharedConfig(TrainConfig):
+    """The training fields that all arms share. Only together with an arm's settings need they be consistent."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SharedConfig:
+        return self
+
+
+class Asha(Strict):
+    """Settings of `scheduler: asha`."""
+
+    grace_period: int = Field(2, ge=1, description="epochs before which no trial is stopped; at least the warm-up of p")
+    reduction_factor: float = Field(3.0, gt=1, description="of so many trials at a rung, one goes on")
+
+
+class Resources(Strict):
+    """What one trial gets."""
+
+    workers: int = Field(1, ge=1, description="processes that share the batch")
+    cpus: float | None = Field(None, gt=0, description="per worker; fractions are allowed")
+    gpus: float | None = Field(None, ge=0, description="per worker; fractions are allowed")
+
+
+class StudyConfig(Strict):
+    """One study: the arms that are compared, how they are found, and what they run on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="also the name of its results folder")
+    description: str = ""
+    metric: str | dict[str, float] = Field(DEFAULT_METRIC, description="what decides; a dict is a weighted mean")
+    mode: Literal["max", "min"] = "max"
+
+    train: SharedConfig = SharedConfig()
+    parameters: dict[str, Parameter] = Field({}, description="what is searched, in W&B's sweep syntax")
+    seeds: list[Annotated[int, Field(ge=0, lt=FIRST_CONFIRM_SEED)]] = Field([1], min_length=1)
+
+    searcher: Literal["grid", "random", "optuna"] = "grid"
+    trials: int | None = Field(None, ge=1, description="different settings that random or Optuna try, controls apart")
+    scheduler: Literal["none", "asha"] = "none"
+    asha: Asha = Asha()
+
+    resources: Resources = Resources()
+    max_concurrent: int | None = Field(None, ge=1, description="trials at a time; default: what the resources allow")
+    keep_models: int = Field(3, ge=1, description="leading arms whose model folders are kept")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _study_fields(cls, content: Any) -> Any:
+        """Hand metric and mode down to the training runs."""
+        train = content.get("train", {}) if isinstance(content, dict) else None
+        if isinstance(train, TrainConfig):
+            train = train.model_dump(exclude_unset=True)
+        if not isinstance(train, dict):
+            return content  # which the fields' own types refuse
+        if "seed" in train:
+            raise ValueError("train.seed: every arm runs on the study's seeds; set seeds: [...] instead")
+        own = {field: content.get(field, cls.model_fields[field].default) for field in ("metric", "mode")}
+        for field, value in own.items():
+            if train.get(field, value) != value:
+                raise ValueError(f"train.{field}: differs from the study's {field} {value!r}; set {field} there alone")
+        return {**content, "train": {**train, **own}}
+
+    @field_validator("parameters")
+    @classmethod
+    def _typed(cls, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+        return typed(parameters)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if doubled := {seed for seed in seeds if seeds.count(seed) > 1}:
+            raise ValueError(f"{min(doubled)} stands twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _searchable(self) -> StudyConfig:
+        if len(self.seeds) > 1 and (self.searcher == "optuna" or self.scheduler == "asha"):
+            raise ValueError(f"seeds: ASHA and Optuna search on one seed; give one, not {len(self.seeds)}")
+        if self.searcher == "grid":
+            self._check_grid()
+        elif self.trials is None:
+            raise ValueError(f"trials: missing; searcher {self.searcher} needs the number of settings to try")
+        elif all(parameter.size == 1 for parameter in self.parameters.values()):
+            raise ValueError(f"parameters: none of them varies, so that searcher {self.searcher} has nothing to search")
+        return self
+
+    def _check_grid(self) -> None:
+        if self.trials is not None:
+            raise ValueError("trials: a grid runs every combination; drop trials, or set searcher to random or optuna")
+        for name, parameter in self.parameters.items():
+            if parameter.size is None:
+                raise ValueError(
+                    f"parameters.{name}: a grid cannot visit a continuous range; give values, or set searcher to "
+                    "random or optuna"
+                )
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read a study file.
+
+    Numbers such as 1e-5, which YAML takes for text, and fractions such as 1/2 for proportions are read as numbers.
+    Relative paths are looked up from the working directory, then from the project's folder, and made absolute.
+
+    Args:
+        path: YAML; a relative path is looked up likewise.
+        overrides: Words such as `train.epochs=2` or `parameters.cluster_size.values=[4,8]`.
+
+    Raises:
+        InputError: Anything wrong with the file, an override, or an arm that they amount to.
+    """
+    path = locate(path) if locate(path).exists() else path
+    changes = read_overrides(overrides)
+    content = overridden(read_mapping(path), changes)
+    try:
+        study = _with_absolute_paths(StudyConfig.model_validate(content))
+    except ValidationError as error:
+        raise explain(error, _origin(error, path, changes), StudyConfig) from None
+    try:
+        check_arms(study)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return study
+
+
+def dump(study: StudyConfig) -> str:
+    """The study as YAML with every default filled in; load_study reads it back as an equal study."""
+    content = study.model_dump(mode="json", exclude={"train": set(STUDY_FIELDS), "parameters": True})
+    given = {name: each.model_dump(mode="json", exclude_unset=True) for name, each in study.parameters.items()}
+    return yaml.safe_dump({**content, "parameters": given}, sort_keys=False, allow_unicode=True, width=100)
+
+
+def locate(path: Path) -> Path:
+    """The absolute path: as seen from the project's folder where it exists only there, else from the working one."""
+    here = path.expanduser().absolute()
+    shipped = Path(simclip.__file__).parents[1] / path
+    return shipped if not here.exists() and shipped.exists() else here
+
+
+def absolute_paths(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Training fields with every Path in them located, and model and preprocessor where they name a folder."""
+    located = {field: _located(value) for field, value in fields.items()}
+    for field in ("model", "preprocessor"):
+        folder = locate(Path(located.get(field) or "."))
+        if located.get(field) and folder.is_dir():
+            located[field] = str(folder)
+    return located
+
+
+def _located(value: Any) -> Any:
+    if isinstance(value, Path):
+        return locate(value)
+    if isinstance(value, dict):
+        return {key: _located(each) for key, each in value.items()}
+    return [_located(each) for each in value] if isinstance(value, list) else value
+
+
+def _with_absolute_paths(study: StudyConfig) -> StudyConfig:
+    def change(name: str) -> Any:
+        def located(value: Any) -> Any:
+            settings = absolute_paths(settings_of(name, value))
+            return settings[name] if name in TrainConfig.model_fields else settings
+
+        return located
+
+    train = SharedConfig(**absolute_paths(study.train.model_dump(exclude_unset=True)))
+    parameters = {name: each.changed(change(name)) for name, each in study.parameters.items()}
+    return study.model_copy(update={"train": train, "parameters": parameters})
+
+
+def _origin(error: ValidationError, path: Path, changes: Sequence[Override]) -> str:
+    """The override that a complaint is about, or else the file."""
+    loc = error.errors()[0]["loc"]
+    for word, keys, _ in reversed(changes):
+        if loc and all(key == str(part) for key, part in zip(keys, loc, strict=False)):
+            return f"override {word!r}"
+    return str(path)

@@ -1,0 +1,32 @@
+"""Readable, filename-safe names of arms."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+#: File names have at most 255 bytes.
+LONGEST_NAME = 150
+
+SYMBOLS = {"cluster_size": "k", "proportion": "p", "neighborhood": "nb", "learning_rate": "lr"}
+
+
+def arm_name(settings: dict[str, Any]) -> str:
+    """Settings as a readable, filename-safe name: k16-p0.5-warm."""
+    return "-".join(_part(field, value) for field, value in settings.items())[:LONGEST_NAME]
+
+
+def _part(field: str, value: Any) -> str:
+    if field == "proportion_warmup":
+        return "warm" if value else "fixed"
+    if isinstance(value, float):
+        text = f"{value:g}"
+    elif isinstance(value, list | tuple):
+        text = "_".join(f"{each:g}" if isinstance(each, float) else str(each) for each in value)
+    else:
+        text = Path(value).name if isinstance(value, str | Path) else "default" if value is None else str(value)
+    text = re.sub(r"[^A-Za-z0-9_.+-]+", "_", text)[:40].strip("_")
+    if field in ("similarity", "embeddings"):
+        return text
+    return SYMBOLS.get(field, f"{field}=") + text

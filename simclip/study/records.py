@@ -1,0 +1,92 @@
+"""Trial records: one JSON-lines file per trial, the truth that everything else is derived from.
+
+A line per epoch, written after the checkpoint that holds the same history, and one when the trial ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from simclip.checkpoint import Row
+from simclip.config import TrainConfig
+from simclip.training import best_row
+
+Outcome = Literal["finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one trial.
+
+    Attributes:
+        arm: Name of its arm.
+        seed: Its seed.
+        control: Whether the arm is a control.
+        config: Its training configuration.
+        history: A row per epoch, from epoch 0, the untouched model.
+        outcome: How it ended; None while it has not. `stopped`: by the scheduler, before its last epoch.
+        seconds: From its start to its end, data and model loading included.
+        error: Of a failed trial, the last line of the traceback; the whole of it is in its log.
+    """
+
+    arm: str
+    seed: int
+    control: bool
+    config: TrainConfig
+    history: list[Row]
+    outcome: Outcome | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def trial(self) -> str:
+        """The trial's name."""
+        return f"{self.arm}-s{self.seed}"
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the best trained epoch."""
+        return best_row(self.history, self.config.mode)
+
+    @property
+    def score(self) -> float | None:
+        """The objective at the best trained epoch."""
+        return self.best["metric"] if self.best else None
+
+    def write(self, folder: Path) -> None:
+        """Write the file anew, whole or not at all."""
+        head = {"arm": self.arm, "seed": self.seed, "control": self.control}
+        end = {"outcome": self.outcome, "score": self.score, "best_epoch": self.best["epoch"] if self.best else None,
+               "seconds": self.seconds, "error": self.error}  # fmt: skip
+        config = {"config": self.config.model_dump(mode="json")}
+        lines = [*self.history, {**head, **end, **config}] if self.outcome else self.history
+        write_atomically(folder / f"{self.trial}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read_records(folder: Path) -> dict[str, Record]:
+    """The trials that have ended, by name."""
+    records = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if lines and "outcome" in lines[-1]:
+            end: dict[str, Any] = lines.pop()
+            records[path.stem] = Record(
+                end["arm"], end["seed"], end["control"], TrainConfig(**end["config"]), lines, end["outcome"],
+                end["seconds"], end["error"],
+            )  # fmt: skip
+    return records
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by a new one in one step, on disk before it counts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)

@@ -1,0 +1,126 @@
+"""What runs inside a trial: the training function, always within a Ray Train TorchTrainer.
+
+One worker: Train's local mode, in the trial's own process, which Tune reuses for the next trial. Several workers: a
+nested trainer, whose reports cross over to Tune (see `bridge`).
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import ray.tune
+import torch
+from ray.train.torch import TorchTrainer
+
+from simclip.checkpoint import Row
+from simclip.config import TrainConfig
+from simclip.study.bridge import fit_nested
+from simclip.training import Report, Training
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the trials of a study run; the same for all of them.
+
+    Attributes:
+        workers: Processes of a trial.
+        worker_resources: What each of them gets, as Ray names it.
+        logs: Folder of the log files, one per trial.
+        storage: Where nested trainers keep checkpoints on their way to Tune.
+    """
+
+    workers: int
+    worker_resources: dict[str, float]
+    logs: str
+    storage: str
+
+
+def run_trial(job: dict[str, Any], placement: Placement) -> None:
+    """The function that Tune calls: one trial from start to end, resumed where Tune has a checkpoint.
+
+    Args:
+        job: A trial as `arms.tune_config` makes it.
+        placement: How it runs.
+    """
+    if placement.workers == 1:
+        loop = {"job": job, "placement": placement}
+        TorchTrainer(_train_here, train_loop_config=loop, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
+    else:
+        fit_nested(
+            _train_in_worker,
+            {"job": job, "placement": placement},
+            workers=placement.workers,
+            resources=placement.worker_resources,
+            storage=placement.storage,
+        )
+
+
+def _train_here(loop: dict[str, Any]) -> None:
+    """Local mode: the trial's own process reports to Tune."""
+    gpus = loop["placement"].worker_resources.get("GPU", 0)
+    if 0 < gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(gpus)
+
+    def report(history: list[Row], folder: Path | None) -> None:
+        checkpoint = ray.tune.Checkpoint.from_directory(folder) if folder else None
+        ray.tune.report(tune_result(history), checkpoint=checkpoint)
+
+    _train(loop, report, loop["checkpoint"], device=None)
+
+
+def _train_in_worker(loop: dict[str, Any]) -> None:
+    """One of several workers of a nested trainer: reports to Train, whose controller passes it on."""
+
+    def report(history: list[Row], folder: Path | None) -> None:
+        checkpoint = ray.train.Checkpoint.from_directory(folder) if folder else None
+        ray.train.report(tune_result(history), checkpoint=checkpoint)
+
+    # Train's own is there when a lost worker was replaced; Tune's when the whole trial goes on.
+    checkpoint = ray.train.get_checkpoint() or loop["checkpoint"]
+    _train(loop, report, checkpoint, device=ray.train.torch.get_device())
+
+
+def _train(loop: dict[str, Any], report: Report, checkpoint: Any, device: torch.device | None) -> None:
+    config = TrainConfig(**loop["job"]["train"])
+    scratch = Path(tempfile.mkdtemp(prefix="simclip-"))
+    try:
+        with _logged_to(Path(loop["placement"].logs) / f"{loop['job']['trial']}.log"):
+            training = Training(config, scratch / "epochs", device)
+            if checkpoint is not None:
+                checkpoint.to_directory(scratch / "resumed")
+                training.resume(scratch / "resumed")
+            training.run(report)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def tune_result(history: list[Row]) -> dict[str, Any]:
+    """What Tune gets after an epoch: its number, the objective, and the whole history for the record."""
+    return {"epoch": history[-1]["epoch"], "metric": history[-1]["metric"], "history": history}
+
+
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """The training's log lines in a file, while one trial runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = logging.getLogger("simclip")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()

@@ -1,0 +1,121 @@
+import csv
+import hashlib
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from simclip.demo import dataset
+from simclip.demo.dataset import FAMILY_SIZE, ensure_dataset, split
+from simclip.demo.flags import NATIONS
+from simclip.demo.scenes import attributes
+
+NAMES = ("train", "val", "rare")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ensure_dataset(tmp_path_factory.mktemp("demo") / "demo")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TRAIN_FAMILIES": 2, "VAL_FAMILIES": 1, "RARE_TRAIN": 1, "RARE_TEST": 1}.items():
+        monkeypatch.setattr(dataset, name, value)
+
+
+def rows(tsv: Path) -> list[list[str]]:
+    return [line.split("\t") for line in tsv.read_text(encoding="utf-8").splitlines()]
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize(("name", "count"), [("train", 1920), ("val", 448), ("rare", 80)])
+def test_tables_are_well_formed(demo: Path, name: str, count: int) -> None:
+    header, *body = rows(demo / f"{name}.tsv")
+    assert header == ["image", "caption1", "caption2", "caption3", "caption4", "caption5"]
+    assert len(body) == count
+    assert all(len(set(row)) == 6 and all(row) for row in body)
+    assert '"' not in (demo / f"{name}.tsv").read_text()
+
+
+def test_every_picture_belongs_to_one_row_and_is_48_pixels_rgb(demo: Path) -> None:
+    named = [row[0] for name in NAMES for row in rows(demo / f"{name}.tsv")[1:]]
+    assert sorted(named) == sorted(path.name for path in (demo / "images").iterdir())
+    for name in named[::97]:
+        with Image.open(demo / "images" / name) as picture:
+            assert (picture.size, picture.mode) == ((48, 48), "RGB")
+
+
+def test_no_two_pictures_are_the_same(demo: Path) -> None:
+    pictures = {path: key for path, key in digest(demo).items() if path.endswith(".png")}
+    assert len(set(pictures.values())) == len(pictures)
+
+
+def test_rare_test_has_a_folder_of_twenty_pictures_for_each_nation(demo: Path) -> None:
+    counts = {folder.name: len(list(folder.glob("*.png"))) for folder in (demo / "rare_test").iterdir()}
+    assert counts == {nation.replace(" ", "_"): 20 for nation in NATIONS}
+
+
+def test_no_scene_occurs_twice_or_in_both_splits() -> None:
+    train, val = split()
+    assert len({*train, *val}) == len(train) + len(val)
+    assert all(scene.is_sound() for scene in (*train, *val))
+
+
+def test_members_of_a_family_differ_from_its_first_scene_in_one_detail() -> None:
+    train, val = split()
+    for scenes in (train, val):
+        for start in range(0, len(scenes), FAMILY_SIZE):
+            first, *others = (attributes(scene) for scene in scenes[start : start + FAMILY_SIZE])
+            assert all(len(first.items() - other.items()) == 1 for other in others)
+
+
+def test_there_are_more_families_than_a_batch_of_64_has_rows() -> None:
+    assert len(split()[0]) // FAMILY_SIZE > 64
+
+
+@pytest.mark.usefixtures("small")
+def test_the_same_code_makes_the_same_bytes(tmp_path: Path) -> None:
+    assert digest(ensure_dataset(tmp_path / "a")) == digest(ensure_dataset(tmp_path / "b"))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_second_call_leaves_the_data_alone(tmp_path: Path) -> None:
+    folder = ensure_dataset(tmp_path / "demo")
+    (folder / "mark").touch()
+    assert ensure_dataset(folder) == folder
+    assert (folder / "mark").exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_data_of_another_generator_and_remains_of_a_killed_one_are_replaced(tmp_path: Path) -> None:
+    folder = ensure_dataset(tmp_path / "demo")
+    whole = digest(folder)
+    (folder / "version.txt").write_text("of old\n")
+    (folder / "images" / "stray.png").touch()
+    (tmp_path / ".demo.part" / "images").mkdir(parents=True)
+    ensure_dataset(folder)
+    assert digest(folder) == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_two_processes_at_once_make_one_whole_data_set(demo: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=ensure_dataset, args=(tmp_path / "demo",)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert digest(tmp_path / "demo") == digest(demo)
+
+
+def test_tables_read_the_same_with_the_csv_module(demo: Path) -> None:
+    with open(demo / "val.tsv", newline="", encoding="utf-8") as file:
+        read = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    assert read == rows(demo / "val.tsv")
