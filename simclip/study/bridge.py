@@ -12,16 +12,16 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import ray
 import ray.train
 import ray.tune
+from ray.train import UserCallback
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
 POLL_SECONDS = 0.2
 
 
-class ReportsToQueue(ray.train.UserCallback):
+class ReportsToQueue(UserCallback):
     """Puts every report of a Train run, with the place of its checkpoint, into a queue; runs in Train's controller."""
 
     def __init__(self, queue: Queue) -> None:
@@ -51,15 +51,17 @@ def fit_nested(
     Raises:
         ray.train.TrainingFailedError: A worker failed.
     """
-    queue = Queue()
+    # Beside the trial's own reservation, which is too small for an actor.
+    queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": "DEFAULT"})
     name = ray.tune.get_context().get_trial_id()
+    callback: Any = ReportsToQueue(queue)  # whose type mypy looks up in Train's first version
     trainer = TorchTrainer(
         train_loop,
         train_loop_config=loop_config,
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
         ),
-        run_config=ray.train.RunConfig(name=name, storage_path=storage, callbacks=[ReportsToQueue(queue)]),
+        run_config=ray.train.RunConfig(name=name, storage_path=storage, callbacks=[callback]),
     )
     outcome: list[BaseException] = []
     runner = threading.Thread(target=_fit, args=(trainer, outcome), daemon=True)

@@ -43,13 +43,15 @@ def connect(address: str | None = None) -> Cluster:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "64")  # else it warns of nested trainers' processes
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's makes fit() return as if all were done
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     # The dashboard is on loopback unless the cluster was started otherwise.
     context = ray.init(
         address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=address == "local" or None
     )
     for name in ("ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails stands in the trial's record and log
     resources = ray.cluster_resources()
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
     return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard)

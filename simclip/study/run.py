@@ -4,94 +4,129 @@ from __future__ import annotations
 
 import functools
 import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import ray
 from ray import tune
-from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
-from simclip.study.arms import Trial, planned_arms, trial_of
+from simclip.study.arms import Trial, corner_arms, planned_trials
 from simclip.study.cluster import Cluster, concurrency, placement, worker_resources
-from simclip.study.config import StudyConfig, dump
+from simclip.study.config import StudyConfig
+from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
-from simclip.study.models import drop_trailing_models, keep_models
-from simclip.study.records import Record, read_records, write_atomically
+from simclip.study.recorder import Recorder
+from simclip.study.records import Record, read_records
 from simclip.study.results import best_arm, hardware, write_results
 from simclip.study.search import PlannedTrials, optuna_searcher, scheduler
 from simclip.study.trial import Placement, run_trial
 
 
 @dataclass(frozen=True)
-class StudyFolder:
-    """Where things lie in a study's results."""
+class StudyEnd:
+    """How a run of a study ended.
 
-    path: Path
+    Attributes:
+        records: Of all trials that have ended, in this run or before, by name.
+        interrupted: Whether Ctrl-C cut it short.
+    """
 
-    trials = property(lambda self: self.path / "trials")
-    models = property(lambda self: self.path / "models")
-    logs = property(lambda self: self.path / "logs")
-    tune = property(lambda self: self.path / "tune")
-    best = property(lambda self: self.path / "best")
-    file = property(lambda self: self.path / "study.yaml")
+    records: dict[str, Record]
+    interrupted: bool
+
+    @property
+    def failed(self) -> list[Record]:
+        """The trials that raised."""
+        return [record for record in self.records.values() if record.outcome == "failed"]
 
 
-class Recorder(tune.Callback):
-    """Turns Tune's events into records, models kept and dropped, and events for the listeners."""
+def run_study(study: StudyConfig, cluster: Cluster, folder: StudyFolder, listeners: Sequence[Listener]) -> StudyEnd:
+    """Run every trial that has not ended yet, and derive the results.
 
-    def __init__(self, study: StudyConfig, folder: StudyFolder, listeners: Sequence[Listener]) -> None:
-        self.study, self.folder, self.listeners = study, folder, listeners
-        self.records = read_records(folder.trials)
-        self._started: dict[str, float] = {}
-        self._histories: dict[str, list[dict[str, Any]]] = {}
+    Args:
+        study: With its resources filled in (see `cluster.resolved`).
+        cluster: That it runs on.
+        folder: Its results, claimed for it.
+        listeners: Told of all that happens.
 
-    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Remember when, and tell the listeners."""
-        this = trial_of(trial.config)
-        self._started[this.name] = time.monotonic()
-        for listener in self.listeners:
-            listener.trial_started(this)
+    Raises:
+        InputError: A trial found its input wrong.
+    """
+    folder.drop_scratch()
+    recorder = Recorder(study, folder, listeners)
+    trials = [trial for trial in planned_trials(study) if trial.name not in recorder.records]
+    interrupted = False
+    if trials or study.searcher == "optuna":
+        for listener in listeners:
+            listener.study_started(trials, concurrency(study, cluster))
+        try:
+            _tuner(study, cluster, folder, recorder, trials).fit()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            for listener in listeners:
+                listener.study_ended()
+    if recorder.wrong_input.error:
+        raise recorder.wrong_input.error
+    _derive(study, cluster, folder)
+    if not interrupted:
+        folder.drop_scratch()
+    return StudyEnd(recorder.records, interrupted)
 
-    def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Write the record of an epoch: its checkpoint, if any, is in its place by now."""
-        this = trial_of(trial.config)
-        history = self._histories[this.name] = result["history"]
-        self._record(this, None).write(self.folder.trials)
-        for listener in self.listeners:
-            listener.epoch_ended(this, history[-1])
 
-    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Write the end of a trial that finished or that the scheduler stopped."""
-        this = trial_of(trial.config)
-        epochs = self._histories[this.name][-1]["epoch"]
-        if trial.checkpoint:
-            keep_models(Path(trial.checkpoint.path), self.folder.models / this.name)
-        self._end(this, self._record(this, "finished" if epochs == this.config.epochs else "stopped"))
+def _tuner(
+    study: StudyConfig, cluster: Cluster, folder: StudyFolder, recorder: Recorder, trials: list[Trial]
+) -> tune.Tuner:
+    early_stopping, _ = asha(study)
+    return tune.Tuner(
+        tune.with_resources(functools.partial(run_trial, placement=_placement(study, folder)), placement(study)),
+        tune_config=tune.TuneConfig(
+            search_alg=_searcher(study, folder, trials),
+            scheduler=early_stopping,
+            num_samples=-1,  # the searcher ends the study
+            max_concurrent_trials=concurrency(study, cluster),
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str(folder.path),
+            name=folder.tune.name,
+            stop=recorder.wrong_input,
+            callbacks=[recorder],
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )
 
-    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Write the end of a trial that raised, its traceback into its log."""
-        this = trial_of(trial.config)
-        text = Path(trial.error_file).read_text() if trial.error_file else "unknown error"
-        self.folder.logs.mkdir(parents=True, exist_ok=True)
-        with (self.folder.logs / f"{this.name}.log").open("a", encoding="utf-8") as log:
-            log.write(text)
-        self._end(this, self._record(this, "failed", text.strip().splitlines()[-1]))
 
-    def _record(self, this: Trial, outcome: Any, error: str | None = None) -> Record:
-        seconds = time.monotonic() - self._started[this.name]
-        history = self._histories.get(this.name, [])
-        return Record(this.arm.name, this.seed, this.arm.is_control, this.config, history, outcome, seconds, error)
+def asha(study: StudyConfig) -> tuple[Any, str | None]:
+    """The scheduler of a study, and a line that says why ASHA is off if it was asked for."""
+    arms = corner_arms(study) if study.searcher == "optuna" else [trial.arm for trial in planned_trials(study)]
+    return scheduler(study, arms)
 
-    def _end(self, this: Trial, record: Record) -> None:
-        record.write(self.folder.trials)
-        self.records[this.name] = record
-        drop_trailing_models(self.folder.models, self.records, self.study.seeds, self.study.keep_models)
-        shutil.rmtree(self.folder.tune / this.name, ignore_errors=True)
-        for listener in self.listeners:
-            listener.trial_ended(this, record)
+
+def _searcher(study: StudyConfig, folder: StudyFolder, trials: list[Trial]) -> Searcher:
+    if study.searcher == "optuna":
+        return optuna_searcher(study, folder.path / "optuna.db")
+    return PlannedTrials(trials)
+
+
+def _placement(study: StudyConfig, folder: StudyFolder) -> Placement:
+    return Placement(study.resources.workers, worker_resources(study), str(folder.logs), str(folder.train))
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["trial"])
+
+
+def _derive(study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:
+    """Write everything that follows from the records on disk."""
+    records = read_records(folder.trials)
+    write_results(folder.path, study, records, hardware(cluster.cpus, cluster.gpus))
+    if best := best_arm(records, len(study.seeds)):
+        model = folder.models / f"{best.name}-s{study.seeds[0]}" / "best"
+        shutil.rmtree(folder.best, ignore_errors=True)
+        shutil.copytree(model, folder.best)

@@ -51,17 +51,11 @@ def run_trial(job: dict[str, Any], placement: Placement) -> None:
         job: A trial as `arms.tune_config` makes it.
         placement: How it runs.
     """
+    loop = {"job": job, "placement": placement, "checkpoint": ray.tune.get_checkpoint()}
     if placement.workers == 1:
-        loop = {"job": job, "placement": placement}
         TorchTrainer(_train_here, train_loop_config=loop, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
     else:
-        fit_nested(
-            _train_in_worker,
-            {"job": job, "placement": placement},
-            workers=placement.workers,
-            resources=placement.worker_resources,
-            storage=placement.storage,
-        )
+        fit_nested(_train_in_worker, loop, placement.workers, placement.worker_resources, placement.storage)
 
 
 def _train_here(loop: dict[str, Any]) -> None:

@@ -1,0 +1,44 @@
+"""A real Ray on this machine, shared by the tests that want one, and a study of seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+
+from simclip.config import TrainConfig
+from simclip.study.cluster import Cluster, connect
+from simclip.study.config import StudyConfig, load_study
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A local Ray, dashboard included; its workers keep their cache to themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMCLIP_CACHE", str(tmp_path_factory.mktemp("ray-cache")))
+        yield connect("local")
+    ray.shutdown()
+
+
+@pytest.fixture
+def make_study(config: TrainConfig, tmp_path: Path) -> Callable[..., StudyConfig]:
+    """Writes a study file of two cluster sizes over the tiny pairs, with changes, and loads it."""
+    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
+
+    def make(**changes: Any) -> StudyConfig:
+        content = {
+            "name": "tiny",
+            "train": {**train, "epochs": 2, **changes.pop("train", {})},
+            "parameters": {"cluster_size": {"values": [2, 4]}},
+            "resources": {"cpus": 0.5},
+            **changes,
+        }
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return load_study(path)
+
+    return make
