@@ -6,12 +6,15 @@ import logging
 import math
 import os
 from dataclasses import dataclass
+from typing import TypeVar
 
 import ray
 from ray.tune import PlacementGroupFactory
 
 from simclip.errors import InputError
 from simclip.study.config import StudyConfig
+
+AnyStudy = TypeVar("AnyStudy", bound=StudyConfig)
 
 #: What the driver of a nested trainer asks for: a sliver of the head, since it only waits.
 DRIVER = {"node:__internal_head__": 0.001}
@@ -57,7 +60,7 @@ def connect(address: str | None = None) -> Cluster:
     return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard)
 
 
-def resolved(study: StudyConfig, cluster: Cluster) -> StudyConfig:
+def resolved(study: AnyStudy, cluster: Cluster) -> AnyStudy:
     """The study with the resources of a trial and its torch threads filled in, as a rerun needs them.
 
     By default a worker gets one GPU and its share of the CPUs, or one CPU where there is no GPU.

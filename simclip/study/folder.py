@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from simclip.errors import InputError
-from simclip.study.config import StudyConfig, dump, load_study
+from simclip.study.config import StudyConfig, dump
 from simclip.study.records import write_atomically
 
 #: Fields that change neither which trials there are nor what they measure.
@@ -59,9 +59,9 @@ class StudyFolder:
         """Checkpoints of nested trainers on their way to Tune; gone once the study has ended."""
         return self.path / "train"
 
-    def recorded(self) -> StudyConfig | None:
-        """The study that these results are of; None where there are none yet."""
-        return load_study(self.file) if self.file.exists() else None
+    def recorded(self) -> dict[str, Any] | None:
+        """The fields of the study that these results are of, by dotted name; None where there are none yet."""
+        return _flat(yaml.safe_load(self.file.read_text(encoding="utf-8"))) if self.file.exists() else None
 
     def claim(self, study: StudyConfig) -> None:
         """Write the study file of a new study; go on with results of the same one.
@@ -93,11 +93,11 @@ class StudyFolder:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def differing(earlier: StudyConfig, study: StudyConfig) -> dict[str, tuple[Any, Any]]:
+def differing(earlier: dict[str, Any], study: StudyConfig) -> dict[str, tuple[Any, Any]]:
     """The fields that decide trials or their figures and are not the same, with both values, by dotted name."""
-    before, now = (_flat(yaml.safe_load(dump(each))) for each in (earlier, study))
-    names = [name for name in {**before, **now} if name not in FREE_FIELDS]
-    return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
+    now = _flat(yaml.safe_load(dump(study)))
+    names = [name for name in {**earlier, **now} if name not in FREE_FIELDS]
+    return {name: (earlier.get(name), now.get(name)) for name in names if earlier.get(name) != now.get(name)}
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -56,6 +56,10 @@ class Recorder(tune.Callback):
         self._started: dict[str, float] = {}
         self._histories: dict[str, list[Row]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles its callbacks, and nobody reads them back; listeners hold threads and open files."""
+        return {}
+
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Remember when, and tell the listeners."""
         this = trial_of(trial.config)

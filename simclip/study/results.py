@@ -31,7 +31,7 @@ class ArmResult:
     """One arm over its seeds.
 
     Attributes:
-        scores: The objective at the best epoch, by seed, of the trials that have one.
+        scores: The objective at the best epoch, by seed, of the trials that have one and did not fail.
         mean: Of the scores; None where there are none.
         std: Sample standard deviation of the scores; None below two.
         difference: Mean difference to the best control on the seeds that both have.
@@ -57,7 +57,7 @@ def rank_arms(records: Mapping[str, Record]) -> list[ArmResult]:
     by_arm: dict[str, list[Record]] = {}
     for record in records.values():
         by_arm.setdefault(record.arm, []).append(record)
-    means = {name: _mean([r.score for r in those if r.score is not None]) for name, those in by_arm.items()}
+    means = {name: _mean(list(_scores(those).values())) for name, those in by_arm.items()}
 
     def place(name: str) -> tuple[bool, float]:
         mean = means[name]
@@ -69,8 +69,7 @@ def rank_arms(records: Mapping[str, Record]) -> list[ArmResult]:
 
 
 def _arm_result(name: str, records: list[Record], control: list[Record]) -> ArmResult:
-    scores = {r.seed: r.score for r in sorted(records, key=lambda r: r.seed) if r.score is not None}
-    reference = {r.seed: r.score for r in control if r.score is not None}
+    scores, reference = _scores(records), _scores(control)
     shared = [scores[seed] - reference[seed] for seed in scores if seed in reference]
     return ArmResult(
         name,
@@ -79,9 +78,15 @@ def _arm_result(name: str, records: list[Record], control: list[Record]) -> ArmR
         _mean(list(scores.values())),
         statistics.stdev(scores.values()) if len(scores) > 1 else None,
         _mean(shared),
-        mean_metrics([record.best for record in records if record.best]),
+        mean_metrics([record.best for record in records if record.best and record.seed in scores]),
         all(record.outcome == "finished" for record in records),
     )
+
+
+def _scores(records: list[Record]) -> dict[int, float]:
+    """By seed, of the trials that have one; what a failed trial had reached is no score."""
+    ended = sorted((r for r in records if r.outcome != "failed"), key=lambda r: r.seed)
+    return {r.seed: r.score for r in ended if r.score is not None}
 
 
 def mean_metrics(rows: list[Row]) -> dict[str, float]:

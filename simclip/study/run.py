@@ -41,7 +41,13 @@ class StudyEnd:
         return [record for record in self.records.values() if record.outcome == "failed"]
 
 
-def run_study(study: StudyConfig, cluster: Cluster, folder: StudyFolder, listeners: Sequence[Listener]) -> StudyEnd:
+def run_study(
+    study: StudyConfig,
+    cluster: Cluster,
+    folder: StudyFolder,
+    listeners: Sequence[Listener],
+    trials: Sequence[Trial] | None = None,
+) -> StudyEnd:
     """Run every trial that has not ended yet, and derive the results.
 
     Args:
@@ -49,18 +55,20 @@ def run_study(study: StudyConfig, cluster: Cluster, folder: StudyFolder, listene
         cluster: That it runs on.
         folder: Its results, claimed for it.
         listeners: Told of all that happens.
+        trials: By default those that the study plans, controls included.
 
     Raises:
         InputError: A trial found its input wrong.
     """
     folder.drop_scratch()
     recorder = Recorder(study, folder, listeners)
-    trials = [trial for trial in planned_trials(study) if trial.name not in recorder.records]
+    wanted = planned_trials(study) if trials is None else trials
+    trials = [trial for trial in wanted if trial.name not in recorder.records]
     interrupted = False
     if trials or study.searcher == "optuna":
-        for listener in listeners:
-            listener.study_started(trials, concurrency(study, cluster))
         try:
+            for listener in listeners:
+                listener.study_started(trials, concurrency(study, cluster))
             _tuner(study, cluster, folder, recorder, trials).fit()
         except KeyboardInterrupt:
             interrupted = True

@@ -80,7 +80,7 @@ class WeightsAndBiases(Listener):
 
 
 def wandb_status(environment: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether to track with W&B, and a line that says why or why not.
+    """Whether to track with W&B, and a line that says why or why not; nothing is asked and nobody called.
 
     It is on when a key is there (`wandb login` or WANDB_API_KEY) or WANDB_MODE is set to online or offline.
     """
@@ -89,6 +89,6 @@ def wandb_status(environment: Mapping[str, str]) -> tuple[bool, str]:
         return False, f"Weights & Biases is off (WANDB_MODE={mode})"
     if mode:
         return True, f"Weights & Biases is on (WANDB_MODE={mode})"
-    if environment.get("WANDB_API_KEY") or wandb.api.api_key:
+    if wandb.login(prompt=False, verify=False):
         return True, "Weights & Biases is on"
     return False, "Weights & Biases is off: log in with `wandb login`, or set WANDB_MODE=offline, to turn it on"

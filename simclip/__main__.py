@@ -1,0 +1,62 @@
+"""`python -m simclip`: one training run by the original's command line, in the same wrapper as a study's trials."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+from rich.console import Console
+
+from simclip.errors import InputError
+from simclip.face.commands import connected, this_command
+from simclip.face.logs import LogTail
+from simclip.face.messages import fail
+from simclip.face.session import INTERRUPTED, WRONG_INPUT, conclude, hold, say, settle
+from simclip.inputs import check_inputs
+from simclip.original import parse
+from simclip.study.cluster import Cluster
+from simclip.study.config import Resources
+from simclip.study.folder import StudyFolder
+from simclip.study.single import single_run
+
+
+def main(words: list[str]) -> int:
+    """Train once; returns the exit code."""
+    try:
+        return train(words)
+    except InputError as error:
+        fail(str(error))
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        fail("interrupted")
+        return INTERRUPTED
+
+
+def train(words: list[str]) -> int:
+    """Train as the original's flags say."""
+    console, run = Console(), parse(words)
+    for note in run.notes:
+        say(console, note)
+    check_inputs(run.config)
+    os.environ.setdefault("WANDB_PROJECT", run.project)
+    cluster = connected(console, None)
+    folder = StudyFolder(run.save_dir)
+    study = single_run(run.name, run.config, whole_machine(cluster, run.data_parallel))
+    study = settle(study, cluster, folder)
+    log = LogTail(folder.logs / f"{study.trial.name}.log", sys.stdout)
+    end = hold(console, study, cluster, folder, [study.trial], log)
+    code = conclude(console, study, end, folder, shlex.join(["python", "tune.py", "reproduce", str(folder.path)]))
+    if code == INTERRUPTED:
+        say(console, f"Interrupted. To begin again: {this_command()}")
+    return code
+
+
+def whole_machine(cluster: Cluster, data_parallel: bool) -> Resources:
+    """A worker on every visible GPU, or one worker; the CPUs in equal parts."""
+    workers = max(1, int(cluster.gpus)) if data_parallel else 1
+    return Resources(workers=workers, cpus=max(1, cluster.cpus // workers), gpus=min(1, cluster.gpus))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

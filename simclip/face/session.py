@@ -1,0 +1,88 @@
+"""One study from start to end, as a person sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from simclip.face.progress import progress
+from simclip.face.summary import closing, ranking
+from simclip.study.arms import Trial
+from simclip.study.cluster import AnyStudy, Cluster, resolved
+from simclip.study.config import StudyConfig
+from simclip.study.folder import StudyFolder
+from simclip.study.listeners import Listener
+from simclip.study.records import read_records
+from simclip.study.run import StudyEnd, asha, run_study
+from simclip.study.tracking import TensorBoard, WeightsAndBiases, wandb_status
+
+#: Exit codes.
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def say(console: Console, line: str) -> None:
+    """A plain line: as it is, whole, however wide the console."""
+    console.print(Text(line), soft_wrap=True)
+
+
+def settle(study: AnyStudy, cluster: Cluster, folder: StudyFolder) -> AnyStudy:
+    """The study with its resources filled in, and with the threads that its earlier results were made with."""
+    threads = (folder.recorded() or {}).get("train.threads")
+    if study.train.threads is None and threads is not None:
+        study = study.model_copy(update={"train": study.train.model_copy(update={"threads": threads})})
+    return resolved(study, cluster)
+
+
+def hold(
+    console: Console,
+    study: StudyConfig,
+    cluster: Cluster,
+    folder: StudyFolder,
+    trials: Sequence[Trial] | None = None,
+    shown: Listener | None = None,
+) -> StudyEnd:
+    """Run a study and show it.
+
+    Args:
+        console: Where to show it.
+        study: With its resources filled in.
+        cluster: That it runs on.
+        folder: Its results.
+        trials: By default those that the study plans.
+        shown: What shows the progress; by default a table, or lines where there is no terminal.
+
+    Raises:
+        InputError: The folder belongs to another study, or a trial found its input wrong.
+    """
+    folder.claim(study)
+    tracked, why = wandb_status(os.environ)
+    say(console, why)
+    if (why_off := asha(study)[1]) is not None:
+        say(console, why_off)
+    listeners: list[Listener] = [TensorBoard(folder.path / "tensorboard")]
+    if tracked:
+        listeners.append(WeightsAndBiases(study.name, folder.path))
+    shown = shown or progress(console, study, folder.logs, read_records(folder.trials))
+    return run_study(study, cluster, folder, [*listeners, shown], trials)
+
+
+def conclude(console: Console, study: StudyConfig, end: StudyEnd, folder: StudyFolder, reproduce: str) -> int:
+    """Print what came of a study; returns the exit code.
+
+    Args:
+        console: Where to print.
+        study: The study.
+        end: How it ended.
+        folder: Its results.
+        reproduce: The command that runs the best configuration again.
+    """
+    say(console, "")
+    console.print(ranking(study, end.records))
+    say(console, "")
+    console.print(closing(study, end.records, folder, reproduce))
+    if end.interrupted:
+        return INTERRUPTED
+    return FAILED if end.failed else DONE

@@ -1,0 +1,48 @@
+"""What can be said about a run's input before any time is spent on it."""
+
+from __future__ import annotations
+
+from simclip.config import RetrievalSet, TrainConfig
+from simclip.data.captions import read_table, read_training_tables
+from simclip.distributed import Workers
+from simclip.errors import InputError
+from simclip.evaluation.sets import class_folders, metric_names
+from simclip.model import check_model_folder
+from simclip.suggest import hint
+from simclip.training_data import check_rows
+
+
+def check_inputs(config: TrainConfig, workers: int = 1) -> None:
+    """Read tables and look for every file of a run; images are not decoded, hub names not looked up.
+
+    Args:
+        config: The run.
+        workers: That share its batch.
+
+    Raises:
+        InputError: The first thing that is wrong.
+    """
+    check_metric(config)
+    Workers(size=workers).share_of(config.batch_size)
+    check_model_folder(config.model, needs_weights=not config.pretrain)
+    check_rows(config, len(read_training_tables(config.tables, config.caption_columns)))
+    for each in config.evaluation_sets:
+        if isinstance(each, RetrievalSet):
+            read_table(each.tsv, each.image_dir, config.caption_columns)
+        else:
+            class_folders(each)
+
+
+def check_metric(config: TrainConfig) -> None:
+    """Refuse an objective that no evaluation set brings.
+
+    Raises:
+        InputError: There is no such metric, or no set at all.
+    """
+    known = metric_names(config)
+    if not known:
+        raise InputError("no evaluation set: set val_tsv and val_image_dir (or evaluate), to tell which run is best")
+    names = [config.metric] if isinstance(config.metric, str) else list(config.metric)
+    for name in names:
+        if name not in known:
+            raise InputError(f"metric {name!r}: no evaluation set has it; {hint(name, known)}")

@@ -1,0 +1,79 @@
+"""What a study will cost, before anything is spent on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from simclip.probe import Costs, probe
+from simclip.study.arms import Arm, corner_arms, planned_arms
+from simclip.study.cluster import Cluster, concurrency
+from simclip.study.config import StudyConfig
+
+#: Of a running trial: two in its process and two in Ray Tune's folder while one replaces the other.
+CHECKPOINTS_PER_TRIAL = 4
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """An estimate from a few steps of one trial; early stopping is not counted on.
+
+    Attributes:
+        arms: Those that will run, with the estimated seconds of one trial each; for Optuna the extremes of its space.
+        trials: How many there will be.
+        concurrency: Trials at a time.
+        probed: Name of the arm that was measured.
+        costs: What was measured on it.
+        seconds: All trials together, one after the other.
+        cpu_hours: Of them.
+        gpu_hours: Of them.
+        wall_hours: With so many trials at a time.
+        disk: Bytes at most.
+    """
+
+    arms: list[tuple[Arm, float]]
+    trials: int
+    concurrency: int
+    probed: str
+    costs: Costs
+    seconds: float
+    cpu_hours: float
+    gpu_hours: float
+    wall_hours: float
+    disk: int
+
+
+def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
+    """Probe the arm with the largest clusters, where a trial would run, and reckon up.
+
+    Args:
+        study: With its resources filled in.
+        cluster: That it would run on.
+    """
+    arms = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
+    probed = max(arms, key=lambda arm: 0 if arm.is_control else arm.config.cluster_size)
+    resources = study.resources
+    task: Any = ray.remote(probe).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
+    costs: Costs = ray.get(task.remote(probed.config, resources.workers))
+
+    timed = [(arm, costs.seconds(arm.config, probed.config.batch_size)) for arm in arms]
+    mean = sum(seconds for _, seconds in timed) / len(timed)
+    controls = sum(arm.is_control for arm in arms)
+    trials = (study.trials or 0) + controls if study.searcher == "optuna" else len(arms) * len(study.seeds)
+    at_a_time = min(concurrency(study, cluster), trials)
+    hours = trials * mean / 3600
+    models = 2 * (study.keep_models + at_a_time + len(study.seeds)) + 1
+    return Forecast(
+        arms=timed,
+        trials=trials,
+        concurrency=at_a_time,
+        probed=probed.name,
+        costs=costs,
+        seconds=trials * mean,
+        cpu_hours=hours * resources.workers * (resources.cpus or 1),
+        gpu_hours=hours * resources.workers * (resources.gpus or 0),
+        wall_hours=hours / at_a_time,
+        disk=at_a_time * CHECKPOINTS_PER_TRIAL * costs.checkpoint + models * costs.model,
+    )

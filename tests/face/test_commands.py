@@ -1,0 +1,240 @@
+"""tune.py as it is typed: what wrong input says, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from simclip.config import TrainConfig
+from simclip.demo.dataset import ensure_dataset
+from tune import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def study_file(config: TrainConfig, tmp_path: Path) -> Path:
+    """A study of two cluster sizes over the tiny pairs."""
+    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
+    content = {
+        "name": "tiny",
+        "train": {**train, "epochs": 2},
+        "parameters": {"cluster_size": {"values": [2, 4]}},
+        "max_concurrent": 1,
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def tsv(folder: Path, *lines: str) -> str:
+    path = folder / "wrong.tsv"
+    path.write_text("".join(line.replace("|", "\t") + "\n" for line in lines), encoding="utf-8")
+    return f"train.train_tsv={path}"
+
+
+def folder_without_weights(folder: Path, model: str) -> str:
+    target = folder / "no-weights"
+    target.mkdir()
+    (target / "config.json").write_text((Path(model) / "config.json").read_text())
+    return str(target)
+
+
+Wrong = Callable[[Path, TrainConfig], list[str]]
+
+WRONG: dict[str, tuple[Wrong, list[str]]] = {
+    "no such TSV": (lambda d, c: ["train.train_tsv=nowhere.tsv"], ["nowhere.tsv", "no such TSV file"]),
+    "no image column": (
+        lambda d, c: [tsv(d, 'picture|caption1', 'a.png|words')],
+        ["wrong.tsv", "no column 'image'", "picture"],
+    ),
+    "no caption column": (
+        lambda d, c: [tsv(d, 'image|text', '000.png|words')],
+        ["wrong.tsv", "no caption column", "caption1"],
+    ),
+    "an empty TSV": (lambda d, c: [tsv(d)], ["wrong.tsv is empty", "header"]),
+    "missing images": (
+        lambda d, c: [tsv(d, 'image|caption1', 'x.png|a', '000.png|b', 'y.png|c').replace('train_tsv', 'val_tsv')],
+        ["2 of 3 images", "x.png, y.png"],
+    ),
+    "fewer rows than a batch": (
+        lambda d, c: ["train.batch_size=64"],
+        ["40 rows", "fewer than batch_size 64", "smaller batch_size"],
+    ),
+    "k larger than floor(pN)": (
+        lambda d, c: ["parameters.cluster_size.values=[2,8]"],
+        ["arm k8", "larger than the 4 clustered rows", "lower k"],
+    ),
+    "p outside [0, 1]": (lambda d, c: ["train.proportion=1.5"], ["train.proportion", "less than or equal to 1", "1.5"]),
+    "a fraction like 1/0": (lambda d, c: ["train.proportion=1/0"], ["train.proportion", "1/0"]),
+    "an unknown field": (lambda d, c: ["train.epoch=3"], ["train.epoch", "did you mean epochs?"]),
+    "an unknown parameter": (
+        lambda d, c: ["parameters.cluster_sizes.values=[2]"],
+        ["cluster_sizes", "did you mean cluster_size?"],
+    ),
+    "a range upside down": (
+        lambda d, c: ["parameters.learning_rate={min: 1e-2, max: 1e-4}", "searcher=random", "trials=3"],
+        ["learning_rate", "min 0.01 is not below max 0.0001"],
+    ),
+    "a model folder without weights": (
+        lambda d, c: [f"train.model={folder_without_weights(d, c.model)}"],
+        ["no-weights", "has no weights"],
+    ),
+    "an image outside its folder": (
+        lambda d, c: [tsv(d, 'image|caption1', '../secret.png|a')],
+        ["line 2", "../secret.png", "leaves its folder"],
+    ),
+    "a metric that no set has": (lambda d, c: ["metric=val/mean_r2"], ["val/mean_r2", "did you mean val/mean_r1?"]),
+    "a batch that workers cannot share": (
+        lambda d, c: ["resources.workers=3"],
+        ["batch_size 8", "3 workers", "multiple"],
+    ),
+    "an override that is none": (lambda d, c: ["epochs"], ["'epochs'", "key=value"]),
+    "a placeholder": (
+        lambda d, c: ["train.train_tsv=datasets/coco_train.tsv"],
+        ["coco_train.tsv", "placeholder"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_line_and_exit_code_two(
+    case: str, study_file: Path, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, parts = WRONG[case]
+    results = tmp_path / "results"
+    code = main(["run", str(study_file), *make(tmp_path, config), "--results", str(results)])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    for part in parts:
+        assert part in captured.err
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["run", "studies/dem.yaml"], ["studies/dem.yaml", "did you mean demo.yaml?"]),
+        (["reproduce", "nowhere"], ["nowhere", "no such file"]),
+    ],
+)
+def test_wrong_paths(words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    line = capsys.readouterr().err
+    assert all(part in line for part in parts)
+
+
+def test_an_unknown_command_or_option_exits_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["rum"], ["run", "--dryrun"]):
+        with pytest.raises(SystemExit) as exit_info:
+            main(words)
+        assert exit_info.value.code == 2
+        capsys.readouterr()
+
+
+def test_the_fields_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in [*TrainConfig.model_fields, "seeds", "searcher"])
+
+
+def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "tune.py", *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_interrupted_it_says_how_to_go_on_and_the_same_command_does(study_file: Path, tmp_path: Path) -> None:
+    words = ["run", str(study_file), "train.epochs=6", "--results", str(tmp_path / "results")]
+    first = tune(*words)
+    folder = tmp_path / "results" / "tiny" / "trials"
+    wait_for(lambda: any("outcome" in path.read_text() for path in folder.glob("*.jsonl")), first)
+    first.send_signal(signal.SIGINT)
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 130, err
+    assert "To go on: python tune.py run" in out
+    assert "Traceback" not in err
+    done = {path.name: path.read_text() for path in folder.glob("*.jsonl") if "outcome" in path.read_text()}
+    assert 0 < len(done) < 3
+
+    second = tune(*words)
+    out, err = second.communicate(timeout=240)
+    assert second.returncode == 0, err
+    assert {path.name for path in folder.glob("*.jsonl")} == {"control-s1.jsonl", "k2-s1.jsonl", "k4-s1.jsonl"}
+    for name, text in done.items():
+        assert (folder / name).read_text() == text
+    ends = [json.loads(path.read_text().splitlines()[-1]) for path in folder.glob("*.jsonl")]
+    assert [end["outcome"] for end in ends] == ["finished"] * 3
+    assert "Reproduce it" in out
+
+
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_dry_run_tells_the_cost_and_leaves_nothing(study_file: Path, tmp_path: Path) -> None:
+    process = tune("run", str(study_file), "--dry-run", "seeds=[1,2]", "--results", str(tmp_path / "results"))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    for part in ("control", "k2", "k4", "6 trials", "CPU hours", "of disk", "of memory"):
+        assert part in out
+    assert not (tmp_path / "results").exists()
+
+
+def test_reproduce_passes_and_tells_a_difference(study_file: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    process = tune("run", str(study_file), "--results", str(results), WANDB_MODE="offline")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "Weights & Biases is on (WANDB_MODE=offline)" in out
+    assert len(list((results / "tiny" / "wandb").glob("offline-run-*/run-*.wandb"))) == 3
+    assert len(list((results / "tiny" / "tensorboard").glob("*/events.out.tfevents.*"))) == 3
+
+    again = tune("reproduce", str(results / "tiny"))
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "PASS" in out
+    assert (results / "tiny" / "reproduced" / "best" / "model.safetensors").is_file()
+
+    best = results / "tiny" / "best.yaml"
+    content: dict[str, Any] = yaml.safe_load(best.read_text())
+    content["expect"]["val/loss"] += 1e-9
+    best.write_text(yaml.safe_dump(content))
+    again = tune("reproduce", str(results / "tiny"))
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 1, err
+    assert "DIFFERENT: 1 of" in out
+    assert "val/loss" in out
+
+
+def test_the_demo_is_the_default_and_loads() -> None:
+    from simclip.face.commands import DEMO, load_with_data
+    from simclip.study.arms import planned_arms
+
+    ensure_dataset()
+    study = load_with_data(DEMO)
+    arms = planned_arms(study)
+    assert arms[0].is_control
+    assert len(arms) >= 5
