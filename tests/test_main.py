@@ -1,0 +1,79 @@
+"""`python -m simclip` as the original was called, from flags to a model folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import CLIPModel
+
+from simclip.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def flags(pairs: Path, model: Path, save_dir: Path, *more: str) -> list[str]:
+    """The original README's, on the tiny pairs."""
+    return [
+        "--data-parallel", "--batch-size", "8", "--val-batch-size", "8", f"--train_tsv={pairs / 'train.tsv'}",
+        f"--val_tsv={pairs / 'val.tsv'}", f"--train-image-dir={pairs / 'images'}/",
+        f"--val-image-dir={pairs / 'images'}/", "--num-epochs", "5", f"--save-dir={save_dir}/",
+        f"--model-name={model}", "--exp-name=clip_exp", "--synthesis", "--online-sim=text",
+        "--max-iters-per-epoch", "2", *more, "--seed", "0",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("clusters", "name", "proportions"),
+    [
+        (["--num-clusters=2", "--synthesis-prop=1.0"], "text+p1+k4+s1+seed0", [1.0] * 5),
+        (
+            ["--warmup-prop", "--cluster-size", "4", "--synthesis-prop", "1/2"],
+            "warmup+text+p1+k4+s1+seed0",
+            [0.5, 0.5, 0.5, 0.5, 1.0],
+        ),
+    ],
+)
+def test_both_commands_of_the_original_readme(
+    clusters: list[str], name: str, proportions: list[float], pairs: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "simclip", *flags(pairs, tiny_model, tmp_path, *clusters)],
+        cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    folder = tmp_path / name
+    (record,) = (folder / "trials").glob("*.jsonl")
+    rows = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [row["train/proportion"] for row in rows[1:-1]] == proportions
+    assert rows[-1]["config"]["seed"] == 0
+    assert "epoch 5/5" in run.stdout  # the training's own log
+    assert "control" not in run.stdout
+    CLIPModel.from_pretrained(folder / "best")
+
+
+def test_wrong_flags_are_one_line(
+    pairs: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, part in [
+        (["--num-clusters=3", "--synthesis-prop=1.0"], "--num-clusters 3"),
+        (["--cluster-sizes=4"], "did you mean --cluster-size?"),
+        (["--batch-size=64"], "fewer than batch_size 64"),
+        (["--synthesis-prop=1/0"], "1/0"),
+    ]:
+        assert main(flags(pairs, tiny_model, tmp_path, *more)) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("error: ")
+        assert line.count("\n") == 1
+        assert part in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_placeholder_says_so(capsys: pytest.CaptureFixture[str], pairs: Path, tmp_path: Path) -> None:
+    words = flags(pairs, tmp_path, tmp_path, "--train_tsv=./datasets/coco_train.tsv")
+    assert main(words) == 2
+    assert "placeholder" in capsys.readouterr().err
