@@ -25,6 +25,12 @@ def fingerprint(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
+def file_stamps(paths: Iterable[Path]) -> bytes:
+    """What changes when one of the files does: their absolute paths, sizes and times of last change."""
+    stamps = [(str(path.absolute()), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]
+    return repr(stamps).encode()
+
+
 def weights_bytes(weights: Iterable[tuple[str, torch.Tensor]]) -> bytes:
     """A digest of named weights."""
     digest = hashlib.blake2b(digest_size=16)
@@ -33,10 +39,20 @@ def weights_bytes(weights: Iterable[tuple[str, torch.Tensor]]) -> bytes:
     return digest.digest()
 
 
-def cached_array(kind: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array made before under this key, else made now and kept; written whole or not at all."""
+def cached_array(
+    kind: str, key: str, make: Callable[[], np.ndarray], anyone: Callable[[bool], bool] = bool
+) -> np.ndarray:
+    """The array made before under this key, else made now and kept; written whole or not at all.
+
+    Args:
+        kind: What it is, for the file's name.
+        key: What it was made from.
+        make: Makes it.
+        anyone: From whether this worker lacks the array to whether any worker does, where `make` is their common work:
+            one that finds the array, on its own disk or just written, must not leave the others waiting.
+    """
     path = cache_folder() / f"{kind}-{key}.npy"
-    if path.is_file():
+    if not anyone(not path.is_file()):
         return np.load(path)
     array = make()
     path.parent.mkdir(parents=True, exist_ok=True)

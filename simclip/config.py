@@ -30,7 +30,7 @@ Proportion = Annotated[float, BeforeValidator(parse_fraction), Field(ge=0, le=1)
 class Strict(BaseModel):
     """A schema that refuses unknown fields and does not change once made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Table(Strict):
@@ -76,7 +76,9 @@ class TrainConfig(Strict):
     val_tsv: Path | None = Field(None, description="validation pairs, evaluated as the set named 'val'")
     val_image_dir: Path | None = Field(None, description="folder that val_tsv's images lie in")
     evaluate: list[EvaluationSet] = Field([], description="further evaluation sets")
-    caption_columns: list[str] | None = Field(None, description="default: every column that starts with 'caption'")
+    caption_columns: list[str] | None = Field(
+        None, min_length=1, description="default: every column that starts with 'caption'"
+    )
     bad_images: Literal["error", "skip"] = Field("error", description="skip drops unreadable rows and counts them")
 
     # Model.
@@ -140,6 +142,8 @@ class TrainConfig(Strict):
                 f"cluster_size {self.cluster_size} is larger than the {clustered} clustered rows of a batch "
                 f"(p = {self.proportion_by_epoch[-1]:g} of batch_size {self.batch_size}): lower k, or raise p or N"
             )
+        if isinstance(self.metric, dict) and not sum(self.metric.values()) > 0:
+            raise ValueError(f"the weights of metric add up to {sum(self.metric.values()):g}: expected more than 0")
         names = [each.name for each in self.evaluation_sets]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} stands twice")

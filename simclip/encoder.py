@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
 from simclip.compute import Compute
 from simclip.data.augment import normalise
+from simclip.data.images import load_batches
 from simclip.data.tokens import Tokens
 from simclip.distributed import Workers
 from simclip.model import Clip, embed_images, embed_texts
@@ -53,8 +54,8 @@ class Encoder:
         """
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
-            subset = Subset(dataset, mine.tolist())
-            for pixels in DataLoader(subset, batch_size=self.batch_size, num_workers=self.data_workers):
+            batches = [part.tolist() for part in _blocks(mine, self.batch_size)]
+            for pixels in load_batches(dataset, batches, self.data_workers):
                 pixels = normalise(pixels.to(self.compute.device), self.clip.mean, self.clip.std)
                 yield embed_images(self.clip.model, pixels)
 
@@ -71,9 +72,7 @@ class Encoder:
             local = torch.cat(list(embed(mine)))
         self.clip.model.train(was_training)
         if not torch.isfinite(local).all():
-            raise FloatingPointError(
-                "the model's embeddings are not finite: lower the learning rate"
-            )
+            raise FloatingPointError("the model's embeddings are not finite: lower the learning rate")
         return self.workers.gather(local)[: len(items)].cpu()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,6 @@ from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
     CLIPConfig,
-    CLIPImageProcessor,
     CLIPModel,
     PreTrainedTokenizerBase,
 )
@@ -30,7 +31,7 @@ class Clip:
 
     model: CLIPModel
     tokenizer: PreTrainedTokenizerBase
-    image_processor: CLIPImageProcessor
+    image_processor: Any  # which class it is depends on whether torchvision is there
 
     @property
     def image_size(self) -> int:
@@ -63,19 +64,20 @@ def load_clip(config: TrainConfig) -> Clip:
     """Load the model that a run starts from, in fp32 on the CPU.
 
     Raises:
-        InputError: A hub name that cannot be reached, or a folder that is no CLIP.
+        InputError: A hub name that cannot be reached, or a folder that is no whole CLIP.
     """
     check_model_folder(config.model, needs_weights=not config.pretrain)
+    if config.preprocessor and _is_local(config.preprocessor) and not Path(config.preprocessor).is_dir():
+        raise InputError(f"no such preprocessor folder: {config.preprocessor}; give a local folder or a hub name")
     source = config.preprocessor or config.model
+    loading = f"model {config.model!r}"
     try:
-        model = _random_start(config) if config.pretrain else CLIPModel.from_pretrained(config.model, dtype="float32")
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = _random_start(config) if config.pretrain else _trained(config.model)
+        loading = f"tokenizer and image processor of {source!r}"
+        tokenizer = _tokenizer(source, model)
         processor = AutoImageProcessor.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"model {config.model!r} does not load as CLIP ({reason}): give a folder or hub name"
-        ) from error
+    except Exception as error:  # a broken file shows as any of a dozen types
+        raise _not_loading(loading, error) from error
     return Clip(model.float(), tokenizer, processor)
 
 
@@ -83,11 +85,11 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
     """Refuse a local folder that cannot be loaded, before anything is spent; hub names are left to the hub.
 
     Raises:
-        InputError: The folder has no config.json or no weights.
+        InputError: The folder has no config.json or no weights, or its model is no CLIP.
     """
     folder = Path(model)
     if not folder.is_dir():
-        if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
+        if _is_local(model):
             raise InputError(f"no such model folder: {model}; give a local Hugging Face folder or a hub name")
         return
     if not (folder / "config.json").is_file():
@@ -96,12 +98,54 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
         raise InputError(
             f"{folder} has no weights (model.safetensors or pytorch_model.bin): save the model there again"
         )
+    try:
+        _clip_config(model)
+    except Exception as error:
+        raise _not_loading(f"model {model!r}", error) from error
+
+
+def _is_local(model: str) -> bool:
+    """Whether a name can only be a folder's: hub names look like owner/model."""
+    return Path(model).is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
+
+
+def _not_loading(what: str, error: Exception) -> InputError:
+    reason = textwrap.shorten(str(error), 250) or type(error).__name__
+    return InputError(f"{what} cannot be loaded ({reason}): give a folder or hub name of a CLIP")
+
+
+def _clip_config(model: str) -> CLIPConfig:
+    """The shape of a CLIP; transformers itself would make a random CLIP of any other family's folder."""
+    kind = CLIPConfig.get_config_dict(model)[0].get("model_type", CLIPConfig.model_type)
+    if kind != CLIPConfig.model_type:
+        raise ValueError(f"its config.json says model_type {kind}")
+    return CLIPConfig.from_pretrained(model)
+
+
+def _trained(name: str) -> CLIPModel:
+    """The model with its own weights, all of them: transformers fills gaps with random numbers and a warning."""
+    loaded: Any = CLIPModel.from_pretrained(
+        name, config=_clip_config(name), dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    model, report = loaded
+    if gaps := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
+        raise ValueError(f"its weights lack {gaps[0]}, or have it in another shape; {len(gaps)} such in all")
+    return model
+
+
+def _tokenizer(source: str, model: CLIPModel) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; transformers makes an empty one where its files are missing."""
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    most = model.text_model.config.vocab_size
+    if not len(tokenizer.all_special_ids) < len(tokenizer) <= most:
+        raise ValueError(f"its vocabulary has {len(tokenizer)} tokens, the model's {most}")
+    return tokenizer
 
 
 def _random_start(config: TrainConfig) -> CLIPModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(config.seed, "initial weights").integers(2**31)))
-        return CLIPModel(CLIPConfig.from_pretrained(config.model))
+        return CLIPModel(_clip_config(config.model))
 
 
 class TwoTowers(nn.Module):

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
-from simclip.cache import cached_array, fingerprint
+from simclip.cache import cached_array, file_stamps, fingerprint
 from simclip.config import TrainConfig
 from simclip.data.augment import random_crops
 from simclip.data.captions import CaptionTable, read_training_tables
-from simclip.data.images import ImageFiles, centre_crop, squash
+from simclip.data.images import ImageFiles, centre_crop, load_batches, squash
 from simclip.data.tokens import Tokens, tokenise
 from simclip.errors import InputError
 from simclip.model import Clip
@@ -65,8 +64,7 @@ class TrainingData:
     def batches(self, plan: np.ndarray, share: slice, seed: int, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch; `share` is this worker's part of each row of `plan`, int64 [iterations, N]."""
         mine = plan[:, share]
-        loader = DataLoader(self.squashed, batch_sampler=mine.tolist(), num_workers=self.data_workers)
-        for rows, pixels in zip(mine, loader, strict=True):
+        for rows, pixels in zip(mine, load_batches(self.squashed, mine.tolist(), self.data_workers), strict=True):
             boxes = torch.from_numpy(random_crops(rows, self.crop_scale, seed, epoch)).float()
             ids, mask = self.tokens.batch(self.drawn_captions(seed, epoch, rows))
             yield Batch(pixels, boxes, ids, mask)
@@ -132,5 +130,4 @@ def unreadable_rows(table: CaptionTable) -> np.ndarray:
                 bad.append(row)
         return np.array(bad, dtype=np.int64)
 
-    stamps = [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in table.images]
-    return cached_array("unreadable", fingerprint(repr(stamps).encode()), find)
+    return cached_array("unreadable", fingerprint(file_stamps(table.images)), find)

@@ -12,6 +12,7 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from simclip.config import TrainConfig
@@ -21,6 +22,8 @@ COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 80, 220), 
 PLACES = ("left", "right", "above", "below")
 
 torch.set_num_threads(1)
+settings.register_profile("shared machine", deadline=None)  # an example that takes long is no failure
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ import torch
 
 #: More than an fp32 product of unit vectors can be wrong by.
 ROUNDING = 1e-5
+#: More than the cosine of two equal unit vectors, rounded to fp32, can be off 1.
+EQUAL = 1e-6
 #: Candidates beyond those asked for, because some of them may already stand in the batch.
 SLACK = 64
 #: Rows whose exact cosines are held at once.
@@ -18,7 +20,8 @@ class Neighbours:
 
     Args:
         embeddings: float32 [rows, d], rows of length 1.
-        max_similarity: Rows at or above this cosine are nobody's neighbours: likely duplicates, false negatives.
+        max_similarity: Rows at or above this cosine, to six decimals, are nobody's neighbours: likely duplicates,
+            false negatives.
     """
 
     def __init__(self, embeddings: np.ndarray, max_similarity: float | None = None) -> None:
@@ -60,7 +63,7 @@ class Neighbours:
         )
         allowed = (cosines > unseen) & (candidates != anchor)
         if self.max_similarity is not None:
-            allowed &= cosines < self.max_similarity
+            allowed &= cosines < self.max_similarity - EQUAL
         candidates, cosines = candidates[allowed], cosines[allowed]
         return candidates[np.lexsort((candidates, -cosines))]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from simclip.cache import cached_array, fingerprint, weights_bytes
+from simclip.cache import cached_array, file_stamps, fingerprint, weights_bytes
 from simclip.config import TrainConfig
 from simclip.encoder import Encoder
 from simclip.training_data import TrainingData
@@ -26,12 +28,15 @@ def offline_embeddings(config: TrainConfig, data: TrainingData, encoder: Encoder
     """The same once for all epochs, by the initial model, with captions drawn under seed 0.
 
     Equal for every trial of a study that starts from the same weights, so it is kept on disk under a key of weights,
-    captions or images, and modality.
+    captions or images as the model sees them, modality and precision.
     """
+    clip, compute = encoder.clip, encoder.compute
     if config.similarity == "image":
-        source = repr([str(path) for path in data.table.images]).encode()
+        source = file_stamps(data.table.images) + repr((clip.mean, clip.std)).encode()
     else:
         source = data.tokens.ids.tobytes() + data.table.starts.tobytes()
-    key = fingerprint(weights_bytes(encoder.clip.model.state_dict().items()), source, config.similarity.encode())
+    kind = f"{config.similarity} {compute.dtype}".encode()
+    key = fingerprint(weights_bytes(clip.model.state_dict().items()), source, kind)
     fixed = config.model_copy(update={"seed": OFFLINE_SEED})
-    return cached_array("similarity", key, lambda: similarity_embeddings(fixed, data, encoder, epoch=0))
+    anyone = partial(encoder.workers.any, device=compute.device)
+    return cached_array("similarity", key, lambda: similarity_embeddings(fixed, data, encoder, epoch=0), anyone)

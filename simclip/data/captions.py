@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,20 +111,26 @@ def _read_tsv(tsv: Path) -> pd.DataFrame:
     if not tsv.is_file():
         raise InputError(f"no such TSV file: {tsv}; give the path of a file with the columns image, caption1, ...")
     try:
-        frame = pd.read_csv(
-            tsv,
-            sep="\t",
-            quoting=3,  # csv.QUOTE_NONE: a stray quote must not merge rows
-            na_filter=False,
-            dtype=str,
-            encoding="utf-8-sig",
-            index_col=False,
-            skip_blank_lines=False,  # so that the index counts lines
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a first row that is too long would be cut
+            frame = pd.read_csv(
+                tsv,
+                sep="\t",
+                quoting=3,  # csv.QUOTE_NONE: a stray quote must not merge rows
+                na_filter=False,
+                dtype=str,
+                encoding="utf-8-sig",
+                index_col=False,
+                skip_blank_lines=False,  # so that the index counts lines
+            )
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{tsv} is empty: expected a header with image, caption1, ... and a line per pair") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{tsv} is not UTF-8 text ({error.reason} at byte {error.start}): convert it") from error
+    except pd.errors.ParserWarning as error:
+        raise InputError(
+            f"{tsv}, line 2: more fields than the header has names; a field may not contain a tab: fix that line"
+        ) from error
     except pd.errors.ParserError as error:
         problem = str(error).strip().splitlines()[-1].removeprefix("Error tokenizing data. C error: ")
         raise InputError(f"{tsv}: {problem}; a field may not contain a tab: fix that line") from error
@@ -156,7 +164,7 @@ def _image_paths(tsv: Path, lines: list[int], names: list[str], image_dir: Path)
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise InputError(f"{tsv}, line {line}: image {name!r} leaves its folder {image_dir}; use a path inside it")
     paths = [image_dir / name for name in names]
-    if missing := [name for name, path in zip(names, paths, strict=True) if not path.is_file()]:
+    if missing := [name for name, path in zip(names, paths, strict=True) if not os.path.isfile(path)]:
         raise InputError(f"{tsv}: {len(missing)} of {len(names)} images are not in {image_dir}: {_listed(missing)}")
     return paths
 

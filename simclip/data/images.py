@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from simclip.errors import InputError
 
@@ -32,6 +32,8 @@ def centre_crop(image: Image.Image, size: int) -> Image.Image:
         (size if width == short else size * width // short),
         (size if height == short else size * height // short),
     )
+    if Image.MAX_IMAGE_PIXELS and width * height > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError(f"too long and thin: {width}x{height} pixels when its short side is {size}")
     resized = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return resized.crop((left, top, left + size, top + size)).convert("RGB")
@@ -49,7 +51,7 @@ def read_image(path: Path, size: int, transform: Transform) -> torch.Tensor:
     try:
         with Image.open(path) as image:
             pixels = np.array(transform(image, size))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         reason = str(error) or type(error).__name__
         raise InputError(
             f"{path} cannot be read as an image ({reason}): replace it, or drop such rows with bad_images=skip"
@@ -68,3 +70,25 @@ class ImageFiles(Dataset[torch.Tensor]):
 
     def __getitem__(self, row: int) -> torch.Tensor:
         return read_image(self.paths[row], self.size, self.transform)
+
+
+def load_batches(images: Dataset[torch.Tensor], batches: Iterable[list[int]], workers: int) -> Iterator[torch.Tensor]:
+    """Decode batch after batch.
+
+    Args:
+        images: Squares of one size, by row.
+        batches: The rows of each batch.
+        workers: Decoding processes; 0 decodes in this one.
+
+    Yields:
+        uint8 [n, 3, size, size].
+
+    Raises:
+        InputError: An image does not decode.
+    """
+    try:
+        yield from DataLoader(images, batch_sampler=batches, num_workers=workers)
+    except InputError as error:
+        # A decoding process sends its whole traceback as the message: the error's own line is the last.
+        line = str(error).strip().splitlines()[-1]
+        raise InputError(line.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.nn.functional import cross_entropy, normalize
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast, get_scheduler
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerFast, get_scheduler
 
 from simclip.demo.canvas import SIDE
 from simclip.demo.captions import captions, words
@@ -60,9 +60,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def image_processor() -> CLIPImageProcessor:
+def image_processor() -> CLIPImageProcessorPil:
     """48-pixel squares, pixel values from -1 to 1."""
-    return CLIPImageProcessor(
+    return CLIPImageProcessorPil(
         size={"shortest_edge": SIDE},
         crop_size={"height": SIDE, "width": SIDE},
         image_mean=[0.5, 0.5, 0.5],

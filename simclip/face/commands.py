@@ -17,6 +17,7 @@ from simclip.face.reproduction import shown_comparison
 from simclip.face.session import DONE, FAILED, INTERRUPTED, conclude, hold, say, settle
 from simclip.study.cluster import Cluster, connect
 from simclip.study.config import StudyConfig, load_study, locate
+from simclip.study.fields import STUDY_FIELDS
 from simclip.study.folder import StudyFolder
 from simclip.study.forecast import forecast
 from simclip.study.inputs import check_study
@@ -97,9 +98,11 @@ def reproduce(
 def fields() -> int:
     """List the fields of `train`, each of which a study can search, and those of a study."""
     console = Console()
-    for title, schema in (("train", TrainConfig), ("study", StudyConfig)):
+    for title, schema, elsewhere in (("train", TrainConfig, STUDY_FIELDS), ("study", StudyConfig, ["train"])):
         say(console, f"\n{title}:")
         for name, field in schema.model_fields.items():
+            if name in elsewhere:
+                continue
             default = "" if field.is_required() else f" = {field.get_default(call_default_factory=True)}"
             say(console, f"  {name}{default}{f'  # {field.description}' if field.description else ''}")
     return DONE

@@ -148,7 +148,7 @@ def test_an_unknown_command_or_option_exits_with_two(capsys: pytest.CaptureFixtu
 def test_the_fields_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fields"]) == 0
     listed = capsys.readouterr().out
-    assert all(name in listed for name in [*TrainConfig.model_fields, "seeds", "searcher"])
+    assert all(f"  {name}" in listed for name in [*TrainConfig.model_fields, "seeds", "searcher"])
 
 
 def tune(*words: str, **environment: str) -> subprocess.Popen[str]:

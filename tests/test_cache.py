@@ -1,0 +1,69 @@
+"""Arrays that are kept between runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from simclip.cache import cache_folder, cached_array, file_stamps, fingerprint, weights_bytes
+
+
+def test_made_once_under_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SIMCLIP_CACHE", str(tmp_path / "new" / "cache"))
+    made: list[int] = []
+
+    def make() -> np.ndarray:
+        made.append(len(made))
+        return np.full(3, len(made), dtype=np.float32)
+
+    for key, expected in (("a", 1), ("a", 1), ("b", 2), ("a", 1)):
+        found = cached_array("kind", key, make)
+        assert found.dtype == np.float32 and found.tolist() == [expected] * 3
+    assert cached_array("other", "a", make).tolist() == [3] * 3
+    assert sorted(path.name for path in cache_folder().iterdir()) == ["kind-a.npy", "kind-b.npy", "other-a.npy"]
+
+
+def test_a_failure_leaves_nothing_behind() -> None:
+    def fail() -> np.ndarray:
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        cached_array("kind", "a", fail)
+    assert cached_array("kind", "a", lambda: np.ones(1)).tolist() == [1]
+
+
+def test_all_make_it_where_any_worker_lacks_it() -> None:
+    cached_array("kind", "a", lambda: np.zeros(1))
+    assert cached_array("kind", "a", lambda: np.ones(1), anyone=lambda lacks: True).tolist() == [1]
+    assert cached_array("kind", "a", lambda: np.zeros(1), anyone=lambda lacks: lacks).tolist() == [1]
+
+
+def test_the_folder_is_the_users_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIMCLIP_CACHE")
+    assert cache_folder() == Path.home() / ".cache" / "simclip"
+
+
+def test_keys_differ_where_any_part_does() -> None:
+    keys = [fingerprint(*parts) for parts in ((b"ab", b"c"), (b"a", b"bc"), (b"abc",), (b"ab", b"c", b""))]
+    assert len(set(keys)) == 4
+    assert fingerprint(b"ab", b"c") == keys[0]
+
+
+def test_weights_are_told_apart_by_name_and_value() -> None:
+    one, two = torch.ones(2, 3), torch.zeros(2, 3)
+    digests = [weights_bytes([("a", one)]), weights_bytes([("b", one)]), weights_bytes([("a", two)])]
+    assert len(set(digests)) == 3
+    assert weights_bytes([("a", torch.ones(3, 2).T)]) == digests[0]
+
+
+def test_a_file_that_changes_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    before = file_stamps([path])
+    monkeypatch.chdir(tmp_path)
+    assert file_stamps([Path("a")]) == before
+    path.write_bytes(b"four")
+    assert file_stamps([path]) != before
