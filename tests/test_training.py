@@ -31,7 +31,7 @@ def weights(training: Training) -> dict[str, torch.Tensor]:
 
 
 def test_history_has_the_untouched_model_and_every_epoch(config: TrainConfig, tmp_path: Path) -> None:
-    history, training = train(config, tmp_path)
+    history, _ = train(config, tmp_path)
     assert [row["epoch"] for row in history] == [0, 1, 2, 3]
     assert history[-1]["train/loss"] < history[1]["train/loss"]
     assert {"val/mean_r1", "val/t2i_r1", "val/i2t_r200", "val/loss", "metric", "seconds"} <= set(history[0])

@@ -256,7 +256,8 @@ studies = st.fixed_dictionaries(
     {"name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,8}", fullmatch=True)},
     optional={
         "description": texts,
-        "metric": texts | st.dictionaries(texts, st.floats(-2, 2), min_size=1, max_size=3),
+        "metric": texts
+        | st.dictionaries(texts, st.floats(-2, 2), max_size=3).filter(lambda weights: sum(weights.values()) > 0),
         "mode": st.sampled_from(["max", "min"]),
         "seeds": st.lists(st.integers(0, 999), min_size=1, max_size=4, unique=True),
         "keep_models": st.integers(1, 9),
@@ -266,7 +267,7 @@ studies = st.fixed_dictionaries(
             optional={
                 "learning_rate": st.floats(1e-12, 1) | st.just("1e-5"),
                 "train_tables": st.lists(st.just({"tsv": "a b.tsv", "image_dir": "x"}), max_size=1),
-                "caption_columns": st.none() | st.lists(texts, max_size=2),
+                "caption_columns": st.none() | st.lists(texts, min_size=1, max_size=2),
                 "crop_scale": st.just([0.5, 1]),
             },
         ),
