@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import tyro
 
-from simclip.errors import InputError
 from simclip.face import commands
-from simclip.face.messages import fail
-from simclip.face.session import INTERRUPTED, WRONG_INPUT
+from simclip.face.exits import exit_code
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "run": commands.run,
+    "reproduce": commands.reproduce,
+    "fields": commands.fields,
+}
 
 
 def main(words: list[str]) -> int:
     """Run a command; without one, the demo study. Returns the exit code."""
-    try:
-        return tyro.extras.subcommand_cli_from_dict(
-            {"run": commands.run, "reproduce": commands.reproduce, "fields": commands.fields},
+    return exit_code(
+        lambda: tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
             prog="python tune.py",
             description=__doc__,
             args=words or ["run"],
             config=(tyro.conf.FlagCreatePairsOff,),
         )
-    except InputError as error:
-        fail(str(error))
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        fail("interrupted")
-        return INTERRUPTED
+    )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ import sys
 
 from rich.console import Console
 
-from simclip.errors import InputError
 from simclip.face.commands import connected, this_command
+from simclip.face.exits import INTERRUPTED, exit_code
 from simclip.face.logs import LogTail
-from simclip.face.messages import fail
-from simclip.face.session import INTERRUPTED, WRONG_INPUT, conclude, hold, say, settle
+from simclip.face.session import conclude, hold, say, settle
 from simclip.inputs import check_inputs
 from simclip.original import parse
 from simclip.study.cluster import Cluster
@@ -23,14 +22,7 @@ from simclip.study.single import single_run
 
 def main(words: list[str]) -> int:
     """Train once; returns the exit code."""
-    try:
-        return train(words)
-    except InputError as error:
-        fail(str(error))
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        fail("interrupted")
-        return INTERRUPTED
+    return exit_code(lambda: train(words))
 
 
 def train(words: list[str]) -> int:

@@ -114,6 +114,7 @@ class TrainConfig(Strict):
 
     # Augmentation.
     crop_scale: tuple[float, float] = Field((0.8, 1.0), description="area of RandomResizedCrop, as a share")
+    flip: bool = Field(False, description="mirror each picture with probability 1/2; wrong where captions say left")
 
     # What decides which epoch is best. A dict is a weighted mean of metrics.
     metric: str | dict[str, float] = DEFAULT_METRIC
@@ -123,6 +124,12 @@ class TrainConfig(Strict):
     seed: int = Field(1, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 on CUDA where it has it")
     threads: int | None = Field(None, ge=1, description="torch threads; default: the trial's CPUs")
+    micro_batch_size: int | None = Field(None, ge=1, description="rows of a worker's batch in memory at a time; exact")
+    compile: bool = Field(False, description="torch.compile the towers: slower to start, faster steps")
+    image_store: Literal["auto", "on", "off"] = Field(
+        "auto", description="decode every image once, into a file; auto: where it takes at most half of the free disk"
+    )
+    store_size: int | None = Field(None, ge=8, description="side of training pictures; default 8/7 of the model's: 256")
     data_workers: int = Field(0, ge=0, description="image decoding processes; 0 decodes in the training process")
     log_every: int = Field(10, ge=1, description="steps from one log line to the next")
 

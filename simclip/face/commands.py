@@ -12,9 +12,10 @@ from rich.console import Console
 
 from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
+from simclip.face.exits import DONE, FAILED, INTERRUPTED
 from simclip.face.forecast import shown_forecast
 from simclip.face.reproduction import shown_comparison
-from simclip.face.session import DONE, FAILED, INTERRUPTED, conclude, hold, say, settle
+from simclip.face.session import conclude, hold, say, settle
 from simclip.study.cluster import Cluster, connect
 from simclip.study.config import StudyConfig, load_study, locate
 from simclip.study.fields import STUDY_FIELDS

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from simclip.face.exits import DONE, FAILED, INTERRUPTED
 from simclip.face.progress import progress
 from simclip.face.summary import closing, ranking
 from simclip.study.arms import Trial
@@ -18,9 +19,6 @@ from simclip.study.listeners import Listener
 from simclip.study.records import read_records
 from simclip.study.run import StudyEnd, asha, run_study
 from simclip.study.tracking import TensorBoard, WeightsAndBiases, wandb_status
-
-#: Exit codes.
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def say(console: Console, line: str) -> None:

@@ -2,8 +2,8 @@ import io
 
 from rich.console import Console
 
+from simclip.face.exits import fail
 from simclip.face.lines import PlainLines
-from simclip.face.messages import fail
 from simclip.face.progress import progress
 
 
