@@ -14,6 +14,7 @@ from simclip.face.logs import LogTail
 from simclip.face.session import conclude, hold, say, settle
 from simclip.inputs import check_inputs
 from simclip.original import parse
+from simclip.prepare import prepare
 from simclip.study.cluster import Cluster
 from simclip.study.config import Resources
 from simclip.study.folder import StudyFolder
@@ -31,6 +32,8 @@ def train(words: list[str]) -> int:
     for note in run.notes:
         say(console, note)
     check_inputs(run.config)
+    for line in prepare(run.config):
+        say(console, line)
     os.environ.setdefault("WANDB_PROJECT", run.project)
     cluster = connected(console, None)
     folder = StudyFolder(run.save_dir)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional as differentiable
 
 from simclip.errors import InputError
 
-T = TypeVar("T")
+#: What the first worker sends in place of an array that it could not make.
+BROKEN = -1
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,13 @@ class Workers:
 
     rank: int = 0
     size: int = 1
+    channel: dist.ProcessGroup | None = None  # apart from the gradients' collectives, whatever thread uses it
 
     @classmethod
     def current(cls) -> Workers:
-        """The process group that is set up, else one worker."""
+        """The process group that is set up, else one worker; all workers have to call it."""
         if dist.is_available() and dist.is_initialized():
-            return cls(dist.get_rank(), dist.get_world_size())
+            return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
         return cls()
 
     @property
@@ -44,13 +47,27 @@ class Workers:
         each = batch_size // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
-    def broadcast(self, value: T) -> T:
-        """The first worker's value, on every worker."""
-        if self.size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
+    def stream(self, arrays: Iterator[np.ndarray] | None, count: int, length: int) -> Iterator[np.ndarray]:
+        """The first worker's arrays, one by one, on every worker; they may be taken in a thread of their own.
+
+        Args:
+            arrays: int64 [length] each, all values at least 0; None on the other workers.
+            count: How many will come.
+            length: Of each.
+        """
+        if arrays is not None and self.size == 1:
+            yield from arrays
+            return
+        for _ in range(count):
+            box = torch.full([length], BROKEN)
+            try:
+                if arrays is not None:
+                    box = torch.from_numpy(next(arrays))
+            finally:  # the others must not wait for what will not come
+                dist.broadcast(box, src=0, group=self.channel)
+            if arrays is None and box[0] == BROKEN:
+                raise RuntimeError("the first worker could not go on; its log says why")
+            yield box.numpy()
 
     def gather(self, local: torch.Tensor) -> torch.Tensor:
         """Equal parts [n, d] of all workers as one [workers * n, d], in rank order; gradients flow back."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from simclip.compute import Compute
 from simclip.data.augment import normalise
-from simclip.data.images import load_batches
+from simclip.data.images import Pictures
 from simclip.data.tokens import Tokens
 from simclip.distributed import Workers
 from simclip.model import Clip, embed_images, embed_texts
+from simclip.prefetch import prefetch
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,20 @@ class Encoder:
         order = np.argsort(tokens.lengths[captions], kind="stable")
         return self._shared(order, embed)[torch.from_numpy(np.argsort(order))]
 
-    def images(self, dataset: Dataset[torch.Tensor], count: int) -> torch.Tensor:
-        """Embed the first `count` pictures of a data set of uint8 squares of the model's own size.
+    def images(self, pictures: Pictures, count: int) -> torch.Tensor:
+        """Embed the first `count` pictures; they are of the model's own size.
 
         Returns:
             float32 [count, d] on the CPU.
         """
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
-            batches = [part.tolist() for part in _blocks(mine, self.batch_size)]
-            for pixels in load_batches(dataset, batches, self.data_workers):
-                pixels = normalise(pixels.to(self.compute.device), self.clip.mean, self.clip.std)
-                yield embed_images(self.clip.model, pixels)
+            on_cuda = self.compute.device.type == "cuda"
+            batches = pictures.batches(_blocks(mine, self.batch_size), self.data_workers, pin=on_cuda)
+            with closing(prefetch(batches)) as ready:
+                for pixels in ready:
+                    moved = pixels.to(self.compute.device, non_blocking=True)
+                    yield embed_images(self.clip.model, normalise(moved, self.clip.mean, self.clip.std))
 
         return self._shared(np.arange(count), embed)
 

@@ -15,14 +15,19 @@ MAX_LOGIT_SCALE = math.log(100)
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW as OpenCLIP sets it up: weight decay on matrices, none on gains, biases and the logit scale."""
+    """AdamW as OpenCLIP sets it up: weight decay on matrices, none on gains, biases and the logit scale.
+
+    On CUDA it is the fused one: a few kernels for all parameters.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     rate = config.learning_rate or (5e-4 if config.pretrain else 1e-5)
-    return torch.optim.AdamW(groups, lr=rate, betas=(config.beta1, config.beta2), eps=config.epsilon)
+    fused = all(parameter.is_cuda for parameter in parameters)
+    betas = (config.beta1, config.beta2)
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=config.epsilon, fused=fused)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int) -> LambdaLR:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +20,19 @@ from torch.nn.parallel import DistributedDataParallel
 from simclip.checkpoint import Row, read_history, restore_checkpoint, write_checkpoint
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
-from simclip.clusters.similarity import offline_embeddings, similarity_embeddings
+from simclip.clusters.similarity import offline_neighbours, similarity_embeddings
 from simclip.compute import Compute
 from simclip.config import TrainConfig
 from simclip.data.augment import crop_and_resize, normalise
 from simclip.distributed import Workers
 from simclip.encoder import Encoder
 from simclip.evaluation.sets import load_sets, objective
-from simclip.loss import clip_loss
+from simclip.evaluation.untouched import untouched_scores
+from simclip.flops import peak_flops, training_flops
+from simclip.gradients import backward_in_parts, backward_whole
 from simclip.model import TwoTowers, load_clip
 from simclip.optimization import clamp_logit_scale, make_optimizer, make_schedule
+from simclip.randomness import generator
 from simclip.stopwatch import Stopwatch
 from simclip.training_data import Batch, iterations_of, load_training_data
 
@@ -65,7 +69,8 @@ class Training:
         self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
         self.offline = self._offline_neighbours()
         self.towers = TwoTowers(self.clip.model)
-        self.parallel = DistributedDataParallel(self.towers) if self.workers.size > 1 else self.towers
+        towers: Any = torch.compile(self.towers) if config.compile else self.towers
+        self.parallel = DistributedDataParallel(towers) if self.workers.size > 1 else towers
         self.optimizer = make_optimizer(self.clip.model, config)
         self.schedule = make_schedule(self.optimizer, config, self.iterations * config.epochs)
         self.history: list[Row] = []
@@ -91,8 +96,8 @@ class Training:
         if not self.history:
             watch = Stopwatch()
             with watch("evaluate"):
-                scores = self.evaluate()
-            self.history.append({"epoch": 0, **scores, **watch.summary()})
+                scores = untouched_scores(self.config, self.sets, self.encoder, self.evaluate)
+            self.history.append({"epoch": 0, **self._with_objective(scores), **watch.summary()})
             report(self.history, None)
         for epoch in range(len(self.history) - 1, self.config.epochs):
             self.history.append(self._epoch(epoch))
@@ -100,67 +105,86 @@ class Training:
         return self.history
 
     def evaluate(self) -> dict[str, float]:
-        """Every metric of every evaluation set, and `metric`, the objective."""
-        scores = {f"{each.name}/{name}": v for each in self.sets for name, v in each.score(self.encoder).items()}
-        return {"metric": objective(self.config.metric, scores), **scores}
+        """Every metric of every evaluation set, by <set>/<metric>."""
+        return {f"{each.name}/{name}": v for each in self.sets for name, v in each.score(self.encoder).items()}
 
-    def plan(self, epoch: int) -> np.ndarray:
-        """int64 [iterations, N], the rows of every batch, planned by the first worker (epochs count from 0)."""
-        config = self.config
+    def plan(self, epoch: int, watch: Stopwatch | None = None) -> Iterator[np.ndarray]:
+        """The rows of every batch of an epoch, int64 [N] each, planned by the first worker as they are asked for.
+
+        Similarity embeddings are refreshed at once, with the present weights.
+
+        Args:
+            epoch: Counts from 0.
+            watch: Told how long refresh and plan take.
+        """
+        config, watch = self.config, watch or Stopwatch()
         recipe = Recipe(config.batch_size, config.proportion_by_epoch[epoch], config.cluster_size, config.neighborhood)
         neighbours = self.offline
         if recipe.cluster_sizes and neighbours is None:
-            embeddings = similarity_embeddings(config, self.data, self.encoder, epoch)
-            neighbours = Neighbours(embeddings, config.max_similarity)
-        if not self.workers.is_first:
-            return self.workers.broadcast(np.array([]))
-        batches = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
-        return self.workers.broadcast(np.stack(list(batches)))
+            with watch("refresh"):
+                embeddings = similarity_embeddings(config, self.data, self.encoder, epoch)
+                neighbours = Neighbours(embeddings, config.max_similarity, self.compute.device)
+        mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
+        planned = watch.waits("plan", mine) if self.workers.is_first else None
+        return self.workers.stream(planned, self.iterations, config.batch_size)
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Forward, backward and update on one batch; returns the loss, still on its device."""
         device = self.compute.device
-        pixels = crop_and_resize(batch.pixels.to(device), batch.boxes.to(device), self.clip.image_size)
-        pixels = normalise(pixels, self.clip.mean, self.clip.std)
-        with self.compute.autocast():
-            images, texts, scale = self.parallel(pixels, batch.ids.to(device), batch.mask.to(device))
-        loss = clip_loss(self.workers.gather(images), self.workers.gather(texts), scale)
+        pixels, boxes, ids, mask = (
+            each.to(device, non_blocking=True) for each in (batch.pixels, batch.boxes, batch.ids, batch.mask)
+        )
+
+        def embed(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            cropped = crop_and_resize(pixels[rows], boxes[rows], self.clip.image_size)
+            with self.compute.autocast():
+                return self.parallel(normalise(cropped, self.clip.mean, self.clip.std), ids[rows], mask[rows])
+
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        rows, size = len(ids), self.config.micro_batch_size
+        if size is None or size >= rows:
+            loss = backward_whole(embed, rows, self.workers)
+        else:
+            loss = backward_in_parts(embed, rows, self.workers, size, self.parallel)
         self.optimizer.step()
         self.schedule.step()
         clamp_logit_scale(self.clip.model.logit_scale)
-        return loss.detach()
+        return loss
 
     def _epoch(self, epoch: int) -> Row:
         watch = Stopwatch()
-        with watch("plan"):
-            plan = self.plan(epoch)
+        plan = self.plan(epoch, watch)
+        on_cuda = self.compute.device.type == "cuda"
+        batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda)
         self.clip.model.train()
-        losses = []
-        for number, batch in enumerate(
-            watch.waits("data", self.data.batches(plan, self.share, self.config.seed, epoch))
-        ):
+        torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
+        losses, flops = [], 0.0
+        for number, batch in enumerate(watch.waits("data", batches)):
             with watch("step"):
                 losses.append(self.step(batch))
+                flops += training_flops(self.clip.model, *batch.ids.shape)
                 if (number + 1) % self.config.log_every == 0:
-                    self._log_step(epoch, number + 1, losses[-1].item(), watch)
+                    self._log_step(epoch, number + 1, losses[-1].item(), watch, flops)
         with watch("step"):
             loss = torch.stack(losses).mean().item()
         with watch("evaluate"):
             scores = self.evaluate()
         row = {
             "epoch": epoch + 1,
-            **scores,
+            **self._with_objective(scores),
             "train/loss": loss,
             "train/proportion": self.config.proportion_by_epoch[epoch],
             "train/learning_rate": self.schedule.get_last_lr()[0],
             "train/logit_scale": self.clip.model.logit_scale.exp().item(),
-            "pairs_per_second": plan.size / watch.seconds("data", "step"),
+            "pairs_per_second": self.iterations * self.config.batch_size / watch.seconds("data", "step"),
+            **self._utilisation(flops, watch),
             **watch.summary(),
         }
         log.info("epoch %d/%d  loss %.4f  %s", epoch + 1, self.config.epochs, loss, describe(self.config, row))
         return row
+
+    def _with_objective(self, scores: dict[str, float]) -> dict[str, float]:
+        return {"metric": objective(self.config.metric, scores), **scores}
 
     def _save(self) -> Path | None:
         """Write the checkpoint of the epoch that has just ended, and drop the one before."""
@@ -178,10 +202,9 @@ class Training:
         return folder
 
     def _offline_neighbours(self) -> Neighbours | None:
-        config = self.config
-        if config.is_control or config.embeddings == "online":
+        if self.config.is_control or self.config.embeddings == "online":
             return None
-        return Neighbours(offline_embeddings(config, self.data, self.encoder), config.max_similarity)
+        return offline_neighbours(self.config, self.data, self.encoder, self.iterations)
 
     def _say_what_runs(self) -> None:
         log.info(
@@ -195,12 +218,19 @@ class Training:
             log.warning("%d captions are longer than %d tokens and lose their end",
                         self.data.tokens.shortened, self.clip.max_tokens)  # fmt: skip
 
-    def _log_step(self, epoch: int, step: int, loss: float, watch: Stopwatch) -> None:
+    def _utilisation(self, flops: float, watch: Stopwatch) -> dict[str, float]:
+        """Model FLOPs utilisation of this worker's card in the steps so far; nothing where its peak is not known."""
+        peak = peak_flops(self.compute.device)
+        return {"mfu": flops / watch.seconds("step") / peak} if peak else {}
+
+    def _log_step(self, epoch: int, step: int, loss: float, watch: Stopwatch, flops: float) -> None:
+        looped = watch.seconds("data", "step")
+        mfu = "".join(f"  MFU {value:.0%}" for value in self._utilisation(flops, watch).values())
         log.info(
-            "epoch %d/%d  step %d/%d  loss %.4f  lr %.3g  p %.3g  %.0f pairs/s  waiting for data %.0f%%",
+            "epoch %d/%d  step %d/%d  loss %.4f  lr %.3g  p %.3g  %.0f pairs/s%s  waiting for data %.0f%%",
             epoch + 1, self.config.epochs, step, self.iterations, loss, self.schedule.get_last_lr()[0],
-            self.config.proportion_by_epoch[epoch], step * self.config.batch_size / watch.seconds("data", "step"),
-            100 * watch.seconds("data") / watch.seconds("data", "step"),
+            self.config.proportion_by_epoch[epoch], step * self.config.batch_size / looped, mfu,
+            100 * watch.seconds("data") / looped,
         )  # fmt: skip
 
 

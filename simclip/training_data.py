@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import tee
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,10 +16,12 @@ from simclip.cache import cached_array, file_stamps, fingerprint
 from simclip.config import TrainConfig
 from simclip.data.augment import random_crops
 from simclip.data.captions import CaptionTable, read_training_tables
-from simclip.data.images import ImageFiles, centre_crop, load_batches, squash
+from simclip.data.image_store import BLOCK, open_pictures
+from simclip.data.images import Pictures, centre_crop, in_threads, read_square, squash
 from simclip.data.tokens import Tokens, tokenise
 from simclip.errors import InputError
 from simclip.model import Clip
+from simclip.prefetch import prefetch
 from simclip.randomness import row_uniforms
 
 
@@ -25,7 +31,7 @@ class Batch:
 
     Attributes:
         pixels: uint8 [n, 3, s, s], whole pictures squashed to squares.
-        boxes: float32 [n, 4], the crop of each.
+        boxes: float32 [n, 4], the crop of each; those of a negative width are to be mirrored.
         ids: int64 [n, tokens].
         mask: int64 [n, tokens].
     """
@@ -41,15 +47,16 @@ class TrainingData:
     """Rows, token ids and pictures of the training set.
 
     Attributes:
+        squashed: Whole pictures as squares, a little larger than the model's.
+        image_size: Side of the model's input.
         skipped: Rows left out because their image does not decode (bad_images=skip).
     """
 
+    config: TrainConfig
     table: CaptionTable
     tokens: Tokens
-    squashed: ImageFiles
-    whole: ImageFiles
-    crop_scale: tuple[float, float]
-    data_workers: int
+    squashed: Pictures
+    image_size: int
     skipped: int = 0
 
     def __len__(self) -> int:
@@ -61,17 +68,39 @@ class TrainingData:
         draw = row_uniforms(seed, "caption", epoch, rows, 1)[:, 0]
         return self.table.starts[rows] + (draw * counts).astype(np.int64)
 
-    def batches(self, plan: np.ndarray, share: slice, seed: int, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch; `share` is this worker's part of each row of `plan`, int64 [iterations, N]."""
-        mine = plan[:, share]
-        for rows, pixels in zip(mine, load_batches(self.squashed, mine.tolist(), self.data_workers), strict=True):
-            boxes = torch.from_numpy(random_crops(rows, self.crop_scale, seed, epoch)).float()
-            ids, mask = self.tokens.batch(self.drawn_captions(seed, epoch, rows))
-            yield Batch(pixels, boxes, ids, mask)
+    @cached_property
+    def whole(self) -> Pictures:
+        """The pictures without augmentation, as in evaluation; made ready when first asked for."""
+        return open_pictures(self.table.images, self.image_size, centre_crop, self.config.image_store)
+
+    def batches(
+        self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool = False
+    ) -> Generator[Batch, None, None]:
+        """The batches of an epoch, made in a thread of their own while earlier ones are trained on.
+
+        Args:
+            plan: int64 [N], the rows of each batch; taken in that thread, a batch or two ahead of what is asked for
+                (a few more with decoding processes).
+            share: This worker's part of each.
+            seed: Of the run.
+            epoch: From 0.
+            pin: Put them into page-locked memory, for fast copies to a GPU.
+        """
+        return prefetch(self._batches(plan, share, seed, epoch, pin))
+
+    def _batches(
+        self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool
+    ) -> Generator[Batch, None, None]:
+        mine, same = tee(batch[share] for batch in plan)
+        pictures = self.squashed.batches(same, self.config.data_workers, pin)
+        for rows, pixels in zip(mine, pictures, strict=True):
+            boxes = random_crops(rows, self.config.crop_scale, seed, epoch, flip=self.config.flip)
+            rest = torch.from_numpy(boxes).float(), *self.tokens.batch(self.drawn_captions(seed, epoch, rows))
+            yield Batch(pixels, *(each.pin_memory() if pin else each for each in rest))
 
 
 def load_training_data(config: TrainConfig, clip: Clip) -> TrainingData:
-    """Read and tokenise the training tables of a run.
+    """Read and tokenise the training tables of a run, and decode their images if they are to be stored.
 
     Raises:
         InputError: A table or image is wrong, or there are fewer rows than a batch holds.
@@ -82,16 +111,9 @@ def load_training_data(config: TrainConfig, clip: Clip) -> TrainingData:
         table = table.select(np.setdiff1d(np.arange(len(table)), skipped))
     check_rows(config, len(table))
     tokens = tokenise(clip.tokenizer, table.captions, clip.max_tokens)
-    size = squashed_size(clip.image_size)
-    return TrainingData(
-        table,
-        tokens,
-        ImageFiles(table.images, size, squash),
-        ImageFiles(table.images, clip.image_size, centre_crop),
-        config.crop_scale,
-        config.data_workers,
-        len(skipped),
-    )
+    size = config.store_size or squashed_size(clip.image_size)
+    squashed = open_pictures(table.images, size, squash, config.image_store)
+    return TrainingData(config, table, tokens, squashed, clip.image_size, len(skipped))
 
 
 def check_rows(config: TrainConfig, rows: int) -> None:
@@ -120,14 +142,20 @@ def iterations_of(config: TrainConfig, rows: int) -> int:
 def unreadable_rows(table: CaptionTable) -> np.ndarray:
     """int64, the rows whose image does not decode; looked up once for the same files."""
 
+    def bad_in(block: int) -> list[int]:
+        rows = range(block * BLOCK, min((block + 1) * BLOCK, len(table)))
+        return [row for row in rows if not _is_readable(table.images[row])]
+
     def find() -> np.ndarray:
-        bad = []
-        files = ImageFiles(table.images, 8, squash)
-        for row in range(len(files)):
-            try:
-                files[row]
-            except InputError:
-                bad.append(row)
-        return np.array(bad, dtype=np.int64)
+        with closing(in_threads(bad_in, -(-len(table) // BLOCK))) as blocks:
+            return np.array([row for block in blocks for row in block], dtype=np.int64)
 
     return cached_array("unreadable", fingerprint(file_stamps(table.images)), find)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_square(path, 8, squash)
+    except InputError:
+        return False
+    return True

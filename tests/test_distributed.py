@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.distributed import Workers
 from simclip.errors import InputError
+from simclip.stopwatch import Stopwatch
 from simclip.training import Training
 
 ROOT = Path(__file__).parents[1]
@@ -28,17 +30,18 @@ class Recorded(Training):
 
     plans: tuple[np.ndarray, ...] = ()
 
-    def plan(self, epoch: int) -> np.ndarray:
-        plan = super().plan(epoch)
-        self.plans = (*self.plans, plan)
-        return plan
+    def plan(self, epoch: int, watch: Stopwatch | None = None) -> Iterator[np.ndarray]:
+        plan = list(super().plan(epoch, watch))
+        self.plans = (*self.plans, np.stack(plan))
+        return iter(plan)
 
 
 def gradients_of_a_step(config: TrainConfig, folder: Path) -> dict[str, torch.Tensor]:
     """After the first batch of the first epoch, the loss included."""
     training = Training(config, folder)
-    batches = training.data.batches(training.plan(0), training.share, config.seed, 0)
-    loss = training.step(next(iter(batches)))
+    plan = np.stack(list(training.plan(0)))[:1]
+    (batch,) = training.data.batches(plan, training.share, config.seed, 0)
+    loss = training.step(batch)
     named = training.clip.model.named_parameters()
     return {"loss": loss, **{name: p.grad for name, p in named if p.grad is not None}}
 
@@ -60,10 +63,30 @@ def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
         "gradients": gradients_of_a_step(config, folder / "step"),
         "run": run(config, folder / "run"),
         "offline": run(offline, folder / "offline"),
-        "broadcast": workers.broadcast({"rank": workers.rank}),
+        "in_parts": gradients_of_a_step(config.model_copy(update={"micro_batch_size": 3}), folder / "parts"),
+        "streamed": [each.tolist() for each in workers.stream(counting(workers), 3, 2)],
+        "broken": broken_stream(workers),
         "gathered": workers.gather(torch.full((1, 2), float(workers.rank))),
         "any": [workers.any(flag, torch.device("cpu")) for flag in (False, workers.rank == workers.size - 1, True)],
     }
+
+
+def counting(workers: Workers) -> Iterator[np.ndarray] | None:
+    """What the first worker has for the others."""
+    return iter(np.arange(6).reshape(3, 2)) if workers.is_first else None
+
+
+def broken_stream(workers: Workers) -> str:
+    """The error of every worker when the first one cannot go on after one array."""
+
+    def once() -> Iterator[np.ndarray]:
+        yield np.arange(2)
+        raise InputError("no more")
+
+    try:
+        return str(list(workers.stream(once() if workers.is_first else None, 3, 2)))
+    except (InputError, RuntimeError) as error:
+        return str(error)
 
 
 def main(folder: Path, rank: int) -> None:
@@ -134,12 +157,13 @@ def test_the_first_worker_saves(together: list[dict[str, Any]], alone: dict[str,
     assert together[1]["run"]["reports"] == [(1, False), (2, False), (3, False)]
 
 
-def test_gradients_equal_those_of_one_worker(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", ["gradients", "in_parts"])
+def test_gradients_equal_those_of_one_worker(kind: str, together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
     expected = alone["gradients"]
     largest = max(gradient.abs().max() for name, gradient in expected.items() if name != "loss")
     assert largest > 0.01
     for worker in together:
-        found = worker["gradients"]
+        found = worker[kind]
         assert found.keys() == expected.keys()
         for name, gradient in expected.items():
             assert (found[name] - gradient).abs().max() <= 1e-5 * largest, name
@@ -163,8 +187,11 @@ def test_the_untouched_model_scores_the_same(together: list[dict[str, Any]], alo
 
 
 def test_messages_between_workers(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    for worker in [alone, *together]:
+        assert worker["streamed"] == [[0, 1], [2, 3], [4, 5]]
+    assert [alone["broken"], together[0]["broken"]] == ["no more", "no more"]
+    assert "the first worker could not go on" in together[1]["broken"]
     for worker in together:
-        assert worker["broadcast"] == {"rank": 0}
         assert worker["gathered"].tolist() == [[0.0, 0.0], [1.0, 1.0]]
         assert worker["any"] == [False, True, True]
     assert alone["gathered"].tolist() == [[0.0, 0.0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_best_and_last_are_ordinary_folders(config: TrainConfig, tmp_path: Path)
     best = best_row(history, config.mode)
     again = Training(config.model_copy(update={"model": str(checkpoint / "best")}), tmp_path / "again")
     assert best is not None
-    assert again.evaluate()["metric"] == best["metric"]
+    assert again.evaluate()["val/mean_r1"] == best["metric"]
 
 
 def test_pretrain_starts_from_weights_of_the_seed(config: TrainConfig, tmp_path: Path) -> None:
@@ -105,3 +106,34 @@ def test_not_a_number_is_never_best() -> None:
     assert best_row(rows, "max") is rows[3]
     assert best_row(rows, "min") is rows[1]
     assert best_row(rows[:1], "max") is None
+
+
+def test_the_untouched_model_is_scored_once_for_all_trials(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = Training(config, tmp_path).evaluate()
+    scored: list[str] = []
+    plain = Training.evaluate
+
+    def counted(self: Training) -> dict[str, float]:
+        scored.append(self.config.metric if isinstance(self.config.metric, str) else "")
+        return plain(self)
+
+    monkeypatch.setattr(Training, "evaluate", counted)
+
+    def untouched(**changes: Any) -> Row:
+        changed = TrainConfig(**{**config.model_dump(), "epochs": 1, **changes})
+        return train(changed, tmp_path / str(len(scored)) / str(changes))[0][0]
+
+    first = untouched()
+    assert {name: first[name] for name in fresh} == fresh
+    assert len(scored) == 2  # the untouched model, and the epoch
+    assert without_clocks([untouched(seed=7, cluster_size=2)]) == without_clocks([first])
+    assert len(scored) == 3
+    # Another objective of the same scores; other weights, other sets and other batches are scored anew.
+    assert untouched(metric="val/loss", mode="min")["metric"] == fresh["val/loss"]
+    assert len(scored) == 4
+    assert untouched(pretrain=True)["metric"] != first["metric"]
+    untouched(val_batch_size=5)
+    assert untouched(val_tsv=config.train_tsv)["val/loss"] != first["val/loss"]
+    assert len(scored) == 10

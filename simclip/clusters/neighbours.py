@@ -1,45 +1,76 @@
-"""Nearest neighbours by cosine, exact: fast candidates in fp32, ranked in fp64, ties to the lower row."""
+"""Nearest neighbours by cosine, exact: candidates by fast products in blocks, ranked in fp64, ties to the lower row.
+
+How the candidates were found never shows: a list is cut where a row that was not among them could come between, and
+what a list cannot answer is looked up among all rows.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 #: More than an fp32 product of unit vectors can be wrong by.
 ROUNDING = 1e-5
+#: The same of a bf16 product: 2**-8 for its factors and 2**-9 for the result, rounded up.
+BF16_ROUNDING = 6.5e-3
 #: More than the cosine of two equal unit vectors, rounded to fp32, can be off 1.
 EQUAL = 1e-6
 #: Candidates beyond those asked for, because some of them may already stand in the batch.
 SLACK = 64
-#: Rows whose exact cosines are held at once.
-BLOCK = 16_384
+#: Scores, and elements of candidates, held at once.
+BLOCK_ELEMENTS, RANKED_ELEMENTS = 2**26, 2**22
+#: Anchors in one product.
+BLOCK_ANCHORS = 512
+#: Below so many rows bf16 saves nothing.
+FEW_ROWS = 8192
 
 
 class Neighbours:
     """Rows in the order of their similarity to an anchor.
 
     Args:
-        embeddings: float32 [rows, d], rows of length 1.
+        embeddings: float32 [rows, d], rows of length 1; they stay on the host.
         max_similarity: Rows at or above this cosine, to six decimals, are nobody's neighbours: likely duplicates,
             false negatives.
+        device: Where the products are computed; on CUDA a bf16 copy of the embeddings lies there.
     """
 
-    def __init__(self, embeddings: np.ndarray, max_similarity: float | None = None) -> None:
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        max_similarity: float | None = None,
+        device: torch.device | None = None,
+    ) -> None:
         self.embeddings = embeddings
         self.max_similarity = max_similarity
-        self._fast = torch.from_numpy(embeddings)
+        self._device = device or torch.device("cpu")
+        self._exact = torch.from_numpy(embeddings)
+        self._fast, self._rounding = self._fast_copy()
         self._ranked: dict[int, np.ndarray] = {}
 
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
     def prepare(self, anchors: np.ndarray, count: int) -> None:
-        """Rank about the first `count` neighbours of several anchors with one matrix product."""
-        wanted = min(count + SLACK + 1, len(self.embeddings))  # one more: the anchor itself
-        scores = self._fast[torch.from_numpy(anchors)] @ self._fast.T
-        best = scores.topk(wanted, dim=1)
-        unseen = best.values[:, -1].numpy() + ROUNDING if wanted < len(self.embeddings) else np.full(len(anchors), -2)
-        candidates = best.indices.numpy()
-        self._ranked = {
-            int(anchor): self._rank(int(anchor), candidates[i], float(unseen[i])) for i, anchor in enumerate(anchors)
-        }
+        """Rank about the first `count` neighbours of several anchors; those ranked before are forgotten."""
+        self._ranked = {}
+        fast, rounding = self._fast, self._rounding
+        self._rank_anchors(anchors, count, fast, rounding)
+        if rounding > ROUNDING:
+            short = [anchor for anchor, ranked in self._ranked.items() if len(ranked) < count]
+            self._rank_anchors(np.array(short, dtype=np.int64), count, self._exact, ROUNDING)
+
+    def lists(self, count: int) -> np.ndarray:
+        """int32 [rows, count + SLACK], the first neighbours of every row; -1 where its list is cut."""
+        table = np.full((len(self), count + SLACK), -1, dtype=np.int32)
+        for anchors in _blocks(np.arange(len(self)), BLOCK_ANCHORS):
+            self.prepare(anchors, count)
+            for anchor, ranked in self._ranked.items():
+                table[anchor, : len(ranked)] = ranked
+        return table
 
     def nearest(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
         """The `count` most similar rows that are free, nearest first; fewer where fewer are free.
@@ -53,20 +84,95 @@ class Neighbours:
             free = prepared[~taken[prepared]]
             if len(free) >= count:
                 return free[:count]
-        everyone = self._rank(anchor, np.arange(len(self.embeddings)))
-        return everyone[~taken[everyone]][:count]
+        return self._among_all(anchor, count, taken)
 
-    def _rank(self, anchor: int, candidates: np.ndarray, unseen: float = -2.0) -> np.ndarray:
-        """Candidates by falling cosine, cut where a row outside of them (cosine up to `unseen`) could come between."""
-        cosines = np.concatenate(
-            [self._cosines(anchor, candidates[begin : begin + BLOCK]) for begin in range(0, len(candidates), BLOCK)]
-        )
-        allowed = (cosines > unseen) & (candidates != anchor)
+    def _fast_copy(self) -> tuple[torch.Tensor, float]:
+        """The embeddings as the candidates' products take them, and the most that those can be wrong by."""
+        has_bf16 = self._device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        if has_bf16 and len(self) > FEW_ROWS:
+            return self._exact.to(self._device, torch.bfloat16), BF16_ROUNDING
+        return self._exact, ROUNDING
+
+    def _rank_anchors(self, anchors: np.ndarray, count: int, fast: torch.Tensor, rounding: float) -> None:
+        wanted = min(count + SLACK + 1, len(self))  # one more: the anchor itself
+        for block in _blocks(anchors, BLOCK_ANCHORS):
+            candidates, lowest = _candidates(fast, block, wanted)
+            unseen = lowest + rounding if wanted < len(self) else np.full(len(block), -2.0)
+            each = max(1, RANKED_ELEMENTS // (wanted * self.embeddings.shape[1]))
+            for part in _blocks(np.arange(len(block)), each):
+                self._keep(block[part], candidates[part], unseen[part])
+
+    def _keep(self, anchors: np.ndarray, candidates: np.ndarray, unseen: np.ndarray) -> None:
+        """Rank [n, c] candidates of [n] anchors, each list cut at the cosine that a row outside of it could have."""
+        cosines = self._cosines(anchors[:, None], candidates)
+        order = np.lexsort((candidates, -cosines), axis=-1)
+        candidates, cosines = (np.take_along_axis(each, order, axis=1) for each in (candidates, cosines))
+        allowed = (cosines > unseen[:, None]) & self._allowed(cosines) & (candidates != anchors[:, None])
+        for anchor, row, mask in zip(anchors.tolist(), candidates, allowed, strict=True):
+            self._ranked[anchor] = row[mask]
+
+    def _among_all(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
+        """The same from one product with every row; only those near the cut are ranked."""
+        scores = self._exact @ self._exact[anchor]
+        scores[torch.from_numpy(taken)] = -torch.inf
+        scores[anchor] = -torch.inf
+        doubtful = 0
         if self.max_similarity is not None:
-            allowed &= cosines < self.max_similarity - EQUAL
-        candidates, cosines = candidates[allowed], cosines[allowed]
-        return candidates[np.lexsort((candidates, -cosines))]
+            limit = self.max_similarity - EQUAL
+            scores[scores > limit + ROUNDING] = -torch.inf
+            doubtful = int((scores > limit - ROUNDING).sum())
+        free = int((scores > -torch.inf).sum())
+        if free == 0 or count == 0:
+            return np.array([], dtype=np.int64)
+        cut = scores.topk(min(count + doubtful, free)).values[-1] - 2 * ROUNDING
+        candidates = torch.nonzero(scores >= cut)[:, 0].numpy()
+        cosines = self._cosines(np.array(anchor), candidates)
+        candidates, cosines = (each[self._allowed(cosines)] for each in (candidates, cosines))
+        return candidates[np.lexsort((candidates, -cosines))][:count]
 
-    def _cosines(self, anchor: int, candidates: np.ndarray) -> np.ndarray:
-        """float64 [candidates], each summed by itself: a cosine does not depend on which others it comes with."""
-        return (self.embeddings[candidates].astype(np.float64) * self.embeddings[anchor]).sum(axis=1)
+    def _allowed(self, cosines: np.ndarray) -> np.ndarray:
+        limit = np.inf if self.max_similarity is None else self.max_similarity - EQUAL
+        return cosines < limit
+
+    def _cosines(self, anchors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """float64 [..., c], each summed by itself: a cosine does not depend on which others it comes with."""
+        return (self.embeddings[candidates].astype(np.float64) * self.embeddings[anchors]).sum(axis=-1)
+
+
+class ListedNeighbours(Neighbours):
+    """Neighbours whose lists were all made before (see `Neighbours.lists`)."""
+
+    def __init__(self, embeddings: np.ndarray, lists: np.ndarray, max_similarity: float | None = None) -> None:
+        super().__init__(embeddings, max_similarity)
+        self._lists = lists
+
+    def prepare(self, anchors: np.ndarray, count: int) -> None:
+        """Look the lists up."""
+        self._ranked = {anchor: (row := self._lists[anchor])[row >= 0].astype(np.int64) for anchor in anchors.tolist()}
+
+
+def _candidates(fast: torch.Tensor, anchors: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [n, wanted], rows with the largest products, and float [n], the least of these products.
+
+    Args:
+        fast: [rows, d] on any device, in any precision.
+        anchors: int64 [n], n at most BLOCK_ANCHORS.
+        wanted: At most the number of rows.
+    """
+    queries = fast[torch.from_numpy(anchors).to(fast.device)]
+    width = max(wanted, BLOCK_ELEMENTS // max(len(anchors), 1))
+    values, rows = [], []
+    for begin, end in pairwise([*range(0, len(fast), width), len(fast)]):
+        best = (queries @ fast[begin:end].T).topk(min(wanted, end - begin), dim=1, sorted=False)
+        values.append(best.values)
+        rows.append(best.indices + begin)
+    if len(values) == 1:
+        return rows[0].cpu().numpy(), values[0].amin(dim=1).float().cpu().numpy().astype(np.float64)
+    best = torch.cat(values, dim=1).topk(wanted, dim=1, sorted=False)
+    chosen = torch.cat(rows, dim=1).gather(1, best.indices)
+    return chosen.cpu().numpy(), best.values.amin(dim=1).float().cpu().numpy().astype(np.float64)
+
+
+def _blocks(items: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
-from simclip.clusters.neighbours import Neighbours
+from simclip.clusters.neighbours import BLOCK_ANCHORS, Neighbours
 from simclip.clusters.proportion import clustered_rows
 from simclip.errors import InputError
 from simclip.randomness import generator
@@ -68,7 +69,9 @@ class Walk:
 def plan_epoch(
     recipe: Recipe, neighbours: Neighbours | None, rows: int, iterations: int, seed: int, epoch: int
 ) -> Iterator[np.ndarray]:
-    """Plan the batches of one epoch, one by one.
+    """Plan the batches of one epoch, one by one: the first is there as soon as its own clusters are.
+
+    The anchors' neighbours are ranked for several batches at once, for one in the beginning and then for more and more.
 
     Args:
         neighbours: Similarities of all rows; None will do where no batch has clusters.
@@ -82,23 +85,23 @@ def plan_epoch(
         InputError: `max_similarity` leaves an anchor too few neighbours.
     """
     walk = Walk(rows, seed, epoch)
-    for batch in range(iterations):
-        yield plan_batch(recipe, neighbours, rows, walk, seed, epoch, batch)
+    for batches in _growing(iterations, most=max(1, BLOCK_ANCHORS // max(1, len(recipe.cluster_sizes)))):
+        if recipe.cluster_sizes and neighbours is not None:
+            firsts = [_first_anchors(recipe, rows, seed, epoch, batch) for batch in batches]
+            neighbours.prepare(np.unique(firsts), recipe.neighborhood * (recipe.cluster_size - 1))
+        for batch in batches:
+            yield plan_batch(recipe, neighbours, rows, walk, seed, epoch, batch)
 
 
 def plan_batch(
     recipe: Recipe, neighbours: Neighbours | None, rows: int, walk: Walk, seed: int, epoch: int, batch: int
 ) -> np.ndarray:
     """Algorithm 1: grow disjoint clusters from random anchors, then fill the batch with independent rows."""
-    sizes = recipe.cluster_sizes
     taken = np.zeros(rows, dtype=bool)
     chosen: list[int] = []
-    if sizes and neighbours is not None:
+    if neighbours is not None:
         anchors, draw = _anchors(rows, seed, epoch, batch), generator(seed, "members", epoch, batch)
-        first = np.unique([next(anchors) for _ in sizes])
-        neighbours.prepare(first, recipe.neighborhood * (recipe.cluster_size - 1))
-        anchors = _anchors(rows, seed, epoch, batch)
-        for size in sizes:
+        for size in recipe.cluster_sizes:
             anchor = next(row for row in anchors if not taken[row])
             taken[anchor] = True
             neighbourhood = neighbours.nearest(anchor, recipe.neighborhood * (size - 1), taken)
@@ -112,6 +115,19 @@ def plan_batch(
             chosen += [anchor, *members.tolist()]
     chosen += walk.take(recipe.batch_size - len(chosen), taken)
     return np.array(chosen, dtype=np.int64)
+
+
+def _growing(count: int, most: int) -> Iterator[range]:
+    """The numbers below count in runs of 1, 2, 4, ... and at most `most`."""
+    begin, size = 0, 1
+    while begin < count:
+        yield range(begin, min(begin + size, count))
+        begin, size = begin + size, min(2 * size, most)
+
+
+def _first_anchors(recipe: Recipe, rows: int, seed: int, epoch: int, batch: int) -> list[int]:
+    """The anchors of a batch unless some of them are taken by then."""
+    return list(islice(_anchors(rows, seed, epoch, batch), len(recipe.cluster_sizes)))
 
 
 def _anchors(rows: int, seed: int, epoch: int, batch: int) -> Iterator[int]:

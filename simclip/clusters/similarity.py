@@ -7,6 +7,8 @@ from functools import partial
 import numpy as np
 
 from simclip.cache import cached_array, file_stamps, fingerprint, weights_bytes
+from simclip.clusters.neighbours import ListedNeighbours, Neighbours
+from simclip.clusters.plan import Recipe
 from simclip.config import TrainConfig
 from simclip.encoder import Encoder
 from simclip.training_data import TrainingData
@@ -40,3 +42,27 @@ def offline_embeddings(config: TrainConfig, data: TrainingData, encoder: Encoder
     fixed = config.model_copy(update={"seed": OFFLINE_SEED})
     anyone = partial(encoder.workers.any, device=compute.device)
     return cached_array("similarity", key, lambda: similarity_embeddings(fixed, data, encoder, epoch=0), anyone)
+
+
+def offline_neighbours(config: TrainConfig, data: TrainingData, encoder: Encoder, iterations: int) -> Neighbours:
+    """The neighbours that hold for all epochs.
+
+    A run that would rank as many anchors as there are rows ranks every row once instead; the lists are kept on disk for
+    all trials that ask for as many neighbours.
+
+    Args:
+        config: The run.
+        data: Its training pairs.
+        encoder: With the initial weights.
+        iterations: Batches of an epoch.
+    """
+    embeddings = offline_embeddings(config, data, encoder)
+    neighbours = Neighbours(embeddings, config.max_similarity, encoder.compute.device)
+    recipe = Recipe(config.batch_size, max(config.proportion_by_epoch), config.cluster_size)
+    anchors = config.epochs * iterations * len(recipe.cluster_sizes)
+    if anchors < len(data) or not encoder.workers.is_first:
+        return neighbours
+    count = config.neighborhood * (config.cluster_size - 1)
+    key = fingerprint(embeddings.tobytes(), repr((count, config.max_similarity)).encode())
+    lists = cached_array("neighbours", key, lambda: neighbours.lists(count))
+    return ListedNeighbours(embeddings, lists, config.max_similarity)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from simclip.errors import InputError
 
-Transform = Callable[[Image.Image, int], Image.Image]
+T = TypeVar("T")
+
+#: From an opened image and a side to uint8 [side, side, 3].
+Transform = Callable[[Image.Image, int], np.ndarray]
 
 
-def squash(image: Image.Image, size: int) -> Image.Image:
+def squash(image: Image.Image, size: int) -> np.ndarray:
     """The whole picture as a square of `size` pixels; JPEG files are decoded at reduced size where that suffices."""
     image.draft("RGB", (size, size))
-    return image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.array(image if image.mode == "RGB" else image.convert("RGB")))
+    square = F.interpolate(pixels[None].permute(0, 3, 1, 2), size=(size, size), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(square[0].permute(1, 2, 0).numpy())
 
 
-def centre_crop(image: Image.Image, size: int) -> Image.Image:
+def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     """The shorter side resized to `size`, then the middle square: OpenCLIP's evaluation transform, to the bit.
 
     The long side is floored and the crop's offset rounded half to even, as torchvision does.
@@ -36,27 +45,67 @@ def centre_crop(image: Image.Image, size: int) -> Image.Image:
         raise Image.DecompressionBombError(f"too long and thin: {width}x{height} pixels when its short side is {size}")
     resized = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return resized.crop((left, top, left + size, top + size)).convert("RGB")
+    return np.array(resized.crop((left, top, left + size, top + size)).convert("RGB"))
 
 
-def read_image(path: Path, size: int, transform: Transform) -> torch.Tensor:
+def read_square(path: Path, size: int, transform: Transform) -> np.ndarray:
     """Decode one file.
 
     Returns:
-        uint8 [3, size, size].
+        uint8 [size, size, 3].
 
     Raises:
         InputError: The file does not decode or is a decompression bomb.
     """
     try:
         with Image.open(path) as image:
-            pixels = np.array(transform(image, size))
+            return transform(image, size)
     except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         reason = str(error) or type(error).__name__
         raise InputError(
             f"{path} cannot be read as an image ({reason}): replace it, or drop such rows with bad_images=skip"
         ) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def read_image(path: Path, size: int, transform: Transform) -> torch.Tensor:
+    """The same as a tensor, uint8 [3, size, size]; a pixel's colours lie side by side in memory."""
+    return torch.from_numpy(read_square(path, size, transform)).permute(2, 0, 1)
+
+
+class Pictures(Protocol):
+    """Uint8 squares of one size, by row: decoded when asked for, or read from a store.
+
+    Attributes:
+        paths: Of each row's image.
+        size: Side of a square.
+    """
+
+    paths: Sequence[Path]
+    size: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        """uint8 [3, s, s]."""
+        ...
+
+    def batches(
+        self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
+    ) -> Iterator[torch.Tensor]:
+        """Batch after batch, read as they are asked for.
+
+        Args:
+            batches: The rows of each batch.
+            workers: Decoding processes, where there is anything to decode; 0 decodes in this one.
+            pin: Put them into page-locked memory, for fast copies to a GPU.
+
+        Yields:
+            uint8 [n, 3, s, s], a pixel's colours side by side in memory ("channels last").
+
+        Raises:
+            InputError: An image does not decode.
+        """
+        ...
 
 
 class ImageFiles(Dataset[torch.Tensor]):
@@ -71,24 +120,36 @@ class ImageFiles(Dataset[torch.Tensor]):
     def __getitem__(self, row: int) -> torch.Tensor:
         return read_image(self.paths[row], self.size, self.transform)
 
+    def batches(
+        self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
+    ) -> Iterator[torch.Tensor]:
+        """See `Pictures.batches`."""
+        loader = DataLoader(
+            self,
+            batch_sampler=batches,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=_stack,
+            generator=torch.Generator(),  # else it draws from the global one
+        )
+        try:
+            for pixels in loader:
+                yield pixels.pin_memory() if pin else pixels
+        except InputError as error:
+            # A decoding process sends its whole traceback as the message: the error's own line is the last.
+            line = str(error).strip().splitlines()[-1]
+            raise InputError(line.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from error
 
-def load_batches(images: Dataset[torch.Tensor], batches: Iterable[list[int]], workers: int) -> Iterator[torch.Tensor]:
-    """Decode batch after batch.
 
-    Args:
-        images: Squares of one size, by row.
-        batches: The rows of each batch.
-        workers: Decoding processes; 0 decodes in this one.
+def _stack(squares: list[torch.Tensor]) -> torch.Tensor:
+    # By numpy, which leaves torch's threads to the model.
+    return torch.from_numpy(np.stack([square.permute(1, 2, 0).numpy() for square in squares])).permute(0, 3, 1, 2)
 
-    Yields:
-        uint8 [n, 3, size, size].
 
-    Raises:
-        InputError: An image does not decode.
+def in_threads(work: Callable[[int], T], count: int) -> Generator[T, None, None]:
+    """`work` on 0, 1, ... count - 1, in order, on all the cores that this process may use.
+
+    Threads, because decoding and resizing let go of the interpreter's lock, and threads start at once.
     """
-    try:
-        yield from DataLoader(images, batch_sampler=batches, num_workers=workers)
-    except InputError as error:
-        # A decoding process sends its whole traceback as the message: the error's own line is the last.
-        line = str(error).strip().splitlines()[-1]
-        raise InputError(line.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from error
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        yield from pool.map(work, range(count))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from simclip.cache import cached_array, fingerprint
 from simclip.data.captions import offsets
 
 
@@ -53,7 +54,26 @@ class Tokens:
 
 
 def tokenise(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int) -> Tokens:
-    """Tokenise captions with their special tokens; at most `most` tokens each, the end-of-text token kept."""
+    """Tokenise captions with their special tokens; at most `most` tokens each, the end-of-text token kept.
+
+    Done once for the same captions and tokenizer: the ids are kept on disk, and mapped into memory from there.
+    """
+    key = fingerprint(_identity(tokenizer), str(most).encode(), "\0".join(captions).encode())
+    packed = cached_array("tokens", key, lambda: _packed(tokenizer, captions, most))
+    shortened, lengths, ids = packed[0], packed[1 : len(captions) + 1], packed[len(captions) + 1 :]
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    return Tokens(ids, offsets(lengths), pad_id, int(shortened))
+
+
+def _identity(tokenizer: PreTrainedTokenizerBase) -> bytes:
+    """What decides the ids: all of a fast tokenizer, or class and vocabulary of a slow one."""
+    if tokenizer.is_fast:
+        return str(tokenizer.backend_tokenizer.to_str()).encode()
+    return repr((type(tokenizer).__name__, sorted(tokenizer.get_vocab().items()))).encode()
+
+
+def _packed(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int) -> np.ndarray:
+    """int32: how many captions were shortened, the tokens of each, and all ids."""
     texts = [clean_caption(caption) for caption in captions]
     ids: list[list[int]] = []
     for begin in range(0, len(texts), 10_000):
@@ -62,5 +82,4 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: 
     for number in long:
         ids[number] = tokenizer(texts[number], truncation=True, max_length=most)["input_ids"]
     flat = np.fromiter((token for caption in ids for token in caption), dtype=np.int32)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    return Tokens(flat, offsets([len(caption) for caption in ids]), pad_id, len(long))
+    return np.concatenate([[len(long)], [len(caption) for caption in ids], flat]).astype(np.int32)

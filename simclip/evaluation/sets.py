@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers import PreTrainedTokenizerBase
 
 from simclip.config import ClassificationSet, RetrievalSet, TrainConfig
 from simclip.data.captions import CaptionTable, read_table
-from simclip.data.images import ImageFiles, centre_crop
+from simclip.data.image_store import open_pictures
+from simclip.data.images import Pictures, centre_crop
 from simclip.data.tokens import Tokens, tokenise
 from simclip.encoder import Encoder
 from simclip.errors import InputError
@@ -35,7 +35,7 @@ class Retrieval:
     name: str
     table: CaptionTable
     tokens: Tokens
-    images: ImageFiles
+    images: Pictures
     batch_size: int
 
     def score(self, encoder: Encoder) -> dict[str, float]:
@@ -53,7 +53,7 @@ class Classification:
     """Labelled images and the prompts of their classes, ready to be scored."""
 
     name: str
-    images: ImageFiles
+    images: Pictures
     labels: torch.Tensor
     prompts: Tokens
     classes: int
@@ -76,23 +76,22 @@ def load_sets(config: TrainConfig, clip: Clip) -> list[Retrieval | Classificatio
         if isinstance(each, RetrievalSet):
             table = read_table(each.tsv, each.image_dir, config.caption_columns)
             tokens = tokenise(clip.tokenizer, table.captions, clip.max_tokens)
-            images = ImageFiles(table.images, clip.image_size, centre_crop)
+            images = open_pictures(table.images, clip.image_size, centre_crop, config.image_store)
             sets.append(Retrieval(each.name, table, tokens, images, config.val_batch_size))
         else:
-            sets.append(_classification(each, clip.tokenizer, clip.max_tokens, clip.image_size))
+            sets.append(_classification(each, config, clip))
     return sets
 
 
-def _classification(
-    source: ClassificationSet, tokenizer: PreTrainedTokenizerBase, max_tokens: int, image_size: int
-) -> Classification:
+def _classification(source: ClassificationSet, config: TrainConfig, clip: Clip) -> Classification:
     classes = class_folders(source)
     names = [source.class_names.get(folder.name, folder.name.replace("_", " ")) for folder in classes]
     prompts = [template.format(name) for name in names for template in source.templates]
     paths = [path for folder in classes.values() for path in folder]
     labels = torch.tensor([label for label, folder in enumerate(classes.values()) for _ in folder])
-    tokens = tokenise(tokenizer, prompts, max_tokens)
-    return Classification(source.name, ImageFiles(paths, image_size, centre_crop), labels, tokens, len(classes))
+    tokens = tokenise(clip.tokenizer, prompts, clip.max_tokens)
+    images = open_pictures(paths, clip.image_size, centre_crop, config.image_store)
+    return Classification(source.name, images, labels, tokens, len(classes))
 
 
 def class_folders(source: ClassificationSet) -> dict[Path, list[Path]]:

@@ -21,7 +21,7 @@ from simclip.study.config import StudyConfig, load_study, locate
 from simclip.study.fields import STUDY_FIELDS
 from simclip.study.folder import StudyFolder
 from simclip.study.forecast import forecast
-from simclip.study.inputs import check_study
+from simclip.study.inputs import check_study, prepare_study
 from simclip.study.reproduce import compare, read_best, rerun
 
 DEMO = Path("studies/demo.yaml")
@@ -51,7 +51,7 @@ def run(
     """
     console = Console()
     loaded = load_with_data(study, overrides)
-    check_study(loaded)
+    prepared(console, loaded)
     folder = StudyFolder(results.absolute() / loaded.name)
     cluster = connected(console, address)
     if dry_run:
@@ -83,7 +83,7 @@ def reproduce(
     single = rerun(best)
     if DEMO_DATA in single.train.model_dump_json():
         ensure_dataset()
-    check_study(single)
+    prepared(console, single)
     folder = StudyFolder(study.absolute() / "reproduced")
     folder.move_aside()
     cluster = connected(console, address)
@@ -116,6 +116,13 @@ def load_with_data(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
     if DEMO_DATA in " ".join([text, *overrides]):
         ensure_dataset()
     return load_study(path, overrides)
+
+
+def prepared(console: Console, study: StudyConfig) -> None:
+    """Check what the study reads, make what its trials share, and print what was left out."""
+    check_study(study)
+    for line in prepare_study(study):
+        say(console, line)
 
 
 def connected(console: Console, address: str | None) -> Cluster:

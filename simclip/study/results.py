@@ -23,7 +23,7 @@ from simclip.study.config import StudyConfig
 from simclip.study.records import Record, write_atomically
 
 PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers")
-NOT_METRICS = ("epoch", "seconds", "pairs_per_second")
+NOT_METRICS = ("epoch", "seconds", "pairs_per_second", "mfu")
 
 
 @dataclass(frozen=True)

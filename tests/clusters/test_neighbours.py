@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simclip.clusters import neighbours
-from simclip.clusters.neighbours import Neighbours
+from simclip.clusters.neighbours import ListedNeighbours, Neighbours
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -22,11 +22,12 @@ def sorted_rows(vectors: np.ndarray, anchor: int, taken: np.ndarray) -> list[int
     return sorted(free, key=lambda row: (-cosine[row], row))
 
 
+@pytest.mark.parametrize("few_rows", [0, 8192])  # 0: bf16 candidates
 @pytest.mark.parametrize("slack", [0, 3, 64])
 @settings(max_examples=60)
 @given(rows=st.integers(2, 40), width=st.integers(1, 4), seed=st.integers(0, 999), data=st.data())
 def test_nearest_is_the_head_of_all_rows_sorted(
-    slack: int, rows: int, width: int, seed: int, data: st.DataObject
+    slack: int, few_rows: int, rows: int, width: int, seed: int, data: st.DataObject
 ) -> None:
     draw = np.random.default_rng(seed)
     vectors = unit(draw.normal(size=(rows, width)))[draw.integers(rows, size=rows)]  # width 1: all cosines are 1 or -1
@@ -35,10 +36,14 @@ def test_nearest_is_the_head_of_all_rows_sorted(
     expected = sorted_rows(vectors, anchor, taken)[:count]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "SLACK", slack)
+        patch.setattr(neighbours, "FEW_ROWS", few_rows)
         similar = Neighbours(vectors)
         assert similar.nearest(anchor, count, taken).tolist() == expected
         similar.prepare(draw.permutation(rows)[: rows // 2 + 1], count)
         assert similar.nearest(anchor, count, taken).tolist() == expected
+        listed = ListedNeighbours(vectors, similar.lists(count))
+        listed.prepare(np.array([anchor]), count)
+        assert listed.nearest(anchor, count, taken).tolist() == expected
 
 
 def test_cosines_closer_than_fp32_tells_are_still_in_order() -> None:
@@ -68,3 +73,26 @@ def test_max_similarity_of_one_keeps_equal_rows_apart_however_they_were_rounded(
         found = similar.nearest(row, 198, nobody)
         assert len(found) == 198
         assert row + 100 not in found
+
+
+@pytest.mark.parametrize("most", [None, 0.9])
+def test_thousands_of_crowded_rows(most: float | None) -> None:
+    """Cosines that bf16 cannot tell apart, duplicates among them, against one full product in fp64."""
+    draw = np.random.default_rng(3)
+    centre = draw.normal(size=(30, 64))
+    vectors = unit(centre[draw.integers(30, size=9000)] + 0.2 * draw.normal(size=(9000, 64)))
+    vectors[5000:5300] = vectors[17]
+    wide = vectors.astype(np.float64)
+    similar, taken = Neighbours(vectors, most), np.zeros(9000, dtype=bool)
+    anchors = np.array([17, 5001, *draw.integers(9000, size=30)])
+    similar.prepare(anchors, 40)
+    for anchor in anchors.tolist():
+        cosines = wide @ wide[anchor]
+        allowed = np.arange(9000) != anchor
+        if most is not None:
+            allowed &= cosines < most - 1e-6
+        found = similar.nearest(anchor, 40, taken)
+        # Sums in another order differ in the last bits: the same cosines, whichever of two equal rows they are of.
+        best = np.sort(cosines[allowed])[::-1][:40]
+        assert cosines[found] == pytest.approx(best, abs=1e-12)
+        assert allowed[found].all()

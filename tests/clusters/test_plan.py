@@ -97,16 +97,19 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, Recipe, Fraction, int, int, i
     return vectors, recipe, p, draw(st.integers(1, 5)), draw(st.integers(0, 3)), draw(st.integers(0, 3))
 
 
-@pytest.mark.parametrize(("slack", "block"), [(0, 3), (2, 10**6), (64, 5)])
+@pytest.mark.parametrize(("slack", "block", "few_rows"), [(0, 3, 0), (2, 10**6, 8192), (64, 5, 0)])
 @settings(max_examples=60)
 @given(problem=problems())
 def test_plan_is_algorithm_1(
-    slack: int, block: int, problem: tuple[np.ndarray, Recipe, Fraction, int, int, int]
+    slack: int, block: int, few_rows: int, problem: tuple[np.ndarray, Recipe, Fraction, int, int, int]
 ) -> None:
     vectors, recipe, p, iterations, seed, epoch = problem
     with pytest.MonkeyPatch.context() as patch:  # data this small would otherwise never outgrow the candidates
         patch.setattr(neighbours, "SLACK", slack)
-        patch.setattr(neighbours, "BLOCK", block)
+        patch.setattr(neighbours, "BLOCK_ANCHORS", block)
+        patch.setattr(neighbours, "BLOCK_ELEMENTS", block)
+        patch.setattr(neighbours, "RANKED_ELEMENTS", block)
+        patch.setattr(neighbours, "FEW_ROWS", few_rows)  # 0: bf16 candidates
         planned = fast_plan(vectors, recipe, iterations, seed, epoch)
     assert planned == slow_plan(all_cosines(vectors), recipe, p, iterations, seed, epoch)
 

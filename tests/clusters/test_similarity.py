@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 
 from simclip.cache import cache_folder
-from simclip.clusters.similarity import offline_embeddings, similarity_embeddings
+from simclip.clusters.neighbours import ListedNeighbours
+from simclip.clusters.plan import Recipe, plan_epoch
+from simclip.clusters.similarity import offline_embeddings, offline_neighbours, similarity_embeddings
 from simclip.compute import Compute
 from simclip.config import TrainConfig
 from simclip.data.tokens import clean_caption
@@ -138,3 +140,21 @@ def test_offline_images_of_two_folders_are_not_taken_for_each_other(
     os.utime(other / "images" / "003.png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     monkeypatch.chdir(other)
     assert len(offline(config)[1]) == 2
+
+
+@pytest.mark.parametrize("most", [None, 0.999])
+def test_lists_made_once_plan_the_same_as_ranking_anew(config: TrainConfig, most: float | None) -> None:
+    config, data, encoder = opened(changed(config, embeddings="offline", max_similarity=most, cluster_size=2))
+    listed = offline_neighbours(config, data, encoder, iterations=100)
+    assert isinstance(listed, ListedNeighbours)
+    made = {path.name: path.stat().st_mtime_ns for path in cache_folder().glob("neighbours-*.npy")}
+    assert len(made) == 1
+    again = offline_neighbours(config, data, encoder, iterations=100)
+    assert {path.name: path.stat().st_mtime_ns for path in cache_folder().glob("neighbours-*.npy")} == made
+    few = offline_neighbours(config, data, encoder, iterations=1)
+    assert not isinstance(few, ListedNeighbours)
+    plans = [
+        np.stack(list(plan_epoch(Recipe(8, 1.0, 2), each, len(data), 5, 1, 0))).tolist()
+        for each in (listed, again, few)
+    ]
+    assert plans[0] == plans[1] == plans[2]

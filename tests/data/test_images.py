@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from simclip.config import TrainConfig
-from simclip.data.images import ImageFiles, Transform, centre_crop, load_batches, read_image, squash
+from simclip.data.images import ImageFiles, Transform, centre_crop, in_threads, read_image, squash
 from simclip.errors import InputError
 from simclip.model import load_clip
 from simclip.training_data import load_training_data
@@ -151,12 +151,12 @@ def test_batches_say_in_one_line_which_image_is_bad(workers: int, tmp_path: Path
         noise(20, 20, seed=number).save(path)
     files = ImageFiles(names, 8, squash)
     batches = [[4, 0], [1], [2, 2, 3]]
-    loaded = list(load_batches(files, batches, workers))
+    loaded = list(files.batches(batches, workers))
     for rows, batch in zip(batches, loaded, strict=True):
         assert torch.equal(batch, torch.stack([read_image(names[row], 8, squash) for row in rows]))
     names[2].write_bytes(b"no image")
     with pytest.raises(InputError, match=r"^\S*2\.png cannot be read as an image .*bad_images=skip$") as caught:
-        list(load_batches(files, batches, workers))
+        list(files.batches(batches, workers))
     assert "\n" not in str(caught.value)
 
 
@@ -178,9 +178,27 @@ def test_skip_drops_bad_rows_counts_them_and_replaces_none(config: TrainConfig, 
         assert data.skipped == 3 and len(data) == 9
         assert [path.stem for path in data.table.images] == ["1", "2", "3", "4", "6", "7", "8", "9", "10"]
         assert data.table.captions[6:10] == ["caption 4", "another 4", "caption 6", "another 6"]
-    strict = load_training_data(config.model_copy(update={"bad_images": "error"}), clip)
+    with pytest.raises(InputError, match=r"0\.jpg cannot be read"):
+        load_training_data(config.model_copy(update={"bad_images": "error"}), clip)
+    changes = {"bad_images": "error", "image_store": "off"}
+    strict = load_training_data(config.model_copy(update=changes), clip)
     assert strict.skipped == 0 and len(strict) == 12
     with pytest.raises(InputError, match=r"0\.jpg cannot be read"):
         strict.squashed[0]
     with pytest.raises(InputError, match="the training set has 9 rows, fewer than batch_size 10: give more pairs"):
         load_training_data(config.model_copy(update={"batch_size": 10}), clip)
+
+
+def test_batches_do_not_touch_the_global_generator(tmp_path: Path) -> None:
+    noise(20, 20).save(tmp_path / "a.png")
+    before = torch.get_rng_state()
+    for workers in (0, 1):
+        list(ImageFiles([tmp_path / "a.png"], 8, squash).batches([[0], [0, 0]], workers))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_threads_keep_the_order() -> None:
+    assert list(in_threads(lambda number: number**2, 50)) == [number**2 for number in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda number: 1 // (number - 30), 50))
+    assert list(in_threads(str, 0)) == []

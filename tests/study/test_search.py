@@ -2,7 +2,6 @@ import collections
 
 import optuna
 import pytest
-import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
@@ -16,15 +15,6 @@ def study(parameters, **fields):
     train = {"batch_size": 64, "epochs": 4, **fields.pop("train", {})}
     parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
     return StudyConfig(name="s", train=train, parameters=parameters, **fields)
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("RAY_ADDRESS", raising=False)
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-        yield
-        ray.shutdown()
 
 
 def run(folder, searcher, stopper=None, failing=""):

@@ -1,0 +1,54 @@
+"""How far long work is: a bar on a terminal, now and then a log line elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+log = logging.getLogger("simclip")
+
+#: From one log line to the next.
+LOG_SECONDS = 10.0
+
+
+def shown(steps: Iterable[T], what: str, total: int, done: int, step: int) -> Iterator[T]:
+    """The same steps, with their progress shown on stderr or logged.
+
+    Args:
+        steps: What is iterated over.
+        what: For example "decoding images".
+        total: Items in all.
+        done: Items done before.
+        step: Items in a step; the last one may be smaller.
+    """
+    return (_bar if sys.stderr.isatty() else _lines)(steps, what, total, done, step)
+
+
+def _bar(steps: Iterable[T], what: str, total: int, done: int, step: int) -> Iterator[T]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total, completed=done)
+        for each in steps:
+            yield each
+            progress.advance(task, step)
+
+
+def _lines(steps: Iterable[T], what: str, total: int, done: int, step: int) -> Iterator[T]:
+    begin = due = time.monotonic()
+    for number, each in enumerate(steps, start=1):
+        yield each
+        now = time.monotonic()
+        if now >= due + LOG_SECONDS:
+            rate = number * step / (now - begin)
+            count = min(done + number * step, total)
+            left = (total - count) / rate
+            log.info("%s: %d of %d (%.0f%%), %.0f/s, %.0f s left", what, count, total, 100 * count / total, rate, left)
+            due = now

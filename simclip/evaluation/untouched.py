@@ -1,0 +1,51 @@
+"""Scores of the model before any training: the same for every trial that starts from it, so computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+
+from simclip.cache import cached_array, file_stamps, fingerprint, weights_bytes
+from simclip.config import TrainConfig
+from simclip.encoder import Encoder
+from simclip.evaluation.sets import Classification, Retrieval, metric_names
+
+
+def untouched_scores(
+    config: TrainConfig,
+    sets: Sequence[Retrieval | Classification],
+    encoder: Encoder,
+    evaluate: Callable[[], dict[str, float]],
+) -> dict[str, float]:
+    """Every metric of every set, kept on disk under all that decides them to the last bit.
+
+    Args:
+        config: The run.
+        sets: Its evaluation sets.
+        encoder: With the initial weights.
+        evaluate: Computes the metrics where they are not known yet.
+    """
+    names, compute = metric_names(config), encoder.compute
+    setting = (names, str(compute), torch.get_num_threads(), torch.__version__, config.val_batch_size,
+               encoder.workers.size, encoder.clip.mean, encoder.clip.std)  # fmt: skip
+    parts = [part for each in sets for part in _content(each)]
+    key = fingerprint(weights_bytes(encoder.clip.model.state_dict().items()), repr(setting).encode(), *parts)
+
+    def values() -> np.ndarray:
+        scores = evaluate()
+        return np.array([scores[name] for name in names])
+
+    anyone = partial(encoder.workers.any, device=compute.device)
+    return dict(zip(names, cached_array("untouched", key, values, anyone).tolist(), strict=True))
+
+
+def _content(each: Retrieval | Classification) -> list[bytes]:
+    """What a set consists of: its pictures, its token ids, and what belongs to what."""
+    if isinstance(each, Retrieval):
+        pairs, tokens = each.table.starts, each.tokens
+    else:
+        pairs, tokens = each.labels.numpy(), each.prompts
+    return [file_stamps(each.images.paths), tokens.ids.tobytes(), tokens.starts.tobytes(), pairs.tobytes()]

@@ -1,0 +1,34 @@
+"""All that a run makes once per machine, made ahead of it: tokens, stored images, checked files."""
+
+from __future__ import annotations
+
+from simclip.config import TrainConfig
+from simclip.evaluation.sets import load_sets
+from simclip.model import load_clip
+from simclip.training_data import load_training_data
+
+
+def prepare(config: TrainConfig) -> list[str]:
+    """Load model and data as the run will, and leave what is worth keeping in the cache.
+
+    Args:
+        config: The run.
+
+    Returns:
+        Lines about what was left out or cut.
+
+    Raises:
+        InputError: The model or the data are not as they should be.
+    """
+    clip = load_clip(config)
+    data = load_training_data(config, clip)
+    load_sets(config, clip)
+    notes = []
+    if data.skipped:
+        notes.append(f"{data.skipped} rows left out: their images do not decode (bad_images=skip)")
+    if data.tokens.shortened:
+        notes.append(
+            f"{data.tokens.shortened} of {len(data.tokens)} captions are longer than {clip.max_tokens} tokens and "
+            "lose their end"
+        )
+    return notes

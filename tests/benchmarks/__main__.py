@@ -1,0 +1,71 @@
+"""python -m tests.benchmarks: speed and memory beside the original's way of each step, in one run, as a table and JSON.
+
+Run it from the project's folder. Short by default: under five minutes on two cores; `--full` plans whole epochs and
+repeats more. Benchmarks of real captions and photographs want them in ../shared, the one of trials wants Ray, the GPU's
+a GPU; what is not there is skipped, and the table says so. The GPU's can also be run by itself (see `gpu`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from rich.console import Console
+
+from tests.benchmarks.machine import cores, describe_machine
+from tests.benchmarks.rows import Row, Skipped
+from tests.benchmarks.table import as_json, markdown, rich_table
+
+Name = Literal["selection", "refresh", "item", "loop", "overhead", "evaluation", "memory", "gpu"]
+NAMES: tuple[Name, ...] = ("selection", "refresh", "item", "loop", "overhead", "evaluation", "memory", "gpu")
+
+
+def main(
+    full: bool = False,
+    only: Annotated[tuple[Name, ...], tyro.conf.arg(metavar="NAME...")] = NAMES,
+    out: Path = Path("results/benchmarks.json"),
+    markdown_too: Annotated[bool, tyro.conf.arg(name="markdown")] = False,
+    threads: int | None = None,
+) -> None:
+    """Measure, print the table, write JSON.
+
+    Args:
+        full: all sizes, whole epochs, more repeats.
+        only: some of the benchmarks.
+        out: JSON file to write.
+        markdown_too: print the table as Markdown instead, for the README.
+        threads: of torch; by default one for each core.
+    """
+    torch.set_num_threads(threads or cores())
+    console, progress = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True)
+    rows: list[Row] = []
+    skipped: dict[str, str] = {}
+    with TemporaryDirectory() as cache:
+        os.environ["SIMCLIP_CACHE"] = cache  # nothing is measured that an earlier run has made
+        for name in only:
+            try:
+                for row in importlib.import_module(f"tests.benchmarks.{name}").rows(full):
+                    rows.append(row)
+                    progress.print(f"{name}: {row.name}, {row.size}: {row.figure:.3g} {row.unit}", highlight=False)
+            except Skipped as reason:
+                skipped[name] = str(reason)
+    machine = describe_machine()
+    if markdown_too:
+        print(markdown(rows, machine))
+    else:
+        console.print(rich_table(rows, machine))
+    for benchmark, why in skipped.items():
+        console.print(f"skipped: {benchmark}: {why}", style="yellow", highlight=False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(as_json(rows, machine, skipped), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
