@@ -90,7 +90,8 @@ def cached_array(
         with one_process(path, kind):
             if not path.is_file():
                 return _kept(path, make)
-    return np.load(path, mmap_mode="c")  # all processes share the pages; a change stays in its process
+    # All processes share the pages, and a change stays in its process; an ordinary array is quicker to index.
+    return np.asarray(np.load(path, mmap_mode="c"))
 
 
 def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:

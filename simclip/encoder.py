@@ -17,10 +17,18 @@ from simclip.distributed import Workers
 from simclip.model import Clip, embed_images, embed_texts
 from simclip.prefetch import prefetch
 
+#: Items at a time on a CPU, at most: what lies between the layers stays in its cache.
+CPU_BLOCK = 128
+
 
 @dataclass(frozen=True)
 class Encoder:
-    """A model as a function from images and captions to unit embeddings."""
+    """A model as a function from images and captions to unit embeddings.
+
+    Attributes:
+        batch_size: Items at a time, at most.
+        data_workers: Image decoding processes, where images are not stored.
+    """
 
     clip: Clip
     compute: Compute
@@ -40,7 +48,7 @@ class Encoder:
         """
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
-            for part in _blocks(captions[mine], self.batch_size):
+            for part in self._blocks(captions[mine]):
                 ids, mask = tokens.batch(part)
                 yield embed_texts(self.clip.model, ids.to(self.compute.device), mask.to(self.compute.device))
 
@@ -56,7 +64,7 @@ class Encoder:
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
             on_cuda = self.compute.device.type == "cuda"
-            batches = pictures.batches(_blocks(mine, self.batch_size), self.data_workers, pin=on_cuda)
+            batches = pictures.batches(self._blocks(mine), self.data_workers, pin=on_cuda)
             with closing(prefetch(batches)) as ready:
                 for pixels in ready:
                     moved = pixels.to(self.compute.device, non_blocking=True)
@@ -78,7 +86,7 @@ class Encoder:
             raise FloatingPointError("the model's embeddings are not finite: lower the learning rate")
         return self.workers.gather(local)[: len(items)].cpu()
 
-
-def _blocks(items: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for begin in range(0, len(items), size):
-        yield items[begin : begin + size]
+    def _blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
+        size = min(self.batch_size, CPU_BLOCK) if self.compute.device.type == "cpu" else self.batch_size
+        for begin in range(0, len(items), size):
+            yield items[begin : begin + size]

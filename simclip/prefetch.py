@@ -52,7 +52,10 @@ def prefetch(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
             if failure is end:
                 return
             if failure is not None:
-                raise failure
+                try:
+                    raise failure
+                finally:
+                    del failure  # whose traceback leads back here: what it holds is let go of with it, at once
             free.release()
             yield item  # type: ignore[misc]
     finally:

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -43,28 +44,30 @@ class ImageStore(Dataset[torch.Tensor]):
 
     def __init__(self, file: Path, paths: Sequence[Path], size: int, places: np.ndarray) -> None:
         self.file, self.paths, self.size, self._places = file, paths, size, places
-        count = int(places.max()) + 1
-        pixels = torch.from_file(str(file), shared=False, size=count * size * size * 3, dtype=torch.uint8)
-        self._pixels = pixels.view(count, size, size, 3)
+        shape = (int(places.max()) + 1, size, size, 3)
+        self._pixels = np.asarray(np.memmap(file, dtype=np.uint8, mode="r", shape=shape))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor does anybody write
+            self._tensor = torch.from_numpy(self._pixels)
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        return self._pixels[self._places[row]].permute(2, 0, 1)
+        return torch.from_numpy(self._pixels[self._places[row]].copy()).permute(2, 0, 1)
 
     def batches(
         self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
     ) -> Iterator[torch.Tensor]:
-        """See `Pictures.batches`; each batch is one indexed copy."""
+        """See `Pictures.batches`; each batch is one indexed copy, and `workers` have nothing to do."""
         for rows in batches:
             places = self._places[np.asarray(rows)]
             if pin:
                 shape = (len(places), *self._pixels.shape[1:])
                 pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-                torch.index_select(self._pixels, 0, torch.from_numpy(places), out=pixels)
+                torch.index_select(self._tensor, 0, torch.from_numpy(places), out=pixels)
             else:  # numpy, whose memory comes in huge pages, and which leaves torch's threads to the model
-                pixels = torch.from_numpy(np.take(self._pixels.numpy(), places, axis=0))
+                pixels = torch.from_numpy(np.take(self._pixels, places, axis=0))
             yield pixels.permute(0, 3, 1, 2)
 
 
@@ -176,7 +179,7 @@ def _decode_what_is_missing(part: _Part, handle: int) -> None:
         block = int(missing[number])
         paths = part.files.paths[block * BLOCK : (block + 1) * BLOCK]
         squares = [read_square(path, part.files.size, part.files.transform) for path in paths]
-        _write(handle, np.stack(squares).tobytes(), block * BLOCK * picture)
+        _write(handle, np.stack(squares).data.cast("B"), block * BLOCK * picture)
         return block
 
     before = (part.blocks - len(missing)) * BLOCK
@@ -186,15 +189,14 @@ def _decode_what_is_missing(part: _Part, handle: int) -> None:
             finished[block] = 1
             if time.monotonic() >= noted + NOTE_SECONDS:
                 os.fsync(handle)  # the pictures are on the disk before the note that they are
-                _write(handle, finished.tobytes(), part.bytes)
+                _write(handle, finished.data, part.bytes)
                 noted = time.monotonic()
 
 
-def _write(handle: int, content: bytes, offset: int) -> None:
-    view = memoryview(content)
-    while view:  # a disk that is nearly full takes a part
-        count = os.pwrite(handle, view, offset)
-        view, offset = view[count:], offset + count
+def _write(handle: int, content: memoryview, offset: int) -> None:
+    while content:  # a disk that is nearly full takes a part
+        count = os.pwrite(handle, content, offset)
+        content, offset = content[count:], offset + count
 
 
 def _gigabytes(count: int) -> str:

@@ -36,9 +36,9 @@ def _bar(steps: Iterable[T], what: str, total: int, done: int, step: int) -> Ite
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total, completed=done)
-        for each in steps:
+        for number, each in enumerate(steps, start=1):
             yield each
-            progress.advance(task, step)
+            progress.update(task, completed=min(done + number * step, total))
 
 
 def _lines(steps: Iterable[T], what: str, total: int, done: int, step: int) -> Iterator[T]:

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -50,12 +51,14 @@ def main(
     with TemporaryDirectory() as cache:
         os.environ["SIMCLIP_CACHE"] = cache  # nothing is measured that an earlier run has made
         for name in only:
+            begin = time.perf_counter()
             try:
                 for row in importlib.import_module(f"tests.benchmarks.{name}").rows(full):
                     rows.append(row)
                     progress.print(f"{name}: {row.name}, {row.size}: {row.figure:.3g} {row.unit}", highlight=False)
             except Skipped as reason:
                 skipped[name] = str(reason)
+            progress.print(f"{name}: {time.perf_counter() - begin:.0f} s in all", highlight=False)
     machine = describe_machine()
     if markdown_too:
         print(markdown(rows, machine))

@@ -28,7 +28,7 @@ def rows(full: bool) -> Iterator[Row]:
     with TemporaryDirectory() as scratch:
         paths = enlarged(Path(scratch) / "images", photographs()[:SAMPLE])
         for name, (width, layers) in TOWERS.items():
-            yield measure(captions, paths, name, width, layers, repeats=3 if full else 2)
+            yield measure(captions, paths, name, width, layers, repeats=5 if full else 2)
 
 
 def measure(captions: Sequence[str], paths: Sequence[Path], name: str, width: int, layers: int, repeats: int) -> Row:

@@ -28,7 +28,7 @@ def rows(full: bool) -> Iterator[Row]:
         yield against_reference(
             size, size // RECIPE.batch_size if full else min(SHORT, size // RECIPE.batch_size), goal
         )
-    yield from doubling(SHORT, repeats=5 if full else 3)
+    yield from doubling(SHORT, repeats=5)
 
 
 def against_reference(size: int, iterations: int, goal: float | None) -> Row:
@@ -38,7 +38,7 @@ def against_reference(size: int, iterations: int, goal: float | None) -> Row:
     anchors = np.random.default_rng(1).choice(size, sampled, replace=False).tolist()
     tensor = torch.from_numpy(embeddings)
     mine, theirs = interleaved(
-        2,
+        3,
         lambda: ours.plan(RECIPE, embeddings, iterations),
         lambda: reference.grow_clusters(tensor, anchors, RECIPE.cluster_size),
     )
