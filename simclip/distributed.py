@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -74,6 +75,13 @@ class Workers:
         if self.size == 1:
             return local
         return torch.cat(list(differentiable.all_gather(local)), dim=0)
+
+    def agreed(self, device: torch.device) -> Callable[[bool], bool]:
+        """From a flag of this worker to whether it is set on any worker, who all learn it at the same step.
+
+        One worker alone gets plain `bool`, by which `cached_array` knows that nobody waits for it.
+        """
+        return bool if self.size == 1 else partial(self.any, device=device)
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set on any worker; all of them learn it at the same step."""

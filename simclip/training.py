@@ -9,6 +9,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +160,13 @@ class Training:
         self.clip.model.train()
         torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
         losses, flops = [], 0.0
-        for number, batch in enumerate(watch.waits("data", batches)):
-            with watch("step"):
-                losses.append(self.step(batch))
-                flops += training_flops(self.clip.model, *batch.ids.shape)
-                if (number + 1) % self.config.log_every == 0:
-                    self._log_step(epoch, number + 1, losses[-1].item(), watch, flops)
+        with closing(batches):
+            for number, batch in enumerate(watch.waits("data", batches)):
+                with watch("step"):
+                    losses.append(self.step(batch))
+                    flops += training_flops(self.clip.model, *batch.ids.shape)
+                    if (number + 1) % self.config.log_every == 0:
+                        self._log_step(epoch, number + 1, losses[-1].item(), watch, flops)
         with watch("step"):
             loss = torch.stack(losses).mean().item()
         with watch("evaluate"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from simclip.cache import cached_array, file_stamps, fingerprint, weights_bytes
@@ -40,7 +38,7 @@ def offline_embeddings(config: TrainConfig, data: TrainingData, encoder: Encoder
     kind = f"{config.similarity} {compute.dtype}".encode()
     key = fingerprint(weights_bytes(clip.model.state_dict().items()), source, kind)
     fixed = config.model_copy(update={"seed": OFFLINE_SEED})
-    anyone = partial(encoder.workers.any, device=compute.device)
+    anyone = encoder.workers.agreed(compute.device)
     return cached_array("similarity", key, lambda: similarity_embeddings(fixed, data, encoder, epoch=0), anyone)
 
 

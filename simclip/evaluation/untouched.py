@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -38,7 +37,7 @@ def untouched_scores(
         scores = evaluate()
         return np.array([scores[name] for name in names])
 
-    anyone = partial(encoder.workers.any, device=compute.device)
+    anyone = encoder.workers.agreed(compute.device)
     return dict(zip(names, cached_array("untouched", key, values, anyone).tolist(), strict=True))
 
 
