@@ -7,9 +7,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +20,12 @@ from simclip.checkpoint import write_checkpoint
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.config import TrainConfig
+from simclip.data.images import Pictures
 from simclip.evaluation.sets import Retrieval
 from simclip.training import Training
-from simclip.training_data import iterations_of
+from simclip.training_data import Batch, iterations_of
+
+T = TypeVar("T")
 
 STEPS = 4
 SAMPLE = 256
@@ -35,9 +40,10 @@ class Costs:
         images: Of all evaluation sets.
         captions: And prompts, of all evaluation sets.
         load: Seconds until the first step.
-        step: Seconds of one training step, data included.
+        decode: Seconds to read one image from its file, in one process.
+        step: Seconds of one training step, its batch at hand.
         batch_plan: Seconds to plan one batch with clusters.
-        image: Seconds to read and embed one image without augmentation.
+        image: Seconds to embed one image.
         caption: Seconds to embed one caption.
         save: Seconds to write a checkpoint.
         memory: Bytes of main memory at the peak.
@@ -50,6 +56,7 @@ class Costs:
     images: int
     captions: int
     load: float
+    decode: float
     step: float
     batch_plan: float
     image: float
@@ -68,16 +75,44 @@ class Costs:
             batch_size: Of the probed run.
         """
         iterations = iterations_of(config, self.rows)
-        evaluation = self.images * self.image + self.captions * self.caption
-        epoch = iterations * self.step * config.batch_size / batch_size + evaluation + self.save
-        refresh = self.rows * (self.image if config.similarity == "image" else self.caption)
+        decode = self.decode / max(1, config.data_workers) if config.image_store == "off" else 0.0
+        step = max(self.step * config.batch_size / batch_size, decode * config.batch_size)
+        evaluation = self.images * max(self.image, decode) + self.captions * self.caption
+        epoch = iterations * step + evaluation + self.save
+        refresh = self.rows * (max(self.image, decode) if config.similarity == "image" else self.caption)
         plans = 0.0 if config.is_control else config.epochs * iterations * self.batch_plan
         refreshes = 0 if config.is_control else config.epochs if config.embeddings == "online" else 1
         return self.load + evaluation + config.epochs * epoch + plans + refreshes * refresh
 
+    def preparation(self, config: TrainConfig, cores: int) -> float:
+        """Estimated seconds to store all images, once per machine."""
+        return 0.0 if config.image_store == "off" else (self.rows + self.images) * self.decode / cores
+
+
+class Loaded:
+    """Pictures in memory: what a store amounts to, without making one."""
+
+    def __init__(self, pictures: Pictures, rows: np.ndarray) -> None:
+        self.paths: Sequence[Path] = [pictures.paths[row] for row in rows]
+        self.size = pictures.size
+        self._pixels = torch.stack([pictures[int(row)] for row in rows])
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        return self._pixels[row]
+
+    def batches(
+        self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
+    ) -> Iterator[torch.Tensor]:
+        """See `Pictures.batches`."""
+        for rows in batches:
+            yield self._pixels[torch.from_numpy(np.asarray(rows))]
+
 
 def probe(config: TrainConfig, workers: int = 1) -> Costs:
-    """Measure the rates of a run in this process.
+    """Measure the rates of a run in this process; no image store is made for it.
 
     Args:
         config: The run.
@@ -85,29 +120,30 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
     """
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        training = Training(config.model_copy(update={"embeddings": "online"}), Path(scratch))
+        lean = config.model_copy(update={"embeddings": "online", "image_store": "off"})
+        training = Training(lean, Path(scratch))
         training.share = slice(0, config.batch_size // workers)
         load = time.perf_counter() - begin
         rows = np.arange(len(training.data))
-        recipe = Recipe(config.batch_size)
-        batches = training.data.batches(
-            np.stack(list(plan_epoch(recipe, None, len(rows), STEPS, config.seed, 0))), training.share, config.seed, 0
-        )
-        steps = [_seconds(lambda: training.step(next(batches)).item()) for _ in range(STEPS)]
         sample = rows[:SAMPLE]
+        whole, decode = timed(lambda: Loaded(training.data.whole, sample))
+        plan = np.stack(list(plan_epoch(Recipe(config.batch_size), None, len(rows), STEPS, config.seed, 0)))
+        batches = list(training.data.batches(plan, training.share, config.seed, 0))
+        steps = [timed(partial(_whole_step, training, batch))[1] for batch in batches]
         captions = training.data.drawn_captions(config.seed, 0, sample)
-        image = _seconds(lambda: training.encoder.images(training.data.whole, len(sample))) / len(sample)
-        caption = _seconds(lambda: training.encoder.texts(training.data.tokens, captions)) / len(sample)
+        image = timed(lambda: training.encoder.images(whole, len(sample)))[1] / len(sample)
+        caption = timed(lambda: training.encoder.texts(training.data.tokens, captions))[1] / len(sample)
         folder = Path(scratch) / "checkpoint"
-        save = _seconds(
-            lambda: write_checkpoint(folder, training.clip, training.optimizer, training.schedule, [], None)
-        )
+        save = timed(lambda: write_checkpoint(folder, training.clip, training.optimizer, training.schedule, [], None))[
+            1
+        ]
         cuda = training.compute.device.type == "cuda"
         return Costs(
             rows=len(rows),
             images=sum(len(each.images) for each in training.sets),
             captions=sum(len(each.tokens if isinstance(each, Retrieval) else each.prompts) for each in training.sets),
             load=load,
+            decode=decode / len(sample),
             step=statistics.median(steps[1:]),  # the first one also prepares memory and kernels
             batch_plan=_plan_seconds(config, len(rows), int(training.clip.model.config.projection_dim or 0)),
             image=image,
@@ -128,13 +164,18 @@ def _plan_seconds(config: TrainConfig, rows: int, dimension: int) -> float:
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     recipe = Recipe(config.batch_size, config.proportion_by_epoch[-1], config.cluster_size, config.neighborhood)
     plan = plan_epoch(recipe, Neighbours(embeddings), rows, 2, config.seed, 0)
-    return min(_seconds(lambda: next(plan)) for _ in range(2))
+    return min(timed(lambda: next(plan))[1] for _ in range(2))
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _whole_step(training: Training, batch: Batch) -> float:
+    """A step waited for, on a GPU too."""
+    return training.step(batch).item()
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What a call returns, and its seconds."""
     begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
+    return work(), time.perf_counter() - begin
 
 
 def _peak_memory() -> int:

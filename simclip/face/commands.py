@@ -51,13 +51,15 @@ def run(
     """
     console = Console()
     loaded = load_with_data(study, overrides)
-    prepared(console, loaded)
+    check_study(loaded)
     folder = StudyFolder(results.absolute() / loaded.name)
-    cluster = connected(console, address)
     if dry_run:
+        cluster = connected(console, address)
         loaded = settle(loaded, cluster, folder)
         console.print(shown_forecast(loaded, forecast(loaded, cluster)))
         return DONE
+    prepared(console, loaded)
+    cluster = connected(console, address)
     if fresh and (aside := folder.move_aside()):
         say(console, f"Earlier results are now in {aside}")
     loaded = settle(loaded, cluster, folder)
@@ -83,6 +85,7 @@ def reproduce(
     single = rerun(best)
     if DEMO_DATA in single.train.model_dump_json():
         ensure_dataset()
+    check_study(single)
     prepared(console, single)
     folder = StudyFolder(study.absolute() / "reproduced")
     folder.move_aside()
@@ -119,8 +122,7 @@ def load_with_data(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
 
 
 def prepared(console: Console, study: StudyConfig) -> None:
-    """Check what the study reads, make what its trials share, and print what was left out."""
-    check_study(study)
+    """Make on this machine what the study's trials share, and print what was left out."""
     for line in prepare_study(study):
         say(console, line)
 

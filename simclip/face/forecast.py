@@ -41,6 +41,8 @@ def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:
         f"Estimated from a few steps of {forecast.probed}: {costs.step:.3g} s per step, {costs.image:.2g} s per "
         f"image and {costs.caption:.2g} s per caption embedded",
     ]
+    if forecast.preparation > 1:
+        lines.append(f"Before the first trial all images are decoded once: about {duration(forecast.preparation)}")
     if resources.workers > 1:
         lines.append(f"Probed with one of {resources.workers} workers; what they say to each other is not counted")
     if study.searcher == "optuna":

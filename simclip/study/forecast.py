@@ -26,7 +26,7 @@ class Forecast:
         concurrency: Trials at a time.
         probed: Name of the arm that was measured.
         costs: What was measured on it.
-        seconds: All trials together, one after the other.
+        preparation: Seconds before the first trial, to decode all images into a store.
         cpu_hours: Of them.
         gpu_hours: Of them.
         wall_hours: With so many trials at a time.
@@ -38,7 +38,7 @@ class Forecast:
     concurrency: int
     probed: str
     costs: Costs
-    seconds: float
+    preparation: float
     cpu_hours: float
     gpu_hours: float
     wall_hours: float
@@ -71,7 +71,7 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
         concurrency=at_a_time,
         probed=probed.name,
         costs=costs,
-        seconds=trials * mean,
+        preparation=costs.preparation(probed.config, max(1, int(cluster.cpus))),
         cpu_hours=hours * resources.workers * (resources.cpus or 1),
         gpu_hours=hours * resources.workers * (resources.gpus or 0),
         wall_hours=hours / at_a_time,

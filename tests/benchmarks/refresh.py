@@ -50,7 +50,7 @@ def measure(captions: Sequence[str], paths: Sequence[Path], name: str, width: in
         lambda: reference.refresh(model, clip.tokenizer, sample, picture, SAMPLE),
         lambda: [picture(row) for row in range(SAMPLE)],
     )
-    tokenising = elapsed(lambda: clip.tokenizer(list(captions)))
+    tokenising = elapsed(lambda: clip.tokenizer(list(captions), verbose=False))
     return speedup(
         f"text refresh, {name}", f"{len(captions):,} captions", theirs * len(captions) / SAMPLE, mine, 40,
         f"Flickr30k's captions, fp32, {TOKENS} tokens. Reference: {SAMPLE} drawn captions, multiplied; "
