@@ -113,19 +113,18 @@ class Neighbours:
 
     def _among_all(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
         """The same from one product with every row; only those near the cut are ranked."""
-        scores = self._exact @ self._exact[anchor]
-        scores[torch.from_numpy(taken)] = -torch.inf
-        scores[anchor] = -torch.inf
+        scores = (self._exact @ self._exact[anchor]).numpy()
+        scores[taken] = -np.inf
+        scores[anchor] = -np.inf
         doubtful = 0
         if self.max_similarity is not None:
             limit = self.max_similarity - EQUAL
-            scores[scores > limit + ROUNDING] = -torch.inf
-            doubtful = int((scores > limit - ROUNDING).sum())
-        free = int((scores > -torch.inf).sum())
-        if free == 0 or count == 0:
+            scores[scores > limit + ROUNDING] = -np.inf
+            doubtful = int(np.count_nonzero(scores > limit - ROUNDING))
+        wanted = min(count + doubtful, int(np.count_nonzero(scores > -np.inf)))
+        if wanted == 0:
             return np.array([], dtype=np.int64)
-        cut = scores.topk(min(count + doubtful, free)).values[-1] - 2 * ROUNDING
-        candidates = torch.nonzero(scores >= cut)[:, 0].numpy()
+        candidates = np.flatnonzero(scores >= np.partition(scores, -wanted)[-wanted] - 2 * ROUNDING)
         cosines = self._cosines(np.array(anchor), candidates)
         candidates, cosines = (each[self._allowed(cosines)] for each in (candidates, cosines))
         return candidates[np.lexsort((candidates, -cosines))][:count]
