@@ -149,7 +149,19 @@ def dump(study: StudyConfig) -> str:
     """The study as YAML with every default filled in; load_study reads it back as an equal study."""
     content = study.model_dump(mode="json", exclude={"train": set(STUDY_FIELDS), "parameters": True})
     given = {name: each.model_dump(mode="json", exclude_unset=True) for name, each in study.parameters.items()}
-    return yaml.safe_dump({**content, "parameters": given}, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump({**content, "parameters": given}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts with Unicode's own line breaks, which would be read back as others."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    breaks = any(mark in text for mark in "\x85\u2028\u2029")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if breaks else None)
+
+
+_Dumper.add_representer(str, _quoted)
 
 
 def locate(path: Path) -> Path:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import simclip
@@ -286,6 +286,7 @@ studies = st.fixed_dictionaries(
 
 
 @given(studies)
+@example({"name": "breaks", "description": "next\x85line\u2028and\u2029paragraph\n"})
 @settings(max_examples=60, deadline=None)
 def test_what_is_dumped_is_read_back_equal(content):
     with tempfile.TemporaryDirectory() as folder:
