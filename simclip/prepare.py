@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from transformers.utils.logging import disable_progress_bar
+
 from simclip.config import TrainConfig
 from simclip.evaluation.sets import load_sets
 from simclip.model import load_clip
@@ -20,6 +22,7 @@ def prepare(config: TrainConfig) -> list[str]:
     Raises:
         InputError: The model or the data are not as they should be.
     """
+    disable_progress_bar()  # of a second's loading; downloads keep theirs
     clip = load_clip(config)
     data = load_training_data(config, clip)
     load_sets(config, clip)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
 from simclip.errors import InputError
 
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 
 def exit_code(command: Callable[[], int]) -> int:
@@ -24,6 +25,9 @@ def exit_code(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         fail("interrupted")
         return INTERRUPTED
+    except BrokenPipeError:  # as in `python tune.py | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+        return NO_READER
 
 
 def fail(message: str) -> None:

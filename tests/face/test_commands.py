@@ -151,6 +151,21 @@ def test_the_fields_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"  {name}" in listed for name in [*TrainConfig.model_fields, "seeds", "searcher"])
 
 
+def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    code = "from simclip.face.exits import exit_code\nimport sys\ndef work():\n  while True: print('x' * 9999)\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}sys.exit(exit_code(work))"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 141
+
+
 def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "tune.py", *words],
@@ -209,6 +224,7 @@ def test_reproduce_passes_and_tells_a_difference(study_file: Path, tmp_path: Pat
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert "Weights & Biases is on (WANDB_MODE=offline)" in out
+    assert err == ""  # no library talks into the study's own lines
     assert len(list((results / "tiny" / "wandb").glob("offline-run-*/run-*.wandb"))) == 3
     assert len(list((results / "tiny" / "tensorboard").glob("*/events.out.tfevents.*"))) == 3
 
