@@ -12,6 +12,7 @@ from simclip.face.exits import exit_code
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "run": commands.run,
+    "report": commands.report,
     "reproduce": commands.reproduce,
     "fields": commands.fields,
 }

@@ -39,8 +39,8 @@ def train(words: list[str]) -> int:
     folder = StudyFolder(run.save_dir)
     study = single_run(run.name, run.config, whole_machine(cluster, run.data_parallel))
     study = settle(study, cluster, folder)
-    log = LogTail(folder.logs / f"{study.trial.name}.log", sys.stdout)
-    end = hold(console, study, cluster, folder, [study.trial], log)
+    log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
+    end = hold(console, study, cluster, folder, study.replicates, log)
     code = conclude(console, study, end, folder, shlex.join(["python", "tune.py", "reproduce", str(folder.path)]))
     if code == INTERRUPTED:
         say(console, f"Interrupted. To begin again: {this_command()}")

@@ -21,12 +21,10 @@ from simclip.demo.canvas import SIDE
 from simclip.demo.captions import captions, words
 from simclip.demo.dataset import BASE, split
 from simclip.demo.pictures import draw
-from simclip.demo.scenes import Couple, Group, unrelated
+from simclip.demo.scenes import KNOWN_KINDS, UNKNOWN, unrelated
 
 TOKENS = 24
 SPECIAL = ("[pad]", "[bos]", "[unk]", "[eos]")
-KINDS = (Couple, Group)
-UNKNOWN = {"orange", "purple", "pink", "brown", "star", "heart", "ring", "cross", "four", "five", "mint", "sand"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def sample(count: int, seed: int) -> tuple[torch.Tensor, list[list[str]]]:
     """Pictures, uint8 [count, 3, 48, 48], and five captions each, of unrelated scenes outside the data set."""
     train, val = split()
     pictures, texts = [], []
-    for i, scene in enumerate(unrelated(count, random.Random(f"{seed}/base"), {*train, *val}, KINDS, UNKNOWN)):
+    for i, scene in enumerate(unrelated(count, random.Random(f"{seed}/base"), {*train, *val}, KNOWN_KINDS, UNKNOWN)):
         rng = random.Random(f"{seed}/base/{i}")
         pictures.append(torch.frombuffer(bytearray(draw(scene, rng).tobytes()), dtype=torch.uint8))
         texts.append(captions(scene, rng))

@@ -10,6 +10,7 @@ import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import PIL
@@ -17,14 +18,15 @@ import PIL
 from simclip.demo.captions import PER_PICTURE, captions
 from simclip.demo.flags import NATIONS, Flag
 from simclip.demo.pictures import draw
-from simclip.demo.scenes import Scene, families
+from simclip.demo.scenes import Scene, families, known_scenes
 
 FOLDER = Path(__file__).parents[2] / "datasets" / "demo"
 BASE = FOLDER.with_name("demo-base")
 SEED = 20240
 GENERATOR = ("scenes", "flags", "captions", "canvas", "pictures", "dataset")
-TRAIN_FAMILIES, VAL_FAMILIES, FAMILY_SIZE = 240, 56, 8
+TRAIN_FAMILIES, VAL_FAMILIES, TEST_FAMILIES, FAMILY_SIZE = 240, 56, 56, 8
 RARE_TRAIN, RARE_TEST = 8, 20  # pictures of each nation's flag
+RARE_SETS = ("rare_test", "test_rare")  # for the validation of each epoch, and for the end
 
 
 def ensure_dataset(folder: Path = FOLDER) -> Path:
@@ -33,8 +35,8 @@ def ensure_dataset(folder: Path = FOLDER) -> Path:
     Whole or not at all: it is written beside `folder` and renamed, and a second process waits for the first.
 
     Args:
-        folder: Where it goes: train.tsv and val.tsv (scenes), rare.tsv (flags), their pictures in images/, and
-            rare_test/<nation>/ with one folder of pictures for each class.
+        folder: Where it goes: train.tsv, val.tsv and test.tsv (scenes), rare.tsv (flags), their pictures in images/,
+            and rare_test/<nation>/ and test_rare/<nation>/ with one folder of pictures for each class.
 
     Returns:
         The folder.
@@ -59,6 +61,13 @@ def split(seed: int = SEED) -> tuple[list[Scene], list[Scene]]:
         for name, count in (("train", TRAIN_FAMILIES), ("val", VAL_FAMILIES))
     )
     return [scene for family in train for scene in family], [scene for family in val for scene in family]
+
+
+def held_out(seed: int = SEED) -> list[Scene]:
+    """The scenes of the test pairs, family after family: none is in a split or can have been the base model's."""
+    train, val = split(seed)
+    test = families(TEST_FAMILIES, FAMILY_SIZE, random.Random(f"{seed}/test"), {*train, *val, *known_scenes()})
+    return [scene for family in test for scene in family]
 
 
 def generator_version() -> str:
@@ -88,12 +97,13 @@ def _make(folder: Path) -> None:
     train, val = split()
     _write_pairs(folder, "train", train)
     _write_pairs(folder, "val", val)
+    _write_pairs(folder, "test", held_out())
     _write_pairs(folder, "rare", [Flag(nation) for nation in NATIONS for _ in range(RARE_TRAIN)])
-    for nation in NATIONS:
-        classes = folder / "rare_test" / nation.replace(" ", "_")
+    for name, nation in product(RARE_SETS, NATIONS):
+        classes = folder / name / nation.replace(" ", "_")
         classes.mkdir(parents=True)
         for i in range(RARE_TEST):
-            draw(Flag(nation), random.Random(f"{SEED}/rare_test/{nation}/{i}")).save(classes / f"{i:02d}.png")
+            draw(Flag(nation), random.Random(f"{SEED}/{name}/{nation}/{i}")).save(classes / f"{i:02d}.png")
     (folder / "version.txt").write_text(generator_version() + "\n")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from typing import Literal, get_args, get_type_hints
 
 Colour = Literal["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"]
@@ -85,6 +85,9 @@ KINDS: tuple[type[Scene], ...] = (Couple, Group, Couple, House, Couple, Boat)
 OPTIONS: dict[type[Scene], dict[str, tuple[str, ...]]] = {
     kind: {name: get_args(hint) for name, hint in get_type_hints(kind).items()} for kind in KINDS
 }
+#: The base model is trained on scenes of these kinds that have none of these values.
+KNOWN_KINDS: tuple[type[Scene], ...] = (Couple, Group)
+UNKNOWN = {"orange", "purple", "pink", "brown", "star", "heart", "ring", "cross", "four", "five", "mint", "sand"}
 
 
 def attributes(scene: Scene) -> dict[str, str]:
@@ -102,6 +105,12 @@ def with_other_detail(scene: Scene, rng: random.Random) -> Scene:
     details = attributes(scene)
     name, choices = rng.choice(list(OPTIONS[type(scene)].items()))
     return type(scene)(**details | {name: rng.choice([each for each in choices if each != details[name]])})
+
+
+def known_scenes() -> set[Scene]:
+    """Every scene that the base model may have been trained on."""
+    known = {kind: [set(each) - UNKNOWN for each in OPTIONS[kind].values()] for kind in KNOWN_KINDS}
+    return {kind(*values) for kind, each in known.items() for values in product(*each)}
 
 
 def _fresh(draw: Callable[[], Scene], taken: set[Scene]) -> Scene:

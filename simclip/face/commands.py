@@ -8,21 +8,28 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
+from rich.console import Console, Group
+from rich.text import Text
 
 from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
+from simclip.errors import InputError
 from simclip.face.exits import DONE, FAILED, INTERRUPTED
 from simclip.face.forecast import shown_forecast
-from simclip.face.reproduction import shown_comparison
+from simclip.face.report import write_comparison, write_report
+from simclip.face.reproduction import shown_comparison, shown_repetition
 from simclip.face.session import conclude, hold, say, settle
+from simclip.face.verdict import sentences
+from simclip.study.best import read_best, read_trial
 from simclip.study.cluster import Cluster, connect
 from simclip.study.config import StudyConfig, load_study, locate
 from simclip.study.fields import STUDY_FIELDS
 from simclip.study.folder import StudyFolder
 from simclip.study.forecast import forecast
 from simclip.study.inputs import check_study, prepare_study
-from simclip.study.reproduce import compare, read_best, rerun
+from simclip.study.overrides import read_mapping
+from simclip.study.records import read_records
+from simclip.study.reproduce import compare, repeated, rerun
 
 DEMO = Path("studies/demo.yaml")
 DEMO_DATA = "datasets/demo/"
@@ -37,6 +44,7 @@ def run(
     results: Path = Path("results"),
     dry_run: bool = False,
     fresh: bool = False,
+    demo: bool = False,
     address: Address = None,
 ) -> int:
     """Run a study, or go on with it.
@@ -45,12 +53,13 @@ def run(
         study: study file.
         overrides: changes to it, such as train.epochs=2.
         results: folder that holds a folder per study.
+        demo: shrink the study to the embedded data, to see in minutes what it does.
         dry_run: print arms, trials and the estimated cost, and run nothing.
         fresh: move earlier results of the study aside and begin anew.
         address: of a Ray cluster that runs already; by default $RAY_ADDRESS, else Ray is started here.
     """
     console = Console()
-    loaded = load_with_data(study, overrides)
+    loaded = load_with_data(study, overrides, demo)
     check_study(loaded)
     folder = StudyFolder(results.absolute() / loaded.name)
     if dry_run:
@@ -64,7 +73,8 @@ def run(
         say(console, f"Earlier results are now in {aside}")
     loaded = settle(loaded, cluster, folder)
     end = hold(console, loaded, cluster, folder)
-    code = conclude(console, loaded, end, folder, shlex.join(["python", "tune.py", "reproduce", str(folder.path)]))
+    again = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
+    code = conclude(console, loaded, end, folder, again, write_report(folder))
     if code == INTERRUPTED:
         say(console, f"Interrupted. To go on: {this_command()}")
     return code
@@ -72,31 +82,68 @@ def run(
 
 def reproduce(
     study: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")],
+    trial: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     address: Address = None,
 ) -> int:
-    """Run the best trial of a study again, alone, and compare its metrics to the last bit.
+    """Run the single best configuration again, alone, and compare its metrics to the last bit.
 
     Args:
         study: results folder of a study.
+        trial: another trial of the study than its best.
+        seeds: run so many fresh seeds instead of the recorded one, and compare with the confirmed interval.
         address: of a Ray cluster that runs already; by default $RAY_ADDRESS, else Ray is started here.
     """
-    console = Console()
-    best = read_best(study)
-    single = rerun(best)
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds {seeds}: expected at least 1")
+    console, results = Console(), StudyFolder(study.absolute())
+    best = read_trial(results, trial) if trial else read_best(study)
+    single = rerun(best, seeds)
     if DEMO_DATA in single.train.model_dump_json():
         ensure_dataset()
     check_study(single)
     prepared(console, single)
-    folder = StudyFolder(study.absolute() / "reproduced")
+    folder = StudyFolder(
+        results.path / "-".join(["reproduced", *([trial] if trial else []), *(["seeds"] if seeds else [])])
+    )
     folder.move_aside()
     cluster = connected(console, address)
-    trial = single.trial  # with its recorded threads and resources, so that there is nothing to settle
-    end = hold(console, single, cluster, folder, [trial])
+    # With its recorded threads and resources, so that there is nothing to settle.
+    end = hold(console, single, cluster, folder, single.replicates)
     if end.interrupted:
         return INTERRUPTED
-    comparison = compare(best, end.records[trial.name])
-    console.print(shown_comparison(comparison, folder))
+    records = [end.records[each.name] for each in single.replicates]
+    repetition = repeated(best, records)
+    if seeds is not None:
+        console.print(shown_repetition(best, records, repetition, folder))
+        return DONE if repetition and repetition.inside else FAILED
+    comparison = compare(best, records[0])
+    console.print(shown_comparison(comparison, repetition, folder))
     return DONE if all(each.same for each in comparison) else FAILED
+
+
+def report(
+    studies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")],
+    to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> int:
+    """Write the report of a study that runs or has ended, or of several side by side.
+
+    Args:
+        studies: results folders.
+        to: the page; by default report.html in the study's folder, or comparison.html here for several studies.
+    """
+    console = Console()
+    if not studies:
+        raise InputError("no results folder: give that of a study, such as results/demo")
+    folders = [StudyFolder(each.absolute()) for each in studies]
+    if len(folders) == 1:
+        page = write_report(folders[0], to)
+        loaded, records = folders[0].study(), read_records(folders[0].trials)
+        console.print(Group(*(Text(each) for each in sentences(loaded, records))))
+    else:
+        page = write_comparison(folders, to or Path("comparison.html"))
+    say(console, f"Report: {page}")
+    return DONE
 
 
 def fields() -> int:
@@ -112,13 +159,13 @@ def fields() -> int:
     return DONE
 
 
-def load_with_data(path: Path, overrides: tuple[str, ...] = ()) -> StudyConfig:
+def load_with_data(path: Path, overrides: tuple[str, ...] = (), demo: bool = False) -> StudyConfig:
     """The study; the demo's data are made first where it uses them, since paths are looked up as it is read."""
     located = locate(path)
     text = located.read_text(encoding="utf-8", errors="replace") if located.is_file() else ""
-    if DEMO_DATA in " ".join([text, *overrides]):
+    if demo or DEMO_DATA in " ".join([text, *overrides]):
         ensure_dataset()
-    return load_study(path, overrides)
+    return load_study(path, overrides, read_mapping(locate(DEMO)) if demo else None)
 
 
 def prepared(console: Console, study: StudyConfig) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rich.text import Text
 
+from simclip.config import ClassificationSet, RetrievalSet
 from simclip.evaluation.sets import METRICS
-from simclip.study.config import StudyConfig
 from simclip.study.records import Record
 
 
@@ -37,6 +37,11 @@ class Metric:
         return f"{self.name} %" if self.percent else self.name
 
     @property
+    def stacked(self) -> str:
+        """The title with the set above the metric, which keeps a column narrow."""
+        return "\n".join(self.title.rsplit("/", 1))
+
+    @property
     def unit(self) -> str:
         """The name with its unit, in words."""
         return f"{self.name} in percent" if self.percent else self.name
@@ -58,11 +63,19 @@ class Metric:
         # Adding zero turns -0.0 into 0.0.
         return f"{round(100 * value, 1) + 0.0:+.1f}" if self.percent else f"{round(value, 3) + 0.0:+.3f}"
 
+    def points(self, difference: float | None) -> str:
+        """A difference with its unit: +1.2 points."""
+        return f"{self.difference(difference)} points" if self.percent else self.difference(difference)
 
-def main_metrics(study: StudyConfig) -> list[Metric]:
-    """The first metric of each evaluation set that all arms share."""
-    sets = study.train.evaluation_sets
+
+def main_metrics(sets: Iterable[RetrievalSet | ClassificationSet]) -> list[Metric]:
+    """The first metric of each evaluation set."""
     return [Metric.of(f"{each.name}/{METRICS[each.kind][0]}") for each in sets]
+
+
+def p_value(p: float | None) -> str:
+    """A p-value: 0.032, <0.001; nothing for None."""
+    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -34,8 +34,9 @@ def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:
     hours += [f"{forecast.gpu_hours:.2g} GPU hours"] if resources.gpus else []
     memory = f"{_bytes(costs.memory)} of memory"
     memory += f" and {_bytes(costs.gpu_memory)} of GPU memory" if costs.gpu_memory else ""
+    confirming = f", {forecast.confirming} of them to confirm" if forecast.confirming else ""
     lines = [
-        f"{counted(forecast.trials, 'trial')}, {forecast.concurrency} at a time: about "
+        f"{counted(forecast.trials, 'trial')}{confirming}, {forecast.concurrency} at a time: about "
         f"{duration(forecast.wall_hours * 3600)} in all, {' and '.join(hours)}",
         f"{memory} per {'worker' if resources.workers > 1 else 'trial'}; up to {_bytes(forecast.disk)} of disk",
         f"Estimated from a few steps of {forecast.probed}: {costs.step:.3g} s per step, {costs.image:.2g} s per "

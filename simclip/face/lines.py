@@ -10,6 +10,7 @@ from typing import IO
 from simclip.checkpoint import Row
 from simclip.face.figures import Metric, counted, duration, reason
 from simclip.face.standing import Standing
+from simclip.face.verdict import before_confirming
 from simclip.study.arms import Trial
 from simclip.study.config import StudyConfig
 from simclip.study.listeners import Listener
@@ -45,6 +46,11 @@ class PlainLines(Listener):
         self.standing.plan(trials, concurrency)
         planned = counted(len(trials), "trial") if self.standing.total is not None else "trials as the search goes"
         self._say(f"{self.study.name}: {planned}, at most {concurrency} at a time{earlier}")
+
+    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+        """What it can detect."""
+        self.standing.plan(trials, self.standing.concurrency)
+        self._say(f"{self.study.name}: {before_confirming(self.study, records)}")
 
     def trial_started(self, trial: Trial) -> None:
         """That it has started."""

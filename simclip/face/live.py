@@ -15,6 +15,7 @@ from simclip.checkpoint import Row
 from simclip.face.figures import Metric, counted, duration, reason
 from simclip.face.fitting import Column, FittingTable, fitted_line, shortened
 from simclip.face.standing import Standing, State, TrialStanding
+from simclip.face.verdict import before_confirming
 from simclip.study.arms import Trial
 from simclip.study.config import StudyConfig
 from simclip.study.listeners import Listener
@@ -63,6 +64,12 @@ class LiveTable(Listener):
         with self._lock:
             self.standing.plan(trials, concurrency)
         self._live.start()
+
+    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+        """Add its rows, and say above the table what it can detect."""
+        with self._lock:
+            self.standing.plan(trials, self.standing.concurrency)
+        self._live.console.print(Text(before_confirming(self.study, records)))
 
     def trial_started(self, trial: Trial) -> None:
         """Mark its row as running."""

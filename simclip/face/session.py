@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from simclip.face.confirmation import confirmation
 from simclip.face.exits import DONE, FAILED, INTERRUPTED
 from simclip.face.progress import progress
 from simclip.face.summary import closing, ranking
@@ -67,7 +69,14 @@ def hold(
     return run_study(study, cluster, folder, [*listeners, shown], trials)
 
 
-def conclude(console: Console, study: StudyConfig, end: StudyEnd, folder: StudyFolder, reproduce: str) -> int:
+def conclude(
+    console: Console,
+    study: StudyConfig,
+    end: StudyEnd,
+    folder: StudyFolder,
+    reproduce: str,
+    report: Path | None = None,
+) -> int:
     """Print what came of a study; returns the exit code.
 
     Args:
@@ -76,11 +85,15 @@ def conclude(console: Console, study: StudyConfig, end: StudyEnd, folder: StudyF
         end: How it ended.
         folder: Its results.
         reproduce: The command that runs the best configuration again.
+        report: The page, if there is one.
     """
     say(console, "")
     console.print(ranking(study, end.records))
     say(console, "")
-    console.print(closing(study, end.records, folder, reproduce))
+    if (confirmed := confirmation(study, end.records)) is not None:
+        console.print(confirmed)
+        say(console, "")
+    console.print(closing(study, end.records, folder, reproduce, report))
     if end.interrupted:
         return INTERRUPTED
     return FAILED if end.failed else DONE

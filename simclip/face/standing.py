@@ -12,8 +12,9 @@ from typing import Literal
 from simclip.checkpoint import Row
 from simclip.study.arms import Arm, Trial
 from simclip.study.config import StudyConfig
+from simclip.study.confirm import confirm_seeds, confirm_trial_count
+from simclip.study.ranking import ArmResult, rank_arms
 from simclip.study.records import Outcome, Record
-from simclip.study.results import ArmResult, rank_arms
 from simclip.training import best_row
 
 State = Outcome | Literal["waiting", "running", "interrupted"]
@@ -76,6 +77,8 @@ class Standing:
         self.arms: list[ArmResult] = []
         self.concurrency = 1
         self._plans_ahead = study.searcher != "optuna"
+        self._study = study
+        self._to_come = 0  # trials of the confirm stage, before they are known by name
         self._closed = False
         self._clock = clock
         self._begin = clock()
@@ -87,10 +90,13 @@ class Standing:
             self.end(Trial(arm, record.seed), record)
 
     def plan(self, trials: Sequence[Trial], concurrency: int) -> None:
-        """Trials that are to run, so many at a time."""
+        """Trials of a stage that are to run, so many at a time."""
         self.concurrency, self._closed = concurrency, False
         for trial in trials:
             self._of(trial).state = "waiting"
+        confirming = any(each.trial.seed in confirm_seeds(self._study) for each in self.trials.values())
+        others = len({each.trial.arm.name for each in self.trials.values() if not each.trial.arm.is_control})
+        self._to_come = 0 if confirming else confirm_trial_count(self._study, others)
 
     def start(self, trial: Trial) -> None:
         """A trial begins, or goes on after its process was lost."""
@@ -129,13 +135,13 @@ class Standing:
     @property
     def total(self) -> int | None:
         """How many trials there will be; None where the search decides as it goes."""
-        return len(self.trials) if self._plans_ahead else None
+        return len(self.trials) + self._to_come if self._plans_ahead else None
 
     @property
     def share(self) -> float:
         """How much of all trials is done, of 0 to 1; one that has ended counts as a whole."""
         done = [1.0 if each.state in ENDED else each.epoch / each.epochs for each in self.trials.values()]
-        return statistics.fmean(done) if done else 0.0
+        return statistics.fmean([*done, *[0.0] * self._to_come]) if done else 0.0
 
     @property
     def elapsed(self) -> float:
@@ -167,6 +173,7 @@ class Standing:
         if not self._plans_ahead or self._closed:
             return None
         lefts = [self.left(each) for each in self.those("running") + self.those("waiting")]
+        lefts += [self._typical()] * self._to_come
         known = [left for left in lefts if left is not None]
         if not lefts or len(known) < len(lefts):
             return None
@@ -175,6 +182,11 @@ class Standing:
         for left in known[self.concurrency :]:
             heapq.heapreplace(places, places[0] + left)
         return max(places)
+
+    def _typical(self) -> float | None:
+        """Seconds that a trial takes which is not known by name."""
+        epochs = max((each.epochs for each in self.trials.values()), default=0)
+        return None if self._mean_pace is None else epochs * self._mean_pace + self._besides
 
     def _of(self, trial: Trial) -> TrialStanding:
         return self.trials.setdefault(trial.name, TrialStanding(trial))

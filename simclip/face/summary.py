@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,14 +11,17 @@ from rich.text import Text
 
 from simclip.face.figures import Metric, counted, main_metrics, reason
 from simclip.face.fitting import Column, FittingTable
+from simclip.face.verdict import sentences
+from simclip.study.best import choose
 from simclip.study.config import StudyConfig
+from simclip.study.confirm import search_records
 from simclip.study.folder import StudyFolder
+from simclip.study.ranking import ArmResult, best_arm, rank_arms, untouched_metrics
 from simclip.study.records import Record
-from simclip.study.results import ArmResult, best_arm, rank_arms, untouched_metrics
 
 
 def ranking(study: StudyConfig, records: Mapping[str, Record]) -> RenderableType:
-    """The arms with the best mean first, then the untouched model, and a legend.
+    """The search's arms with the best mean first, then the untouched model, and a legend.
 
     It takes any width: columns that matter less go first.
 
@@ -25,6 +29,7 @@ def ranking(study: StudyConfig, records: Mapping[str, Record]) -> RenderableType
         study: The study.
         records: Of the trials that have ended, by name.
     """
+    records = search_records(study, records)
     arms = rank_arms(records)
     if not arms:
         return Text("No trial has ended yet.")
@@ -34,7 +39,7 @@ def ranking(study: StudyConfig, records: Mapping[str, Record]) -> RenderableType
 
 def _columns(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmResult]) -> list[Column]:
     metric = Metric.of(study.metric)
-    others = [each for each in main_metrics(study) if each.name != metric.name]
+    others = [each for each in main_metrics(study.train.evaluation_sets) if each.name != metric.name]
     untouched = untouched_metrics(records)
     best = best_arm(records, len(study.seeds))
     control = next((arm.name for arm in arms if arm.control and arm.scores), None)
@@ -53,11 +58,11 @@ def _columns(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmRe
         Column("", [*(_mark(arm, records, best) for arm in arms), Text()]),
         column("arm", [arm.name for arm in arms], "untouched model", 0, least=14),
         column("seeds", seeds, "", 3),
-        column(_title(metric), [metric.bare(arm.mean) for arm in arms], metric.bare(untouched.get("metric")), 0),
+        column(metric.stacked, [metric.bare(arm.mean) for arm in arms], metric.bare(untouched.get("metric")), 0),
         column("±", deviations, "", 2),
         column("vs\ncontrol", differences, "", 1),
         *(
-            column(_title(each), [each.bare(arm.metrics.get(each.name)) for arm in arms],
+            column(each.stacked, [each.bare(arm.metrics.get(each.name)) for arm in arms],
                    each.bare(untouched.get(each.name)), 5 + number)
             for number, each in enumerate(others)
         ),
@@ -65,11 +70,6 @@ def _columns(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmRe
     ]  # fmt: skip
     needless = {"±": not any(deviations), "seeds": {*seeds} == {"1"}, "vs\ncontrol": not any(differences)}
     return [each for each in columns if not needless.get(each.title)]
-
-
-def _title(metric: Metric) -> str:
-    """The set above the metric, which keeps the column narrow."""
-    return "\n".join(metric.title.rsplit("/", 1))
 
 
 def _of(arm: ArmResult, records: Mapping[str, Record]) -> list[Record]:
@@ -122,47 +122,32 @@ def _legend(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmRes
         yield Text(f"■ {counted(stopped, 'trial')} stopped early by the scheduler: scored on fewer epochs", "dim")
 
 
-def closing(study: StudyConfig, records: Mapping[str, Record], folder: StudyFolder, command: str) -> RenderableType:
-    """The best arm and how far to believe it, where everything lies, and the trials that failed.
+def closing(
+    study: StudyConfig, records: Mapping[str, Record], folder: StudyFolder, command: str, report: Path | None = None
+) -> RenderableType:
+    """The verdict and how far to believe it, where everything lies, and the trials that failed.
 
     Args:
         study: The study.
         records: Of the trials that have ended, by name.
         folder: The study's results.
         command: That reproduces the best arm.
+        report: The page, if there is one.
     """
-    best = best_arm(records, len(study.seeds))
+    best = choose(study, records)
     places = Table.grid(padding=(0, 2, 0, 0))
     places.add_column(no_wrap=True)
     places.add_column(overflow="fold")
     places.add_row("Results", Text(str(folder.path)))
+    if report:
+        places.add_row("Report", Text(str(report)))
     if best:
-        places.add_row("Best model", Text(str(folder.best)))
+        places.add_row("Best model", Text(f"{folder.best}  ({best.record.trial})"))
         places.add_row("Reproduce it", Text(command))
     failed = [record for record in records.values() if record.outcome == "failed"]
-    return Group(*_verdict(study, records, best), Text(), places, *_failures(failed, folder))
-
-
-def _verdict(study: StudyConfig, records: Mapping[str, Record], best: ArmResult | None) -> Iterator[Text]:
-    if best is None:
-        yield Text("No arm has finished all of its seeds, so that there is no best one.", "bold")
-        return
-    metric = Metric.of(study.metric)
-    line = Text.assemble("Best arm: ", (best.name, "bold green"), f", {metric.name} {metric.said(best.mean)}")
-    if len(best.scores) > 1:
-        line.append(f" on average over {len(best.scores)} seeds")
-    arms = len({record.arm for record in records.values()})
-    if best.control and arms > 1:
-        line.append(". This is plain fine-tuning: no finished arm with clusters has a better mean.")
-    elif best.difference is not None:
-        unit = " points" if metric.percent else ""
-        line.append(f", {metric.difference(best.difference)}{unit} against the control.")
-    yield line
-    if arms > 1:
-        yield Text(
-            f"This ranks {counted(arms, 'arm')} by the seeds of the search, on the data that also chose each trial's "
-            "best epoch: the best of many looks better than it is."
-        )
+    first, *others = sentences(study, records)
+    said = [Text(first, "bold"), *(Text(each) for each in others)]
+    return Group(*said, Text(), places, *_failures(failed, folder))
 
 
 def _failures(failed: list[Record], folder: StudyFolder) -> Iterator[Text]:

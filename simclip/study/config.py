@@ -10,13 +10,15 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 import simclip
-from simclip.config import DEFAULT_METRIC, Strict, TrainConfig
+from simclip.config import DEFAULT_METRIC, EvaluationSet, Strict, TrainConfig
 from simclip.errors import InputError
+from simclip.evaluation.sets import METRICS
 from simclip.study.arms import check_arms
 from simclip.study.fields import STUDY_FIELDS, settings_of, typed
 from simclip.study.overrides import Override, overridden, read_mapping, read_overrides
+from simclip.study.shrink import shrunk
 from simclip.study.space import Parameter
-from simclip.suggest import explain
+from simclip.suggest import explain, hint
 
 #: Seeds of the search lie below it.
 FIRST_CONFIRM_SEED = 1000
@@ -45,6 +47,13 @@ class Resources(Strict):
     gpus: float | None = Field(None, ge=0, description="per worker; fractions are allowed")
 
 
+class Confirm(Strict):
+    """The second stage: the best arms and the control once more, at full length on fresh seeds."""
+
+    arms: int = Field(3, ge=1, description="so many of the best arms")
+    seeds: int = Field(5, ge=1, le=1000, description="pairs of arm and control; fewer than 3 allow no verdict")
+
+
 class StudyConfig(Strict):
     """One study: the arms that are compared, how they are found, and what they run on."""
 
@@ -61,6 +70,12 @@ class StudyConfig(Strict):
     trials: int | None = Field(None, ge=1, description="different settings that random or Optuna try, controls apart")
     scheduler: Literal["none", "asha"] = "none"
     asha: Asha = Asha()
+
+    confirm: Confirm | None = Field(Confirm(), description="what decides, on seeds from 1000 on; null leaves it out")
+    test: list[EvaluationSet] = Field([], description="sets that the confirm stage alone reads, and decides on")
+    test_metric: str | dict[str, float] | None = Field(
+        None, description="of the test sets; default: the metric, on the first test set that has it"
+    )
 
     resources: Resources = Resources()
     max_concurrent: int | None = Field(None, ge=1, description="trials at a time; default: what the resources allow")
@@ -95,6 +110,45 @@ class StudyConfig(Strict):
             raise ValueError(f"{min(doubled)} stands twice")
         return seeds
 
+    @property
+    def confirmed_metric(self) -> str | dict[str, float]:
+        """What the verdict is about: a metric of the test sets where there are any, else the study's own."""
+        if not self.test:
+            return self.metric
+        if self.test_metric is not None:
+            return self.test_metric
+        if isinstance(self.metric, str):
+            return self._on_test(self.metric)
+        return {self._on_test(name): weight for name, weight in self.metric.items()}
+
+    def _on_test(self, metric: str) -> str:
+        """The metric of the same kind on the first test set that has it."""
+        kind = metric.rpartition("/")[2]
+        found = next((each.name for each in self.test if kind in METRICS[each.kind]), None)
+        if found is None:
+            raise ValueError(f"test_metric: missing; no test set has a {kind}, as the metric {metric} asks for")
+        return f"{found}/{kind}"
+
+    @model_validator(mode="after")
+    def _testable(self) -> StudyConfig:
+        if not self.test:
+            if self.test_metric is not None:
+                raise ValueError("test_metric: there is no test set; give test: [...]")
+            return self
+        if self.confirm is None:
+            raise ValueError("test: read by the confirm stage alone, which confirm: null leaves out")
+        metric = self.confirmed_metric
+        known = [f"{each.name}/{name}" for each in self.test for name in METRICS[each.kind]]
+        for name in [metric] if isinstance(metric, str) else metric:
+            if name not in known:
+                raise ValueError(f"test_metric: no test set reports {name!r}; {hint(name, known)}")
+        if not isinstance(metric, str) and not sum(metric.values()) > 0:
+            raise ValueError(f"test_metric: its weights add up to {sum(metric.values()):g}: expected more than 0")
+        names = [each.name for each in [*self.train.evaluation_sets, *self.test]]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"test: sets need names of their own; {min(doubled)} stands twice")
+        return self
+
     @model_validator(mode="after")
     def _searchable(self) -> StudyConfig:
         if len(self.seeds) > 1 and (self.searcher == "optuna" or self.scheduler == "asha"):
@@ -118,7 +172,7 @@ class StudyConfig(Strict):
                 )
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] | None = None) -> StudyConfig:
     """Read a study file.
 
     Numbers such as 1e-5, which YAML takes for text, and fractions such as 1/2 for proportions are read as numbers.
@@ -127,14 +181,19 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
     Args:
         path: YAML; a relative path is looked up likewise.
         overrides: Words such as `train.epochs=2` or `parameters.cluster_size.values=[4,8]`.
+        demo: Content of a study file to whose data and length this one is shrunk before the overrides.
 
     Raises:
         InputError: Anything wrong with the file, an override, or an arm that they amount to.
     """
     path = locate(path) if locate(path).exists() else path
     changes = read_overrides(overrides)
-    content = overridden(read_mapping(path), changes)
+    content = read_mapping(path)
     try:
+        if demo is not None:
+            StudyConfig.model_validate(content)  # only a right study can be shrunk
+            content = _shrunk(path, content, demo)
+        content = overridden(content, changes)
         study = _with_absolute_paths(StudyConfig.model_validate(content))
     except ValidationError as error:
         raise explain(error, _origin(error, path, changes), StudyConfig) from None
@@ -143,6 +202,13 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return study
+
+
+def _shrunk(path: Path, content: dict[str, Any], demo: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return shrunk(content, demo)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def dump(study: StudyConfig) -> str:
@@ -199,7 +265,8 @@ def _with_absolute_paths(study: StudyConfig) -> StudyConfig:
 
     train = SharedConfig(**absolute_paths(study.train.model_dump(exclude_unset=True)))
     parameters = {name: each.changed(change(name)) for name, each in study.parameters.items()}
-    return study.model_copy(update={"train": train, "parameters": parameters})
+    test = [each.model_copy(update=absolute_paths(each.model_dump())) for each in study.test]
+    return study.model_copy(update={"train": train, "parameters": parameters, "test": test})
 
 
 def _origin(error: ValidationError, path: Path, changes: Sequence[Override]) -> str:

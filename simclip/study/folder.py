@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from simclip.errors import InputError
 from simclip.study.config import StudyConfig, dump
+from simclip.study.overrides import read_mapping
 from simclip.study.records import write_atomically
+from simclip.study.single import SingleRun
+from simclip.suggest import explain
 
-#: Fields that change neither which trials there are nor what they measure.
-FREE_FIELDS = ("description", "resources.cpus", "resources.gpus", "max_concurrent", "keep_models")
+#: Fields that change neither what trials measure nor which there are (or add some).
+FREE_FIELDS = (
+    "description", "resources.cpus", "resources.gpus", "max_concurrent", "keep_models", "confirm.arms", "confirm.seeds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,21 @@ class StudyFolder:
     def recorded(self) -> dict[str, Any] | None:
         """The fields of the study that these results are of, by dotted name; None where there are none yet."""
         return _flat(yaml.safe_load(self.file.read_text(encoding="utf-8"))) if self.file.exists() else None
+
+    def study(self) -> StudyConfig:
+        """The study that these results are of.
+
+        Raises:
+            InputError: The folder holds no study's results.
+        """
+        if not self.file.is_file():
+            raise InputError(f"no such file: {self.file}; give the results folder of a study")
+        content = read_mapping(self.file)
+        schema = SingleRun if "arm" in content else StudyConfig
+        try:
+            return schema.model_validate(content)
+        except ValidationError as error:
+            raise explain(error, str(self.file), schema) from None
 
     def claim(self, study: StudyConfig) -> None:
         """Write the study file of a new study; go on with results of the same one.

@@ -11,6 +11,7 @@ from simclip.probe import Costs, probe
 from simclip.study.arms import Arm, corner_arms, planned_arms
 from simclip.study.cluster import Cluster, concurrency
 from simclip.study.config import StudyConfig
+from simclip.study.confirm import confirm_trial_count
 
 #: Of a running trial: two in its process and two in Ray Tune's folder while one replaces the other.
 CHECKPOINTS_PER_TRIAL = 4
@@ -22,7 +23,8 @@ class Forecast:
 
     Attributes:
         arms: Those that will run, with the estimated seconds of one trial each; for Optuna the extremes of its space.
-        trials: How many there will be.
+        trials: How many there will be, in both stages.
+        confirming: How many of them are of the confirm stage.
         concurrency: Trials at a time.
         probed: Name of the arm that was measured.
         costs: What was measured on it.
@@ -35,6 +37,7 @@ class Forecast:
 
     arms: list[tuple[Arm, float]]
     trials: int
+    confirming: int
     concurrency: int
     probed: str
     costs: Costs
@@ -61,13 +64,16 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
     timed = [(arm, costs.seconds(arm.config, probed.config.batch_size)) for arm in arms]
     mean = sum(seconds for _, seconds in timed) / len(timed)
     controls = sum(arm.is_control for arm in arms)
-    trials = (study.trials or 0) + controls if study.searcher == "optuna" else len(arms) * len(study.seeds)
+    search = (study.trials or 0) + controls if study.searcher == "optuna" else len(arms) * len(study.seeds)
+    confirming = confirm_trial_count(study, len(arms) - controls)
+    trials = search + confirming
     at_a_time = min(concurrency(study, cluster), trials)
     hours = trials * mean / 3600
     models = 2 * (study.keep_models + at_a_time + len(study.seeds)) + 1
     return Forecast(
         arms=timed,
         trials=trials,
+        confirming=confirming,
         concurrency=at_a_time,
         probed=probed.name,
         costs=costs,

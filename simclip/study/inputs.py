@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simclip.errors import InputError
 from simclip.inputs import check_inputs
 from simclip.prepare import prepare
 from simclip.study.arms import Arm, corner_arms, planned_arms
 from simclip.study.config import StudyConfig
+from simclip.study.confirm import confirm_config
 
 #: The fields that decide what a run reads and whether it fits.
 READ = {
@@ -42,6 +45,7 @@ def prepare_study(study: StudyConfig) -> list[str]:
 
 
 def _inputs(study: StudyConfig) -> list[Arm]:
-    """One arm for each kind of input that the study reads."""
-    arms = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
+    """One arm for each kind of input that the study reads, the confirm stage's test sets included."""
+    found = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
+    arms = [replace(arm, config=confirm_config(study, arm.config)) for arm in found]
     return list({arm.config.model_dump_json(include=READ): arm for arm in arms}.values())

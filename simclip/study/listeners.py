@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from simclip.checkpoint import Row
 from simclip.study.arms import Trial
@@ -13,7 +13,10 @@ class Listener:
     """Told of every event in the driver, in order; the methods do nothing until overridden."""
 
     def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
-        """Before the first trial, with those planned; an Optuna search plans none ahead."""
+        """Before the first trial, with those that the search plans; an Optuna search plans none ahead."""
+
+    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+        """The search is over, and these trials are to confirm what its records say."""
 
     def trial_started(self, trial: Trial) -> None:
         """A trial has got its resources."""

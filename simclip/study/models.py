@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from simclip.study.config import FIRST_CONFIRM_SEED, StudyConfig
+from simclip.study.confirm import confirm_records, search_records
+from simclip.study.ranking import rank_arms
 from simclip.study.records import Record
-from simclip.study.results import rank_arms
 
 
 def keep_models(checkpoint: Path, folder: Path) -> None:
@@ -19,21 +21,21 @@ def keep_models(checkpoint: Path, folder: Path) -> None:
     shutil.rmtree(checkpoint)
 
 
-def drop_trailing_models(folder: Path, records: Mapping[str, Record], seeds: Sequence[int], keep: int) -> None:
-    """Delete the models of all but the first seeds of the leading arms.
+def drop_trailing_models(folder: Path, study: StudyConfig, records: Mapping[str, Record]) -> None:
+    """Delete the models of all but the first seeds of the search's leading arms and of the confirmed ones.
 
     An arm whose seeds have not all ended keeps its models: its place is not known yet.
 
     Args:
         folder: Holds one folder per trial.
+        study: The study.
         records: Of the trials that have ended.
-        seeds: Of the study, the first of which gives an arm its model.
-        keep: Leading arms.
     """
-    ended = {arm: [r for r in records.values() if r.arm == arm] for arm in {r.arm for r in records.values()}}
-    settled = {arm for arm, those in ended.items() if len(those) >= len(seeds)}
-    leading = [arm.name for arm in rank_arms(records) if arm.name in settled][:keep]
-    for arm in settled:
-        for record in ended[arm]:
-            if arm not in leading or record.seed != seeds[0]:
-                shutil.rmtree(folder / record.trial, ignore_errors=True)
+    searched = search_records(study, records)
+    ended = {arm: [r for r in searched.values() if r.arm == arm] for arm in {r.arm for r in searched.values()}}
+    settled = {arm for arm, those in ended.items() if len(those) >= len(study.seeds)}
+    leading = [arm.name for arm in rank_arms(searched) if arm.name in settled][: study.keep_models]
+    trailing = [r for arm in settled for r in ended[arm] if arm not in leading or r.seed != study.seeds[0]]
+    trailing += [r for r in confirm_records(study, records).values() if r.seed != FIRST_CONFIRM_SEED]
+    for record in trailing:
+        shutil.rmtree(folder / record.trial, ignore_errors=True)

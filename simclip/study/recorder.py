@@ -53,7 +53,7 @@ class Recorder(tune.Callback):
         self.study, self.folder, self.listeners = study, folder, listeners
         self.records = read_records(folder.trials)
         self.wrong_input = WrongInput()
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}  # on the calendar, and by the clock
         self._histories: dict[str, list[Row]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Recorder(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Remember when, and tell the listeners."""
         this = trial_of(trial.config)
-        self._started[this.name] = time.monotonic()
+        self._started[this.name] = time.time(), time.monotonic()
         for listener in self.listeners:
             listener.trial_started(this)
 
@@ -100,14 +100,16 @@ class Recorder(tune.Callback):
         self._end(this, self._record(this, "failed", text.strip().splitlines()[-1]))
 
     def _record(self, this: Trial, outcome: Outcome | None, error: str | None = None) -> Record:
-        seconds = time.monotonic() - self._started[this.name]
-        history = self._histories.get(this.name, [])
-        return Record(this.arm.name, this.seed, this.arm.is_control, this.config, history, outcome, seconds, error)
+        started, clock = self._started[this.name]
+        history, seconds = self._histories.get(this.name, []), time.monotonic() - clock
+        return Record(
+            this.arm.name, this.seed, this.arm.is_control, this.config, history, outcome, seconds, error, started
+        )
 
     def _end(self, this: Trial, record: Record) -> None:
         record.write(self.folder.trials)
         self.records[this.name] = record
-        drop_trailing_models(self.folder.models, self.records, self.study.seeds, self.study.keep_models)
+        drop_trailing_models(self.folder.models, self.study, self.records)
         shutil.rmtree(self.folder.tune / this.name, ignore_errors=True)
         for listener in self.listeners:
             listener.trial_ended(this, record)

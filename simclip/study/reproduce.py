@@ -1,31 +1,21 @@
-"""Run a study's best trial again by itself, and compare."""
+"""Run a trial again by itself and compare: on its own seed to the last bit, on fresh seeds by the interval."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from simclip.config import Strict, TrainConfig
-from simclip.errors import InputError
-from simclip.study.config import Resources
+from simclip.evaluation.sets import objective
+from simclip.study.best import Best
+from simclip.study.ranking import mean_metrics
 from simclip.study.records import Record
-from simclip.study.results import mean_metrics
 from simclip.study.single import SingleRun, single_run
-from simclip.suggest import explain
+from simclip.study.statistics import expected_range
 
-
-class Best(Strict):
-    """What best.yaml says."""
-
-    trial: str
-    study: str
-    train: TrainConfig
-    resources: Resources
-    expect: dict[str, float]
+#: Seeds that neither a search nor a confirm stage has used.
+FIRST_FRESH_SEED = 2000
 
 
 @dataclass(frozen=True)
@@ -42,26 +32,36 @@ class Comparison:
         return self.expected == self.measured
 
 
-def read_best(folder: Path) -> Best:
-    """The best configuration of a study's results.
+@dataclass(frozen=True)
+class Repetition:
+    """The confirmed metric of some further runs, beside what the confirm stage leads one to expect.
 
-    Raises:
-        InputError: There is none, or the file is not as a study writes it.
+    Attributes:
+        metric: Which.
+        scores: By seed.
+        mean: Of them.
+        confirmed: The confirmed mean.
+        seeds: Of the confirm stage.
+        expected: Where the mean of so many runs lies with 95% probability; None where one seed alone was confirmed.
     """
-    path = folder / "best.yaml"
-    if not path.is_file():
-        raise InputError(f"no such file: {path}; give the results folder of a study with an arm that finished")
-    try:
-        return Best.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise explain(error, str(path), Best) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+    metric: str | dict[str, float]
+    scores: dict[int, float]
+    mean: float
+    confirmed: float
+    seeds: int
+    expected: tuple[float, float] | None
+
+    @property
+    def inside(self) -> bool:
+        """Whether the mean lies where it was expected."""
+        return self.expected is not None and self.expected[0] <= self.mean <= self.expected[1]
 
 
-def rerun(best: Best) -> SingleRun:
-    """The best trial as a study of its own, with its threads, workers and seed."""
-    return single_run(f"{best.study}-reproduced", best.train, best.resources, best.trial.rpartition("-s")[0])
+def rerun(best: Best, seeds: int | None = None) -> SingleRun:
+    """The trial as a study of its own, with its threads, workers, micro-batch and seed, or on so many fresh seeds."""
+    fresh = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + (seeds or 0))
+    return single_run(f"{best.study}-reproduced", best.train, best.resources, best.trial.rpartition("-s")[0], fresh)
 
 
 def compare(best: Best, record: Record) -> list[Comparison]:
@@ -69,3 +69,14 @@ def compare(best: Best, record: Record) -> list[Comparison]:
     measured: dict[str, Any] = {"epoch": record.best["epoch"], **mean_metrics([record.best])} if record.best else {}
     names = [*best.expect, *(name for name in measured if name not in best.expect)]
     return [Comparison(name, best.expect.get(name), measured.get(name)) for name in names]
+
+
+def repeated(best: Best, records: Sequence[Record]) -> Repetition | None:
+    """The runs beside what was confirmed; None where nothing was, or where no run has a score."""
+    confirmed = best.confirmed
+    scores = {r.seed: objective(confirmed.metric, r.best) for r in records if confirmed and r.best}
+    if confirmed is None or not scores:
+        return None
+    expected = expected_range(confirmed.spread, len(scores))
+    mean = statistics.fmean(scores.values())
+    return Repetition(confirmed.metric, scores, mean, confirmed.mean, confirmed.n, expected)

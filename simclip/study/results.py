@@ -1,4 +1,4 @@
-"""Results of a study, derived from its trial records alone."""
+"""The files of a study's results, derived from its trial records alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,96 +17,20 @@ import torch
 import yaml
 
 import simclip
-from simclip.checkpoint import Row
+from simclip.study.best import Choice, choose, describe_best
 from simclip.study.config import StudyConfig
+from simclip.study.confirm import confirm_records, confirm_seeds, search_records
+from simclip.study.cost import cost
+from simclip.study.ranking import mean_metrics, rank_arms, untouched_metrics
 from simclip.study.records import Record, write_atomically
+from simclip.study.verdict import judge
 
-PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers")
-NOT_METRICS = ("epoch", "seconds", "pairs_per_second", "mfu")
-
-
-@dataclass(frozen=True)
-class ArmResult:
-    """One arm over its seeds.
-
-    Attributes:
-        scores: The objective at the best epoch, by seed, of the trials that have one and did not fail.
-        mean: Of the scores; None where there are none.
-        std: Sample standard deviation of the scores; None below two.
-        difference: Mean difference to the best control on the seeds that both have.
-        metrics: Mean of every metric at the best epoch.
-        complete: Whether every trial of the arm that has ended was finished, none failed or stopped.
-    """
-
-    name: str
-    control: bool
-    scores: dict[int, float]
-    mean: float | None
-    std: float | None
-    difference: float | None
-    metrics: dict[str, float]
-    complete: bool
+PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")
 
 
-def rank_arms(records: Mapping[str, Record]) -> list[ArmResult]:
-    """All arms that have an ended trial, the best mean first; arms without a score come last."""
-    if not records:
-        return []
-    sign = 1 if next(iter(records.values())).config.mode == "max" else -1
-    by_arm: dict[str, list[Record]] = {}
-    for record in records.values():
-        by_arm.setdefault(record.arm, []).append(record)
-    means = {name: _mean(list(_scores(those).values())) for name, those in by_arm.items()}
-
-    def place(name: str) -> tuple[bool, float]:
-        mean = means[name]
-        return mean is None, -sign * (mean or 0.0)
-
-    order = sorted(by_arm, key=place)
-    control = next((name for name in order if by_arm[name][0].control and means[name] is not None), None)
-    return [_arm_result(name, by_arm[name], by_arm.get(control or "", [])) for name in order]
-
-
-def _arm_result(name: str, records: list[Record], control: list[Record]) -> ArmResult:
-    scores, reference = _scores(records), _scores(control)
-    shared = [scores[seed] - reference[seed] for seed in scores if seed in reference]
-    return ArmResult(
-        name,
-        records[0].control,
-        scores,
-        _mean(list(scores.values())),
-        statistics.stdev(scores.values()) if len(scores) > 1 else None,
-        _mean(shared),
-        mean_metrics([record.best for record in records if record.best and record.seed in scores]),
-        all(record.outcome == "finished" for record in records),
-    )
-
-
-def _scores(records: list[Record]) -> dict[int, float]:
-    """By seed, of the trials that have one; what a failed trial had reached is no score."""
-    ended = sorted((r for r in records if r.outcome != "failed"), key=lambda r: r.seed)
-    return {r.seed: r.score for r in ended if r.score is not None}
-
-
-def mean_metrics(rows: list[Row]) -> dict[str, float]:
-    """The mean of every evaluation metric over some rows."""
-    names = [name for name in (rows[0] if rows else {}) if name not in NOT_METRICS and not _is_clock(name)]
-    return {name: statistics.fmean(row[name] for row in rows) for name in names}
-
-
-def untouched_metrics(records: Mapping[str, Record]) -> dict[str, float]:
-    """What the model scored before any training, as the first record has it."""
-    rows = [record.history[0] for record in records.values() if record.history]
-    return mean_metrics(rows[:1])
-
-
-def best_arm(records: Mapping[str, Record], seeds: int) -> ArmResult | None:
-    """The arm with the best mean among those that finished all of their seeds."""
-    whole = [arm for arm in rank_arms(records) if arm.complete and len(arm.scores) >= seeds]
-    return whole[0] if whole else None
-
-
-def write_results(folder: Path, study: StudyConfig, records: Mapping[str, Record], hardware: dict[str, Any]) -> None:
+def write_results(
+    folder: Path, study: StudyConfig, records: Mapping[str, Record], hardware: dict[str, Any]
+) -> Choice | None:
     """Write trials.csv, results.json and best.yaml anew from the records.
 
     Args:
@@ -115,65 +38,47 @@ def write_results(folder: Path, study: StudyConfig, records: Mapping[str, Record
         study: The study as it ran.
         records: Of its ended trials.
         hardware: What it ran on.
+
+    Returns:
+        The best configuration, if there is one yet.
     """
     write_atomically(folder / "trials.csv", trial_table(records).to_csv(index=False))
-    best = best_arm(records, len(study.seeds))
+    best, verdict = choose(study, records), judge(study, records)
     content = {
         "study": study.name,
         "metric": study.metric,
         "mode": study.mode,
-        "seeds": study.seeds,
-        "untouched": untouched_metrics(records),
-        "arms": [asdict(arm) for arm in rank_arms(records)],
-        "best": best.name if best else None,
-        "cost": cost(study, records),
+        "untouched": untouched_metrics(search_records(study, records))
+        | untouched_metrics(confirm_records(study, records)),
+        "search": {
+            "seeds": study.seeds,
+            "arms": [asdict(arm) for arm in rank_arms(search_records(study, records))],
+        },
+        "confirm": {"seeds": [*confirm_seeds(study)], **asdict(verdict)} if verdict else None,
+        "best": {"arm": best.arm.name, "trial": best.record.trial, "stage": best.stage} if best else None,
+        "cost": asdict(cost(study, records)),
         "versions": versions(),
         "git_commit": git_commit(),
         "hardware": hardware,
     }
     write_atomically(folder / "results.json", json.dumps(content, indent=2) + "\n")
     if best:
-        record = records[f"{best.name}-s{study.seeds[0]}"]
-        write_atomically(folder / "best.yaml", yaml.safe_dump(_best(study, record), sort_keys=False))
-
-
-def _best(study: StudyConfig, record: Record) -> dict[str, Any]:
-    assert record.best is not None
-    return {
-        "trial": record.trial,
-        "study": study.name,
-        "train": record.config.model_dump(mode="json"),
-        "resources": study.resources.model_dump(mode="json"),
-        "expect": {"epoch": record.best["epoch"], **mean_metrics([record.best])},
-    }
+        text = yaml.safe_dump(describe_best(study, best).model_dump(mode="json"), sort_keys=False)
+        write_atomically(folder / "best.yaml", text)
+    return best
 
 
 def trial_table(records: Mapping[str, Record]) -> pd.DataFrame:
-    """A row per ended trial: outcome, score, every metric at the best epoch, configuration."""
+    """A row per trial: outcome, score, every metric at the best epoch, configuration."""
     rows = []
     for record in records.values():
-        head = {"trial": record.trial, "arm": record.arm, "seed": record.seed, "control": record.control,
-                "outcome": record.outcome, "score": record.score,
+        head = {"trial": record.trial, "arm": record.arm, "seed": record.seed, "stage": record.stage,
+                "control": record.control, "outcome": record.outcome, "score": record.score,
                 "best_epoch": record.best["epoch"] if record.best else None, "seconds": round(record.seconds, 3),
                 "error": record.error}  # fmt: skip
         config = {f"config/{name}": value for name, value in record.config.model_dump(mode="json").items()}
         rows.append({**head, **(mean_metrics([record.best]) if record.best else {}), **config})
     return pd.DataFrame(rows)
-
-
-def cost(study: StudyConfig, records: Mapping[str, Record]) -> dict[str, dict[str, float]]:
-    """Wall, CPU and GPU hours of the trials, by how they ended."""
-    workers = study.resources.workers
-    spent: dict[str, dict[str, float]] = {}
-    for outcome in ("finished", "stopped", "failed"):
-        hours = sum(record.seconds for record in records.values() if record.outcome == outcome) / 3600
-        spent[outcome] = {
-            "trials": sum(record.outcome == outcome for record in records.values()),
-            "trial_hours": hours,
-            "cpu_hours": hours * workers * (study.resources.cpus or 1),
-            "gpu_hours": hours * workers * (study.resources.gpus or 0),
-        }
-    return spent
 
 
 def versions() -> dict[str, str]:
@@ -199,11 +104,3 @@ def hardware(cpus: float, gpus: float) -> dict[str, Any]:
     names = sorted({torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())})
     return {"cluster_cpus": cpus, "cluster_gpus": gpus, "gpu": names, "machine": platform.machine(),
             "system": platform.platform(), "driver_cores": os.cpu_count()}  # fmt: skip
-
-
-def _mean(values: list[float]) -> float | None:
-    return statistics.fmean(values) if values else None
-
-
-def _is_clock(name: str) -> bool:
-    return name.startswith("share/")

@@ -49,8 +49,8 @@ def scheduler(study: StudyConfig, arms: Sequence[Arm]) -> tuple[TrialScheduler |
     """
     if study.scheduler == "none":
         return None, None
-    warmed = max(arms, key=lambda arm: _warm_after(arm.config))
-    grace = max(study.asha.grace_period, _warm_after(warmed.config))
+    warmed = max(arms, key=lambda arm: warm_after(arm.config))
+    grace = max(study.asha.grace_period, warm_after(warmed.config))
     shortest, longest = (best(arm.config.epochs for arm in arms) for best in (min, max))
     if 2 * grace > shortest:
         reason = f"p of {warmed.name} still changes" if grace > study.asha.grace_period else "its grace_period lasts"
@@ -131,7 +131,7 @@ class _ArmSearcher(Searcher):
         self._waiting: defaultdict[str, list[str]] = defaultdict(list)  # by arm: suggestions to be told its score
         self._suggestions = 0
         self._optuna = OptunaSearch(
-            {name: _distribution(each) for name, each in study.parameters.items() if each.size != 1},
+            {name: distribution(each) for name, each in study.parameters.items() if each.size != 1},
             metric=METRIC,
             mode=study.mode,
             sampler=optuna.samplers.TPESampler(seed=study.seeds[0]),
@@ -197,9 +197,10 @@ class _ArmSearcher(Searcher):
         self._optuna.on_trial_complete(suggestion, None if score is None else {METRIC: score}, error=score is None)
 
 
-def _distribution(parameter: Parameter) -> distributions.BaseDistribution:
+def distribution(parameter: Parameter) -> distributions.BaseDistribution:
+    """What Optuna chooses a parameter's value from."""
     if parameter.kind == "categorical":
-        return distributions.CategoricalDistribution([_label(value) for value in parameter.choices])
+        return distributions.CategoricalDistribution([label(value) for value in parameter.choices])
     log = "log" in parameter.kind
     if parameter.steps is None:
         return distributions.FloatDistribution(*parameter.limits, log=log)
@@ -216,16 +217,16 @@ def _value(parameter: Parameter, chosen: Any) -> Any:
     if parameter.size == 1:
         return parameter.choices[0]
     if parameter.kind == "categorical":
-        return next(value for value in parameter.choices if _label(value) == chosen)
+        return next(value for value in parameter.choices if label(value) == chosen)
     return parameter.snap(chosen)
 
 
-def _label(value: Any) -> Any:
+def label(value: Any) -> Any:
     """Optuna's categories are plain values; anything else goes by its text."""
     return value if isinstance(value, bool | int | float | str | None) else json.dumps(value, default=str)
 
 
-def _warm_after(config: TrainConfig) -> int:
+def warm_after(config: TrainConfig) -> int:
     """Epochs finished when the first one on the final p is; 1 where p never changes."""
     schedule = config.proportion_by_epoch
     return 1 + max((epoch for epoch in range(1, len(schedule)) if schedule[epoch] != schedule[epoch - 1]), default=0)

@@ -1,14 +1,15 @@
-"""One training run by itself, as a study of a single trial: no control beside it, any seed, any name."""
+"""One configuration by itself, as a study of a single arm: no control beside it, any seed, any name."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from simclip.config import TrainConfig
 from simclip.study.arms import Arm, Trial
-from simclip.study.config import Resources, SharedConfig, StudyConfig
+from simclip.study.config import Confirm, Resources, SharedConfig, StudyConfig
 from simclip.study.names import arm_name
 
 
@@ -17,23 +18,27 @@ class SingleRun(StudyConfig):
 
     name: str
     arm: str = Field(description="name of the one arm")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([1], min_length=1, max_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([1], min_length=1)
+    confirm: Confirm | None = None
 
     @property
-    def trial(self) -> Trial:
-        """The one trial."""
+    def replicates(self) -> list[Trial]:
+        """The arm on each seed."""
         config = TrainConfig(**self.train.model_dump(exclude_unset=True))
-        return Trial(Arm(self.arm, {}, config, config.is_control), self.seeds[0])
+        return [Trial(Arm(self.arm, {}, config, config.is_control), seed) for seed in self.seeds]
 
 
-def single_run(name: str, config: TrainConfig, resources: Resources, arm: str | None = None) -> SingleRun:
-    """A study of one trial.
+def single_run(
+    name: str, config: TrainConfig, resources: Resources, arm: str | None = None, seeds: Sequence[int] = ()
+) -> SingleRun:
+    """A study of one arm.
 
     Args:
         name: Of the study.
         config: What is trained.
         resources: Of the trial.
-        arm: Name of the trial's arm; by default made of k and p.
+        arm: Name of the arm; by default made of k and p.
+        seeds: By default the configuration's own.
     """
     clusters = {"cluster_size": config.cluster_size, "proportion": config.proportion_by_epoch[-1]}
     return SingleRun(
@@ -42,7 +47,7 @@ def single_run(name: str, config: TrainConfig, resources: Resources, arm: str | 
         metric=config.metric,
         mode=config.mode,
         train=SharedConfig(**config.model_dump(exclude_unset=True, exclude={"seed", "metric", "mode"})),
-        seeds=[config.seed],
+        seeds=[*seeds] or [config.seed],
         resources=resources,
         keep_models=1,
     )

@@ -1,17 +1,18 @@
 import csv
 import hashlib
 import multiprocessing
+import random
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from simclip.demo import dataset
-from simclip.demo.dataset import FAMILY_SIZE, ensure_dataset, split
+from simclip.demo.dataset import FAMILY_SIZE, ensure_dataset, held_out, split
 from simclip.demo.flags import NATIONS
-from simclip.demo.scenes import attributes
+from simclip.demo.scenes import KNOWN_KINDS, UNKNOWN, attributes, unrelated
 
-NAMES = ("train", "val", "rare")
+NAMES = ("train", "val", "test", "rare")
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"TRAIN_FAMILIES": 2, "VAL_FAMILIES": 1, "RARE_TRAIN": 1, "RARE_TEST": 1}.items():
-        monkeypatch.setattr(dataset, name, value)
+    monkeypatch.setattr(dataset, "TRAIN_FAMILIES", 2)
+    for name in ("VAL_FAMILIES", "TEST_FAMILIES", "RARE_TRAIN", "RARE_TEST"):
+        monkeypatch.setattr(dataset, name, 1)
 
 
 def rows(tsv: Path) -> list[list[str]]:
@@ -34,7 +36,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.mark.parametrize(("name", "count"), [("train", 1920), ("val", 448), ("rare", 80)])
+@pytest.mark.parametrize(("name", "count"), [("train", 1920), ("val", 448), ("test", 448), ("rare", 80)])
 def test_tables_are_well_formed(demo: Path, name: str, count: int) -> None:
     header, *body = rows(demo / f"{name}.tsv")
     assert header == ["image", "caption1", "caption2", "caption3", "caption4", "caption5"]
@@ -56,20 +58,32 @@ def test_no_two_pictures_are_the_same(demo: Path) -> None:
     assert len(set(pictures.values())) == len(pictures)
 
 
-def test_rare_test_has_a_folder_of_twenty_pictures_for_each_nation(demo: Path) -> None:
-    counts = {folder.name: len(list(folder.glob("*.png"))) for folder in (demo / "rare_test").iterdir()}
+@pytest.mark.parametrize("name", ["rare_test", "test_rare"])
+def test_rare_sets_have_a_folder_of_twenty_pictures_for_each_nation(demo: Path, name: str) -> None:
+    counts = {folder.name: len(list(folder.glob("*.png"))) for folder in (demo / name).iterdir()}
     assert counts == {nation.replace(" ", "_"): 20 for nation in NATIONS}
 
 
-def test_no_scene_occurs_twice_or_in_both_splits() -> None:
+def test_no_scene_occurs_twice_or_in_two_splits() -> None:
     train, val = split()
-    assert len({*train, *val}) == len(train) + len(val)
-    assert all(scene.is_sound() for scene in (*train, *val))
+    test = held_out()
+    assert len({*train, *val, *test}) == len(train) + len(val) + len(test)
+    assert all(scene.is_sound() for scene in (*train, *val, *test))
+
+
+def test_the_base_was_not_trained_on_a_test_scene() -> None:
+    train, val = split()
+    trained_on = set(unrelated(4000, random.Random("any"), {*train, *val}, KNOWN_KINDS, UNKNOWN))
+    assert len(trained_on) > 1000
+    assert trained_on.isdisjoint(held_out())
+
+
+def test_the_splits_are_those_that_the_shipped_base_was_trained_without() -> None:
+    assert hashlib.sha256(repr(split()).encode()).hexdigest()[:16] == "fc14946d4b62d5ff"
 
 
 def test_members_of_a_family_differ_from_its_first_scene_in_one_detail() -> None:
-    train, val = split()
-    for scenes in (train, val):
+    for scenes in (*split(), held_out()):
         for start in range(0, len(scenes), FAMILY_SIZE):
             first, *others = (attributes(scene) for scene in scenes[start : start + FAMILY_SIZE])
             assert all(len(first.items() - other.items()) == 1 for other in others)

@@ -31,6 +31,7 @@ def study_file(config: TrainConfig, tmp_path: Path) -> Path:
         "train": {**train, "epochs": 2},
         "parameters": {"cluster_size": {"values": [2, 4]}},
         "max_concurrent": 1,
+        "confirm": None,
     }
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -128,6 +129,10 @@ def test_wrong_input_is_one_line_and_exit_code_two(
     ("words", "parts"),
     [
         (["run", "studies/dem.yaml"], ["studies/dem.yaml", "did you mean demo.yaml?"]),
+        (["report"], ["no results folder", "results/demo"]),
+        (["report", "nowhere"], ["nowhere/study.yaml", "results folder of a study"]),
+        (["reproduce", "nowhere", "--trial", "k4-s1"], ["nowhere/study.yaml", "results folder of a study"]),
+        (["reproduce", "nowhere", "--seeds", "0"], ["--seeds 0", "at least 1"]),
         (["reproduce", "nowhere"], ["nowhere", "no such file"]),
     ],
 )
@@ -220,13 +225,17 @@ def test_dry_run_tells_the_cost_and_leaves_nothing(study_file: Path, tmp_path: P
 
 def test_reproduce_passes_and_tells_a_difference(study_file: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    process = tune("run", str(study_file), "--results", str(results), WANDB_MODE="offline")
+    process = tune(
+        "run", str(study_file), "--results", str(results), "confirm={arms: 1, seeds: 3}", WANDB_MODE="offline"
+    )
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert "Weights & Biases is on (WANDB_MODE=offline)" in out
+    assert "can detect a difference of" in out
     assert err == ""  # no library talks into the study's own lines
-    assert len(list((results / "tiny" / "wandb").glob("offline-run-*/run-*.wandb"))) == 3
-    assert len(list((results / "tiny" / "tensorboard").glob("*/events.out.tfevents.*"))) == 3
+    assert len(list((results / "tiny" / "wandb").glob("offline-run-*/run-*.wandb"))) == 9
+    assert len(list((results / "tiny" / "tensorboard").glob("*/events.out.tfevents.*"))) == 9
+    assert (results / "tiny" / "report.html").is_file()
 
     again = tune("reproduce", str(results / "tiny"))
     out, err = again.communicate(timeout=120)
@@ -237,12 +246,36 @@ def test_reproduce_passes_and_tells_a_difference(study_file: Path, tmp_path: Pat
     best = results / "tiny" / "best.yaml"
     content: dict[str, Any] = yaml.safe_load(best.read_text())
     content["expect"]["val/loss"] += 1e-9
+    content["confirmed"] |= {"mean": 0.0, "std": 1e-9}
     best.write_text(yaml.safe_dump(content))
     again = tune("reproduce", str(results / "tiny"))
     out, err = again.communicate(timeout=120)
     assert again.returncode == 1, err
     assert "DIFFERENT: 1 of" in out
     assert "val/loss" in out
+    assert "outside of the range of one such run" in out
+
+
+def test_any_trial_and_fresh_seeds_can_be_run_again(study_file: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    process = tune("run", str(study_file), "--results", str(results), "confirm={arms: 1, seeds: 3}")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+
+    again = tune("reproduce", str(results / "tiny"), "--trial", "control-s1001", "--seeds", "2")
+    out, err = again.communicate(timeout=120)
+    seeds = ["2000", "2001"]
+    assert all(f"(seed {seed})" in out for seed in seeds), err
+    passed = "PASS: inside" in out
+    assert passed != ("DIFFERENT: not inside" in out)
+    assert again.returncode == (0 if passed else 1)
+    records = results / "tiny" / "reproduced-control-s1001-seeds" / "trials"
+    assert sorted(path.name for path in records.iterdir()) == [f"control-s{seed}.jsonl" for seed in seeds]
+
+    again = tune("reproduce", str(results / "tiny"), "--trial", "k2-s1")
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "PASS: all" in out
 
 
 def test_the_demo_is_the_default_and_loads() -> None:

@@ -11,8 +11,10 @@ import ray
 import yaml
 
 from simclip.config import TrainConfig
+from simclip.study.arms import planned_trials
 from simclip.study.cluster import Cluster, connect
 from simclip.study.config import StudyConfig, load_study
+from simclip.study.records import Record
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,7 @@ def make_study(config: TrainConfig, tmp_path: Path) -> Callable[..., StudyConfig
             "train": {**train, "epochs": 2, **changes.pop("train", {})},
             "parameters": {"cluster_size": {"values": [2, 4]}},
             "resources": {"cpus": 0.5},
+            "confirm": None,
             **changes,
         }
         path = tmp_path / "tiny.yaml"
@@ -42,3 +45,20 @@ def make_study(config: TrainConfig, tmp_path: Path) -> Callable[..., StudyConfig
         return load_study(path)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Callable[..., dict[str, Record]]:
+    """Records of a planned search without a training: curve(config) gives the metric after each epoch from 1."""
+
+    def records(study: StudyConfig, curve: Callable[[TrainConfig], list[float]]) -> dict[str, Record]:
+        made = {}
+        for trial in planned_trials(study):
+            metrics = [0.0, *curve(trial.config)]
+            history = [{"epoch": epoch, "metric": metric} for epoch, metric in enumerate(metrics)]
+            made[trial.name] = Record(
+                trial.arm.name, trial.seed, trial.arm.is_control, trial.config, history, "finished", 3600.0
+            )
+        return made
+
+    return records

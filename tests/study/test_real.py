@@ -37,7 +37,7 @@ def test_a_short_study_of_real_photographs(tmp_path: Path) -> None:
         f"train.train_tsv={tmp_path / 'train.tsv'}", f"train.train_image_dir={REAL / 'images'}",
         f"train.val_tsv={tmp_path / 'val.tsv'}", f"train.val_image_dir={REAL / 'images'}",
         f"train.model={tmp_path / 'tiny'}", "train.pretrain=true", "train.batch_size=32", "train.epochs=2",
-        "train.proportion=1/2", "parameters={cluster_size: {values: [4, 8]}}", "seeds=[1]",
+        "train.proportion=1/2", "parameters={cluster_size: {values: [4, 8]}}", "seeds=[1]", "confirm=null",
     )  # fmt: skip
     table = pd.read_csv(tmp_path / "results" / "real" / "trials.csv")
     assert sorted(table["trial"]) == ["control-s1", "k4-s1", "k8-s1"]

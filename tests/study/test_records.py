@@ -10,8 +10,8 @@ import pytest
 from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.study.models import drop_trailing_models
+from simclip.study.ranking import best_arm, rank_arms, untouched_metrics
 from simclip.study.records import Outcome, Record, read_records, write_atomically
-from simclip.study.results import best_arm, rank_arms, untouched_metrics
 
 FAR = float("nan")
 

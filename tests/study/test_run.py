@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,8 @@ from transformers import CLIPModel
 from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.errors import InputError
-from simclip.study.arms import Trial
+from simclip.study.arms import Trial, planned_arms
+from simclip.study.best import read_best
 from simclip.study.cluster import Cluster, resolved
 from simclip.study.config import StudyConfig, load_study
 from simclip.study.folder import StudyFolder
@@ -33,6 +34,10 @@ class Events(Listener):
         self.started: list[str] = []
         self.epochs: list[tuple[str, int]] = []
         self.ended: list[str] = []
+        self.confirmed: list[tuple[list[str], dict[str, Record]]] = []
+
+    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+        self.confirmed.append(([trial.name for trial in trials], dict(records)))
 
     def trial_started(self, trial: Trial) -> None:
         self.started.append(trial.name)
@@ -61,6 +66,56 @@ def alone(config: TrainConfig, folder: Path) -> list[Row]:
     return figures(Training(config, folder).run(lambda history, checkpoint: None))
 
 
+def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pairs: Path, tmp_path: Path) -> None:
+    test = {"kind": "retrieval", "name": "test", "tsv": str(pairs / "train.tsv"), "image_dir": str(pairs / "images")}
+    study = make_study(confirm={"arms": 1, "seeds": 3}, test=[test])
+    end, folder, events = run(study, cluster, tmp_path)
+    [(asked, before)] = events.confirmed
+    (arm,) = {name.rpartition("-s")[0] for name in asked} - {"control"}
+    assert asked == [f"{each}-s{seed}" for seed in (1000, 1001, 1002) for each in ("control", arm)]
+    assert sorted(before) == ["control-s1", "k2-s1", "k4-s1"]
+    assert sorted(end.records) == sorted([*before, *asked])
+
+    by_stage = {stage: [r for r in end.records.values() if r.stage == stage] for stage in ("search", "confirm")}
+    assert all("test/mean_r1" not in row for record in by_stage["search"] for row in record.history)
+    assert all("test/mean_r1" in row for record in by_stage["confirm"] for row in record.history)
+
+    results = json.loads((folder.path / "results.json").read_text())
+    assert len(results["search"]["arms"]) == 3
+    confirmed = {each["name"]: each for each in results["confirm"]["arms"]}
+    assert results["confirm"]["metric"] == "test/mean_r1"
+    assert confirmed[arm]["paired"]["spread"]["n"] == 3
+    assert {"val/mean_r1", "test/mean_r1"} <= set(results["untouched"])
+    best = read_best(folder.path)
+    assert best.trial == f"{max(confirmed, key=lambda each: confirmed[each]['spread']['mean'])}-s1000"
+    assert best.confirmed is not None and best.confirmed.n == 3
+    assert sorted(p.name for p in folder.models.iterdir()) == sorted([*before, "control-s1000", f"{arm}-s1000"])
+    same = folder.models / best.trial / "best" / "model.safetensors"
+    assert (folder.best / "model.safetensors").read_bytes() == same.read_bytes()
+
+    again = Events()
+    run_study(resolved(study, cluster), cluster, folder, [again])
+    assert again.started == []
+
+
+def test_pairs_share_all_but_their_clusters(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
+    # A loss of the first epoch at a learning rate of almost nothing is that of the shared start on the drawn batches:
+    # where p rounds to no cluster at all, an arm is its control to the bit.
+    control, arm = confirmed_pair(make_study(train={"proportion": 0.5}))
+    without = arm.config.model_copy(update={"proportion": 0.1})  # of 8 rows: none
+    assert alone(without, tmp_path / "arm") == figures_of(alone(control.config, tmp_path / "control"), 0.1)
+
+
+def confirmed_pair(study: StudyConfig) -> list[Trial]:
+    control, arm, *_ = planned_arms(study)
+    return [Trial(control, 1000), Trial(arm, 1000)]
+
+
+def figures_of(history: list[Row], proportion: float) -> list[Row]:
+    """The history with another p noted in it."""
+    return [{k: proportion if k == "train/proportion" else v for k, v in row.items()} for row in history]
+
+
 def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
     study = make_study(seeds=[1, 2], keep_models=1)
     end, folder, events = run(study, cluster, tmp_path)
@@ -73,11 +128,11 @@ def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp
     )
 
     lines = [json.loads(line) for line in (folder.trials / "k4-s2.jsonl").read_text().splitlines()]
-    assert [line.get("epoch") for line in lines] == [0, 1, 2, None]
+    assert [line.get("epoch") for line in lines] == [None, 0, 1, 2, None]
     assert lines[-1]["outcome"] == "finished"
-    assert lines[-1]["config"]["cluster_size"] == 4
-    assert lines[-1]["score"] == max(line["metric"] for line in lines[1:3])
-    assert {"seconds", "share/data", "share/evaluate", "val/t2i_r5"} <= set(lines[1])
+    assert lines[0]["config"]["cluster_size"] == 4
+    assert lines[-1]["score"] == max(line["metric"] for line in lines[2:4])
+    assert {"seconds", "share/data", "share/evaluate", "val/t2i_r5"} <= set(lines[2])
 
     table = pd.read_csv(folder.path / "trials.csv")
     assert sorted(table["trial"]) == names

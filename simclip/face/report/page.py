@@ -1,0 +1,225 @@
+"""The report of one study: one page that opens anywhere, its pictures as files, its tables as CSV."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from simclip.face.figures import counted
+from simclip.face.report.canvas import Picture, style
+from simclip.face.report.curves import learning_curves
+from simclip.face.report.findings import Findings, find
+from simclip.face.report.forest import forest, ranking
+from simclip.face.report.keeping import gains
+from simclip.face.report.search import importance_bars, rung_correlations
+from simclip.face.report.shapes import effect_lines, maps
+from simclip.face.report.tables import Table, failures, tables
+from simclip.face.verdict import METHOD, sentences
+from simclip.study.confirm import confirm_seeds
+from simclip.study.edges import edges
+from simclip.study.folder import StudyFolder
+from simclip.study.records import write_atomically
+
+PICTURES = (maps, ranking, effect_lines, learning_curves, gains, importance_bars, rung_correlations)
+
+
+def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
+    """Write a study's page from the records as they stand, its pictures and tables into a folder of the page's name.
+
+    The study may be running, interrupted, or without any trial yet.
+
+    Args:
+        folder: The study's results.
+        to: The page; by default report.html there.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: The folder holds no study's results.
+    """
+    findings, page = find(folder), to or folder.path / "report.html"
+    beside = page.with_suffix("")
+    with style():
+        first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
+        found = tables(findings)
+        save_all(first + others, found, beside)
+        text = render("report.html.jinja", beside=beside.name, **content(findings, first, others, found))
+    write_atomically(page, text)
+    return page
+
+
+def save_all(pictures: Sequence[Picture], tables: Sequence[Table], folder: Path) -> None:
+    """Write pictures and tables as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        picture.save(folder)
+    for table in tables:
+        table.save(folder)
+
+
+def render(template: str, **fields: Any) -> str:
+    """A page from its template; whatever is put into it is text unless it is a picture."""
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(fields)
+
+
+def inlined(pictures: Sequence[Picture], prefix: str = "") -> list[dict[str, Any]]:
+    """Pictures as a template takes them; the prefix tells those of several studies apart."""
+    return [
+        {"title": each.title, "caption": each.caption, "alt": each.alt, "svg": Markup(each.inline(prefix))}
+        for each in pictures
+    ]
+
+
+def content(
+    findings: Findings, first: Sequence[Picture], others: Sequence[Picture], found: Sequence[Table]
+) -> dict[str, Any]:
+    """All that the page says."""
+    return {
+        "study": findings.study,
+        "place": findings.folder.path,
+        "facts": [*facts(findings)],
+        "mark": mark(findings),
+        "sentences": sentences(findings.study, findings.ended),
+        "tiles": [*tiles(findings)],
+        "forest": inlined(first),
+        "notes": [*notes(findings)],
+        "pictures": inlined(others),
+        "tables": found,
+        "failures": [
+            {"trial": each.trial, "reason": why, "log": findings.folder.logs / f"{each.trial}.log"}
+            for each, why in failures(findings)
+        ],
+        "commands": [*commands(findings)],
+        "provenance": provenance(findings),
+        "files": files(findings),
+    }
+
+
+def facts(findings: Findings) -> Iterator[str]:
+    """What the study is, in a few words each."""
+    study, records = findings.study, findings.records.values()
+    yield f"decided by {findings.metric.name}"
+    if study.test:
+        yield f"confirmed on {findings.confirmed.name}"
+    yield f"{study.searcher} search" + (" with ASHA" if study.scheduler == "asha" else "")
+    if arms := len({record.arm for record in records}):
+        yield counted(arms, "arm")
+    for outcome in ("finished", "stopped", "failed"):
+        if number := sum(record.outcome == outcome for record in records):
+            yield f"{counted(number, 'trial')} {outcome}"
+    if records and (latest := max(record.started + record.seconds for record in records)) > 0:
+        yield f"as of {datetime.fromtimestamp(latest, timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def mark(findings: Findings) -> dict[str, str]:
+    """The verdict in two words, and the colour that they have."""
+    verdict = findings.verdict
+    if verdict is None:
+        return {"text": "search only" if findings.study.confirm is None else "not confirmed yet", "style": ""}
+    words = {arm.word for arm in verdict.arms if not arm.control}
+    if not verdict.complete:
+        return {"text": "confirming", "style": ""}
+    if "better" in words:
+        return {"text": f"better than {METHOD}", "style": "better"}
+    if words == {"worse"}:
+        return {"text": f"worse than {METHOD}", "style": "worse"}
+    return {"text": "no verdict" if words == {None} else f"not distinguishable from {METHOD}", "style": ""}
+
+
+def tiles(findings: Findings) -> Iterator[dict[str, str]]:
+    """The few figures that a reader wants first."""
+    verdict, metric = findings.verdict, findings.confirmed if findings.verdict else findings.metric
+    if verdict:
+        shown = [(arm.name, arm.control, arm.spread.mean, arm.spread.std, len(arm.scores)) for arm in verdict.arms]
+    else:
+        whole = [arm for arm in findings.arms if arm.complete and len(arm.scores) >= len(findings.study.seeds)]
+        shown = [(arm.name, arm.control, arm.mean, arm.std, len(arm.scores)) for arm in whole]
+    lead = next((each for each in shown if not each[1] and each[2] is not None), None)
+    control = next((each for each in shown if each[1] and each[2] is not None), None)
+    for each, title in ((lead, "best with clusters"), (control, "plain fine-tuning")):
+        if each:
+            name, _, mean, std, seeds = each
+            spread = f" ± {metric.bare(std)}" if std is not None else ""
+            yield {"name": title, "value": metric.said(mean), "more": f"{name}{spread}, {counted(seeds, 'seed')}"}
+    start = findings.untouched(findings.confirm if verdict else findings.search)
+    if metric.name in start or (start and not verdict):
+        value = start.get(metric.name, start["metric"])
+        yield {"name": "untouched model", "value": metric.said(value), "more": metric.name}
+
+
+def notes(findings: Findings) -> Iterator[dict[str, Any]]:
+    """What to keep in mind."""
+    study, records = findings.study, findings.records.values()
+    if not records:
+        yield {"text": "No trial has begun yet.", "warn": False}
+    if unfinished := sum(record.outcome is None for record in records):
+        report = shlex.join(["python", "tune.py", "report", str(findings.folder.path)])
+        text = (
+            f"{counted(unfinished, 'trial')} unfinished: the study is running or was interrupted. Curves are drawn as "
+            f"far as they go; {report} writes this page anew."
+        )
+        yield {"text": text, "warn": False}
+    if failed := sum(record.outcome == "failed" for record in records):
+        yield {
+            "text": f"{counted(failed, 'trial')} failed; what failed counts nowhere. The errors stand below.",
+            "warn": True,
+        }
+    for edge in edges(study, findings.search):
+        yield {"text": edge.text, "warn": True}
+
+
+def commands(findings: Findings) -> Iterator[dict[str, str]]:
+    """What to type."""
+    folder = findings.folder
+    tune = ["python", "tune.py"]
+    if (folder.path / "best.yaml").exists():
+        yield {"what": "The best configuration once more, alone, compared to the last bit",
+               "text": shlex.join([*tune, "reproduce", str(folder.path)])}  # fmt: skip
+    yield {"what": "The whole study elsewhere",
+           "text": shlex.join([*tune, "run", str(folder.file), "--results", "elsewhere"])}  # fmt: skip
+    if (folder.path / "optuna.db").exists():
+        yield {"what": "Optuna's own view of the search",
+               "text": shlex.join(["optuna-dashboard", f"sqlite:///{folder.path / 'optuna.db'}"])}  # fmt: skip
+
+
+def provenance(findings: Findings) -> dict[str, str]:
+    """What it ran on, with which versions and seeds."""
+    study, recorded = findings.study, findings.facts
+    confirmed = confirm_seeds(study)
+    said = {"seeds of the search": _listed(study.seeds)}
+    if confirmed:
+        said["seeds to confirm"] = _listed(confirmed)
+    said["git commit"] = recorded.get("git_commit") or "not recorded"
+    said |= {name.replace("_", " "): _said(value) for name, value in recorded.get("hardware", {}).items()}
+    share = study.resources.model_dump(exclude_none=True)
+    said["per trial"] = ", ".join(f"{name} {value:g}" for name, value in share.items())
+    versions = recorded.get("versions", {})
+    said["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
+    return said
+
+
+def files(findings: Findings) -> dict[str, str]:
+    """The files that say what ran."""
+    paths = [findings.folder.file, findings.folder.path / "best.yaml"]
+    return {path.name: path.read_text(encoding="utf-8") for path in paths if path.exists()}
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
