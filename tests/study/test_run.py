@@ -138,14 +138,14 @@ def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp
     assert sorted(table["trial"]) == names
     results = json.loads((folder.path / "results.json").read_text())
     means = table.groupby("arm")["score"].mean()
-    assert {arm["name"]: arm["mean"] for arm in results["arms"]} == pytest.approx(dict(means))
-    assert results["best"] in means.index[means == means.max()]
+    assert {arm["name"]: arm["mean"] for arm in results["search"]["arms"]} == pytest.approx(dict(means))
+    assert results["best"]["arm"] in means.index[means == means.max()]
     assert results["untouched"]["val/mean_r1"] == lines[0]["val/mean_r1"]
     assert results["cost"]["finished"]["trials"] == 6
     assert {"versions", "git_commit", "hardware"} <= set(results)
 
     best = yaml.safe_load((folder.path / "best.yaml").read_text())
-    assert best["trial"] == f"{results['best']}-s1"
+    assert best["trial"] == f"{results['best']['arm']}-s1"
     assert best["train"]["threads"] == 1
     assert best["resources"]["workers"] == 1
     # Its model scores what the file says to expect.

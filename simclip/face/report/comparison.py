@@ -6,14 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from simclip.face.report.arms import confirmed_row
 from simclip.face.report.canvas import Picture, style
 from simclip.face.report.curves import learning_curves
 from simclip.face.report.findings import Findings, find
 from simclip.face.report.forest import Limits, extent, forest, ranking
 from simclip.face.report.keeping import gains
-from simclip.face.report.page import facts, inlined, mark, render, save_all, tiles
+from simclip.face.report.metrics import metrics_of
+from simclip.face.report.page import inlined, render, save_all
 from simclip.face.report.shapes import effect_lines, full_colour, maps
-from simclip.face.report.tables import Cell, Table, confirmed_row, metrics_of, total_cost
+from simclip.face.report.summary import facts, mark, tiles
+from simclip.face.report.table import Cell, Table
+from simclip.face.report.trials import total_cost
 from simclip.face.verdict import sentences
 from simclip.study.folder import StudyFolder
 from simclip.study.records import write_atomically

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from simclip.face.figures import counted
+from simclip.face.report.arms import confirmed_arms, searched_arms
 from simclip.face.report.canvas import Picture, style
 from simclip.face.report.curves import learning_curves
 from simclip.face.report.findings import Findings, find
 from simclip.face.report.forest import forest, ranking
 from simclip.face.report.keeping import gains
+from simclip.face.report.metrics import confirmed_metrics, searched_metrics
 from simclip.face.report.search import importance_bars, rung_correlations
 from simclip.face.report.shapes import effect_lines, maps
-from simclip.face.report.tables import Table, failures, tables
-from simclip.face.verdict import METHOD, sentences
+from simclip.face.report.summary import facts, mark, notes, tiles
+from simclip.face.report.table import Table
+from simclip.face.report.trials import all_trials, costs, failures
+from simclip.face.verdict import sentences
 from simclip.study.confirm import confirm_seeds
-from simclip.study.edges import edges
 from simclip.study.folder import StudyFolder
 from simclip.study.records import write_atomically
 
 PICTURES = (maps, ranking, effect_lines, learning_curves, gains, importance_bars, rung_correlations)
+TABLES = (confirmed_arms, searched_arms, confirmed_metrics, searched_metrics, all_trials, costs)
 
 
 def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
@@ -48,7 +50,7 @@ def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
     beside = page.with_suffix("")
     with style():
         first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
-        found = tables(findings)
+        found = [table for make in TABLES for table in make(findings)]
         save_all(first + others, found, beside)
         text = render("report.html.jinja", beside=beside.name, **content(findings, first, others, found))
     write_atomically(page, text)
@@ -104,79 +106,6 @@ def content(
         "provenance": provenance(findings),
         "files": files(findings),
     }
-
-
-def facts(findings: Findings) -> Iterator[str]:
-    """What the study is, in a few words each."""
-    study, records = findings.study, findings.records.values()
-    yield f"decided by {findings.metric.name}"
-    if study.test:
-        yield f"confirmed on {findings.confirmed.name}"
-    yield f"{study.searcher} search" + (" with ASHA" if study.scheduler == "asha" else "")
-    if arms := len({record.arm for record in records}):
-        yield counted(arms, "arm")
-    for outcome in ("finished", "stopped", "failed"):
-        if number := sum(record.outcome == outcome for record in records):
-            yield f"{counted(number, 'trial')} {outcome}"
-    if records and (latest := max(record.started + record.seconds for record in records)) > 0:
-        yield f"as of {datetime.fromtimestamp(latest, timezone.utc):%Y-%m-%d %H:%M} UTC"
-
-
-def mark(findings: Findings) -> dict[str, str]:
-    """The verdict in two words, and the colour that they have."""
-    verdict = findings.verdict
-    if verdict is None:
-        return {"text": "search only" if findings.study.confirm is None else "not confirmed yet", "style": ""}
-    words = {arm.word for arm in verdict.arms if not arm.control}
-    if not verdict.complete:
-        return {"text": "confirming", "style": ""}
-    if "better" in words:
-        return {"text": f"better than {METHOD}", "style": "better"}
-    if words == {"worse"}:
-        return {"text": f"worse than {METHOD}", "style": "worse"}
-    return {"text": "no verdict" if words == {None} else f"not distinguishable from {METHOD}", "style": ""}
-
-
-def tiles(findings: Findings) -> Iterator[dict[str, str]]:
-    """The few figures that a reader wants first."""
-    verdict, metric = findings.verdict, findings.confirmed if findings.verdict else findings.metric
-    if verdict:
-        shown = [(arm.name, arm.control, arm.spread.mean, arm.spread.std, len(arm.scores)) for arm in verdict.arms]
-    else:
-        whole = [arm for arm in findings.arms if arm.complete and len(arm.scores) >= len(findings.study.seeds)]
-        shown = [(arm.name, arm.control, arm.mean, arm.std, len(arm.scores)) for arm in whole]
-    lead = next((each for each in shown if not each[1] and each[2] is not None), None)
-    control = next((each for each in shown if each[1] and each[2] is not None), None)
-    for each, title in ((lead, "best with clusters"), (control, "plain fine-tuning")):
-        if each:
-            name, _, mean, std, seeds = each
-            spread = f" ± {metric.bare(std)}" if std is not None else ""
-            yield {"name": title, "value": metric.said(mean), "more": f"{name}{spread}, {counted(seeds, 'seed')}"}
-    start = findings.untouched(findings.confirm if verdict else findings.search)
-    if metric.name in start or (start and not verdict):
-        value = start.get(metric.name, start["metric"])
-        yield {"name": "untouched model", "value": metric.said(value), "more": metric.name}
-
-
-def notes(findings: Findings) -> Iterator[dict[str, Any]]:
-    """What to keep in mind."""
-    study, records = findings.study, findings.records.values()
-    if not records:
-        yield {"text": "No trial has begun yet.", "warn": False}
-    if unfinished := sum(record.outcome is None for record in records):
-        report = shlex.join(["python", "tune.py", "report", str(findings.folder.path)])
-        text = (
-            f"{counted(unfinished, 'trial')} unfinished: the study is running or was interrupted. Curves are drawn as "
-            f"far as they go; {report} writes this page anew."
-        )
-        yield {"text": text, "warn": False}
-    if failed := sum(record.outcome == "failed" for record in records):
-        yield {
-            "text": f"{counted(failed, 'trial')} failed; what failed counts nowhere. The errors stand below.",
-            "warn": True,
-        }
-    for edge in edges(study, findings.search):
-        yield {"text": edge.text, "warn": True}
 
 
 def commands(findings: Findings) -> Iterator[dict[str, str]]:
