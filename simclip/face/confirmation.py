@@ -49,7 +49,7 @@ def confirmation(study: StudyConfig, records: Mapping[str, Record]) -> Renderabl
     ]
     columns = [
         Column("", [*(Text(mark, "green") for mark in marks), Text()]),
-        column("arm", [arm.name for arm in arms], "untouched model", 0, least=14),
+        column("arm", [arm.name for arm in arms], "untouched model", 0, least=15),
         column("seeds", [_seeds(study, arm) for arm in arms], "", 4),
         column(metric.stacked, [metric.bare(arm.spread.mean) for arm in arms],
                metric.bare(_objective(verdict.metric, untouched)), 0),

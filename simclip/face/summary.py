@@ -56,7 +56,7 @@ def _columns(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmRe
     seeds = [_seeds(arm, study, records) for arm in arms]
     columns = [
         Column("", [*(_mark(arm, records, best) for arm in arms), Text()]),
-        column("arm", [arm.name for arm in arms], "untouched model", 0, least=14),
+        column("arm", [arm.name for arm in arms], "untouched model", 0, least=15),
         column("seeds", seeds, "", 3),
         column(metric.stacked, [metric.bare(arm.mean) for arm in arms], metric.bare(untouched.get("metric")), 0),
         column("±", deviations, "", 2),

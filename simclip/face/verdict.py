@@ -77,8 +77,8 @@ def _decided(study: StudyConfig, verdict: Verdict) -> str:
     if all(arm.word is None for arm in others):
         return f"No verdict: {_untested(study)}. Best mean: {best.name}, {metric.name} {metric.said(best.spread.mean)}."
     return (
-        f"No arm with clusters is shown to be better than {METHOD} in {metric.name} on {seeds}; the best mean has "
-        f"{best.name}, {metric.said(best.spread.mean)}."
+        f"No arm with clusters is shown to be better than {METHOD} in {metric.name} on {seeds}; "
+        f"{'the control' if best.control else best.name} has the best mean, {metric.said(best.spread.mean)}."
     )
 
 
