@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
-from simclip.face import commands
+from simclip.face import commands, jobs
 from simclip.face.exits import exit_code
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -15,6 +15,10 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": commands.report,
     "reproduce": commands.reproduce,
     "fields": commands.fields,
+    "submit": jobs.submit,
+    "status": jobs.status,
+    "stop": jobs.stop,
+    "logs": jobs.logs,
 }
 
 

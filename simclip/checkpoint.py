@@ -6,6 +6,7 @@ A checkpoint is a folder:
     best/               Hugging Face folder of the best epoch so far
     training_state.pt   optimizer and schedule
     history.json        one row per finished epoch
+    manifest.json       every file's size, so that one cut short while it was written or copied is known for what it is
 """
 
 from __future__ import annotations
@@ -40,9 +41,21 @@ def write_checkpoint(
     """
     folder.mkdir(parents=True)
     clip.save(folder / "last")
-    shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=_link)
+    shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=link)
     torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / "training_state.pt")
     (folder / "history.json").write_text(json.dumps(history))
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+    (folder / "manifest.json").write_text(json.dumps(sizes))
+
+
+def finished_epochs(folder: Path) -> int | None:
+    """How many epochs a checkpoint has behind it; None where there is none, or not all of it."""
+    try:
+        sizes = json.loads((folder / "manifest.json").read_text())
+        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+        return int(read_history(folder)[-1]["epoch"]) if whole else None
+    except (OSError, ValueError):
+        return None
 
 
 def read_history(folder: Path) -> list[Row]:
@@ -59,7 +72,7 @@ def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimize
     schedule.load_state_dict(state["schedule"])
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str, target: str) -> None:
     """A second name for the same bytes where the file system allows it, else a copy."""
     try:
         os.link(source, target)

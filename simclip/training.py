@@ -100,6 +100,8 @@ class Training:
                 scores = untouched_scores(self.config, self.sets, self.encoder, self.evaluate)
             self.history.append({"epoch": 0, **self._with_objective(scores), **watch.summary()})
             report(self.history, None)
+        elif len(self.history) > self.config.epochs:
+            report(self.history, self.checkpoint)  # lost after its last epoch, before anyone was told
         for epoch in range(len(self.history) - 1, self.config.epochs):
             self.history.append(self._epoch(epoch))
             report(self.history, self._save())
@@ -169,6 +171,10 @@ class Training:
                         self._log_step(epoch, number + 1, losses[-1].item(), watch, flops)
         with watch("step"):
             loss = torch.stack(losses).mean().item()
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"epoch {epoch + 1}: the loss is {loss}: lower learning_rate, or set precision: fp32"
+            )
         with watch("evaluate"):
             scores = self.evaluate()
         row = {

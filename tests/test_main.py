@@ -49,8 +49,8 @@ def test_both_commands_of_the_original_readme(
     folder = tmp_path / name
     (record,) = (folder / "trials").glob("*.jsonl")
     rows = [json.loads(line) for line in record.read_text().splitlines()]
-    assert [row["train/proportion"] for row in rows[1:-1]] == proportions
-    assert rows[-1]["config"]["seed"] == 0
+    assert [row["train/proportion"] for row in rows[2:-1]] == proportions
+    assert rows[0]["config"]["seed"] == 0
     assert "epoch 5/5" in run.stdout  # the training's own log
     assert "control" not in run.stdout
     CLIPModel.from_pretrained(folder / "best")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from rich.text import Text
 from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
-from simclip.face.exits import DONE, FAILED, INTERRUPTED
+from simclip.face.exits import DONE, FAILED, INTERRUPTED, heed_termination
 from simclip.face.forecast import shown_forecast
 from simclip.face.report import write_comparison, write_report
 from simclip.face.reproduction import shown_comparison, shown_repetition
@@ -27,6 +26,7 @@ from simclip.study.fields import STUDY_FIELDS
 from simclip.study.folder import StudyFolder
 from simclip.study.forecast import forecast
 from simclip.study.inputs import check_study, prepare_study
+from simclip.study.lock import typed_again
 from simclip.study.overrides import read_mapping
 from simclip.study.records import read_records
 from simclip.study.reproduce import compare, repeated, rerun
@@ -45,14 +45,16 @@ def run(
     dry_run: bool = False,
     fresh: bool = False,
     demo: bool = False,
+    retry_failed: bool = False,
     address: Address = None,
 ) -> int:
-    """Run a study, or go on with it.
+    """Run a study, or go on with it: what has ended is not run again, what was cut off goes on after its last epoch.
 
     Args:
         study: study file.
         overrides: changes to it, such as train.epochs=2.
         results: folder that holds a folder per study.
+        retry_failed: run trials again that failed in earlier runs.
         demo: shrink the study to the embedded data, to see in minutes what it does.
         dry_run: print arms, trials and the estimated cost, and run nothing.
         fresh: move earlier results of the study aside and begin anew.
@@ -72,7 +74,7 @@ def run(
     if fresh and (aside := folder.move_aside()):
         say(console, f"Earlier results are now in {aside}")
     loaded = settle(loaded, cluster, folder)
-    end = hold(console, loaded, cluster, folder)
+    end = hold(console, loaded, cluster, folder, retry_failed=retry_failed)
     again = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
     code = conclude(console, loaded, end, folder, again, write_report(folder))
     if code == INTERRUPTED:
@@ -177,6 +179,7 @@ def prepared(console: Console, study: StudyConfig) -> None:
 def connected(console: Console, address: str | None) -> Cluster:
     """A cluster, and the line that says where its dashboard is."""
     cluster = connect(address)
+    heed_termination()
     gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
     where = f"dashboard at {cluster.dashboard}" if cluster.dashboard else "no dashboard (pip install ray[default])"
     say(console, f"Ray: {cluster.cpus:g} CPUs{gpus}; {where}")
@@ -184,5 +187,5 @@ def connected(console: Console, address: str | None) -> Cluster:
 
 
 def this_command() -> str:
-    """What was typed."""
-    return shlex.join(["python", *sys.argv])
+    """What was typed, and goes on with the study."""
+    return typed_again()

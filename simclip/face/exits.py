@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 from simclip.errors import InputError
 
+#: What the operating system calls a full disk.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 
@@ -17,6 +22,7 @@ def exit_code(command: Callable[[], int]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    heed_termination()
     try:
         return command()
     except InputError as error:
@@ -28,6 +34,26 @@ def exit_code(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # as in `python tune.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
         return NO_READER
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        fail(f"no space left for {error.filename or 'a file'}: free some and type the same command again; all that was "
+             "finished is on record")  # fmt: skip
+        return FAILED
+
+
+def heed_termination() -> None:
+    """Let SIGTERM do what Ctrl-C does: Ray's jobs, Kubernetes and batch systems end a process with it.
+
+    Ray puts a handler of its own in place when it connects, so that this is called once more after that.
+    """
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    # The handler is called, not the signal raised: a Ray job begins with SIGINT blocked.
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
 
 
 def fail(message: str) -> None:

@@ -43,6 +43,7 @@ def hold(
     folder: StudyFolder,
     trials: Sequence[Trial] | None = None,
     shown: Listener | None = None,
+    retry_failed: bool = False,
 ) -> StudyEnd:
     """Run a study and show it.
 
@@ -53,6 +54,7 @@ def hold(
         folder: Its results.
         trials: By default those that the study plans.
         shown: What shows the progress; by default a table, or lines where there is no terminal.
+        retry_failed: Run trials again that failed in earlier runs.
 
     Raises:
         InputError: The folder belongs to another study, or a trial found its input wrong.
@@ -66,7 +68,7 @@ def hold(
     if tracked:
         listeners.append(WeightsAndBiases(study.name, folder.path))
     shown = shown or progress(console, study, folder.logs, read_records(folder.trials))
-    return run_study(study, cluster, folder, [*listeners, shown], trials)
+    return run_study(study, cluster, folder, [*listeners, shown], trials, retry_failed)
 
 
 def conclude(

@@ -54,9 +54,15 @@ class Trial:
         return self.arm.config.model_copy(update={"seed": self.seed})
 
 
-def tune_config(trial: Trial) -> dict[str, Any]:
-    """A trial as Ray Tune carries it: plain JSON."""
+def tune_config(trial: Trial, checkpoint: str | None = None) -> dict[str, Any]:
+    """A trial as Ray Tune carries it: plain JSON.
+
+    Args:
+        trial: The trial.
+        checkpoint: Folder that it goes on from; None where it begins.
+    """
     return {
+        "checkpoint": checkpoint,
         "trial": trial.name,
         "train": trial.config.model_dump(mode="json"),
         "arm": trial.arm.name,
@@ -97,6 +103,12 @@ class Arms:
         control_name = "-".join(["control", *filter(None, [arm_name(ordinary)])])
         control = self._keep(control_name, [*ordinary], control_of(config), is_control=True)
         return control, control if config.is_control else self._keep(name, [*settings], config, is_control=False)
+
+    def take(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
+        """An arm of an earlier run, under the name that it had there."""
+        unseeded = config.model_copy(update={"seed": TrainConfig.model_fields["seed"].default})
+        settings = config.model_dump(mode="json", include={*self._named})
+        return self._arms.setdefault(effective(unseeded), Arm(name, settings, unseeded, is_control))
 
     def __iter__(self) -> Iterator[Arm]:
         """Every arm, controls first."""

@@ -54,6 +54,14 @@ class Confirm(Strict):
     seeds: int = Field(5, ge=1, le=1000, description="pairs of arm and control; fewer than 3 allow no verdict")
 
 
+class Budget(Strict):
+    """What the whole study may take; the search stops in time to confirm. Without a figure there is no limit."""
+
+    hours: float | None = Field(None, gt=0, description="by the clock, earlier runs of the study included")
+    gpu_hours: float | None = Field(None, gt=0, description="reserved GPUs, in both stages")
+    trials: int | None = Field(None, ge=1, description="of the search, controls included")
+
+
 class StudyConfig(Strict):
     """One study: the arms that are compared, how they are found, and what they run on."""
 
@@ -77,6 +85,7 @@ class StudyConfig(Strict):
         None, description="of the test sets; default: the metric, on the first test set that has it"
     )
 
+    budget: Budget = Budget()
     resources: Resources = Resources()
     max_concurrent: int | None = Field(None, ge=1, description="trials at a time; default: what the resources allow")
     keep_models: int = Field(3, ge=1, description="leading arms whose model folders are kept")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from simclip.checkpoint import finished_epochs
 from simclip.errors import InputError
+from simclip.study.arms import Trial
+from simclip.study.changes import flat, listed, refused_changes
 from simclip.study.config import StudyConfig, dump
 from simclip.study.overrides import read_mapping
-from simclip.study.records import write_atomically
+from simclip.study.records import read_all, write_atomically
 from simclip.study.single import SingleRun
 from simclip.suggest import explain
-
-#: Fields that change neither what trials measure nor which there are (or add some).
-FREE_FIELDS = (
-    "description", "resources.cpus", "resources.gpus", "max_concurrent", "keep_models", "confirm.arms", "confirm.seeds",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,14 @@ class StudyFolder:
         """Checkpoints of nested trainers on their way to Tune; gone once the study has ended."""
         return self.path / "train"
 
+    @property
+    def unfinished(self) -> Path:
+        """The checkpoint that each unfinished trial goes on from."""
+        return self.path / "unfinished"
+
     def recorded(self) -> dict[str, Any] | None:
         """The fields of the study that these results are of, by dotted name; None where there are none yet."""
-        return _flat(yaml.safe_load(self.file.read_text(encoding="utf-8"))) if self.file.exists() else None
+        return flat(yaml.safe_load(self.file.read_text(encoding="utf-8"))) if self.file.exists() else None
 
     def study(self) -> StudyConfig:
         """The study that these results are of.
@@ -85,7 +89,7 @@ class StudyFolder:
             raise explain(error, str(self.file), schema) from None
 
     def claim(self, study: StudyConfig) -> None:
-        """Write the study file of a new study; go on with results of the same one.
+        """Write the study file of a new study; go on with results of the same one, or one that this one extends.
 
         Raises:
             InputError: The folder holds another study, or files that are no study's.
@@ -93,9 +97,9 @@ class StudyFolder:
         earlier = self.recorded()
         if earlier is None and self.path.exists() and any(self.path.iterdir()):
             raise InputError(f"{self.path}: not empty and no study's results: give another folder with --results")
-        if earlier is not None and (fields := differing(earlier, study)):
+        if earlier is not None and (fields := refused_changes(earlier, study, read_all(self.trials))):
             raise InputError(
-                f"{self.path}: holds another study: {_listed(fields)}; change the study's name or --results, or move "
+                f"{self.path}: holds another study: {listed(fields)}; change the study's name or --results, or move "
                 "the earlier results aside with --fresh"
             )
         write_atomically(self.file, dump(study))
@@ -109,26 +113,24 @@ class StudyFolder:
         return aside
 
     def drop_scratch(self) -> None:
-        """Delete what only a running study needs."""
+        """Delete what only a running study needs, once the checkpoints of unfinished trials are in safety."""
+        for trial in [each.name for each in self.tune.glob("*") if each.is_dir()]:
+            self.rescue(trial)
         for folder in (self.tune, self.train):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def rescue(self, trial: str) -> Path | None:
+        """Move a trial's newest whole checkpoint to where it goes on from; the folder there, if there is one now."""
+        kept = self.unfinished / trial
+        for found in (self.tune / trial).glob("checkpoint_*"):
+            if (finished_epochs(found) or -1) > (finished_epochs(kept) or -1):
+                shutil.rmtree(kept, ignore_errors=True)
+                kept.parent.mkdir(exist_ok=True)
+                found.rename(kept)
+        shutil.rmtree(self.tune / trial, ignore_errors=True)
+        return kept if finished_epochs(kept) is not None else None
 
-def differing(earlier: dict[str, Any], study: StudyConfig) -> dict[str, tuple[Any, Any]]:
-    """The fields that decide trials or their figures and are not the same, with both values, by dotted name."""
-    now = _flat(yaml.safe_load(dump(study)))
-    names = [name for name in {**earlier, **now} if name not in FREE_FIELDS]
-    return {name: (earlier.get(name), now.get(name)) for name in names if earlier.get(name) != now.get(name)}
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat
-
-
-def _listed(fields: dict[str, tuple[Any, Any]], most: int = 3) -> str:
-    said = [f"{name} is {there!r} there and {here!r} here" for name, (there, here) in list(fields.items())[:most]]
-    more = len(fields) - len(said)
-    return ", ".join(said) + (f" (and {more} more)" if more else "")
+    def checkpoints(self, trials: Iterable[Trial]) -> dict[str, Path]:
+        """By name, the checkpoints that trials go on from."""
+        folders = {trial.name: self.unfinished / trial.name for trial in trials}
+        return {name: folder for name, folder in folders.items() if finished_epochs(folder) is not None}

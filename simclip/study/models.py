@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from simclip.checkpoint import link
 from simclip.study.config import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.confirm import confirm_records, search_records
 from simclip.study.ranking import rank_arms
@@ -13,12 +14,16 @@ from simclip.study.records import Record
 
 
 def keep_models(checkpoint: Path, folder: Path) -> None:
-    """Move the best and the last model out of a finished trial's checkpoint, and drop its training state."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Keep the best and the last model of a finished trial's checkpoint, in a folder that is there whole or not at all.
+
+    The checkpoint stays until the end of the trial is on record; on one file system the bytes are not copied.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    for old in (part, folder):
+        shutil.rmtree(old, ignore_errors=True)
     for name in ("best", "last"):
-        shutil.move(checkpoint / name, folder / name)
-    shutil.rmtree(checkpoint)
+        shutil.copytree(checkpoint / name, part / name, copy_function=link)
+    part.rename(folder)
 
 
 def drop_trailing_models(folder: Path, study: StudyConfig, records: Mapping[str, Record]) -> None:

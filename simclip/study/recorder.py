@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,28 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from simclip.checkpoint import Row
-from simclip.errors import InputError
 from simclip.study.arms import Trial, trial_of
 from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
+from simclip.study.losses import is_full_disk, is_lost_process, is_out_of_memory, is_preempted, is_wrong_input
 from simclip.study.models import drop_trailing_models, keep_models
-from simclip.study.records import Outcome, Record, read_records
+from simclip.study.records import Outcome, Record, read_all
+from simclip.study.search import StageSearcher
+
+#: So often a trial whose process was lost goes on before it counts as failed.
+MOST_LOSSES = 3
 
 
-class WrongInput(tune.Stopper):
-    """Ends a study as soon as one trial has found its input wrong: the others read the same files.
+class Halt(tune.Stopper):
+    """Ends a study for what every other trial would meet too: wrong input, since they read the same files; a full disk.
 
     Attributes:
-        error: What it found.
+        error: What it was.
     """
 
     def __init__(self) -> None:
-        self.error: InputError | None = None
+        self.error: Exception | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No trial by itself."""
@@ -46,24 +51,35 @@ class Recorder(tune.Callback):
 
     Attributes:
         records: The trials that have ended, in this run or before, by name.
-        wrong_input: Stops the study; such a trial leaves no record, and runs again once the input is mended.
+        unfinished: Those that had begun in earlier runs and not ended.
+        halt: Stops the study; the trial that did it leaves no end, and goes on once the cause is mended.
+        searcher: Of the present stage; takes a trial back whose process was lost.
     """
 
-    def __init__(self, study: StudyConfig, folder: StudyFolder, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, study: StudyConfig, folder: StudyFolder, listeners: Sequence[Listener], retry_failed: bool = False
+    ) -> None:
         self.study, self.folder, self.listeners = study, folder, listeners
-        self.records = read_records(folder.trials)
-        self.wrong_input = WrongInput()
+        begun = read_all(folder.trials)
+        again = {name for name, each in begun.items() if retry_failed and each.outcome == "failed"}
+        self.records = {name: each for name, each in begun.items() if each.outcome and name not in again}
+        self.unfinished = {name: each for name, each in begun.items() if not each.outcome}
+        self.halt = Halt()
+        self.searcher: StageSearcher | None = None
         self._started: dict[str, tuple[float, float]] = {}  # on the calendar, and by the clock
         self._histories: dict[str, list[Row]] = {}
+        self._losses: Counter[str] = Counter()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its callbacks, and nobody reads them back; listeners hold threads and open files."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Remember when, and tell the listeners."""
+        """Remember when, and tell the listeners. What a trial took before it was lost counts as if just before."""
         this = trial_of(trial.config)
-        self._started[this.name] = time.time(), time.monotonic()
+        if this.name not in self._started:
+            before = self.unfinished[this.name].seconds if this.name in self.unfinished else 0.0
+            self._started[this.name] = time.time() - before, time.monotonic() - before
         for listener in self.listeners:
             listener.trial_started(this)
 
@@ -79,7 +95,7 @@ class Recorder(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Write the end of a trial that finished or that the scheduler stopped."""
-        if self.wrong_input.error:
+        if self.halt.error:
             return  # the whole study was stopped, which says nothing about this trial
         this = trial_of(trial.config)
         epochs = self._histories[this.name][-1]["epoch"]
@@ -88,16 +104,30 @@ class Recorder(tune.Callback):
         self._end(this, self._record(this, "finished" if epochs == this.config.epochs else "stopped"))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Write the end of a trial that raised, its traceback into its log."""
-        this = trial_of(trial.config)
-        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown error"
-        if wrong := _wrong_input(trial):
-            self.wrong_input.error = self.wrong_input.error or wrong
+        """Write the end of a trial that raised, its traceback into its log; give back one whose process was lost."""
+        this, error = trial_of(trial.config), _error_of(trial)
+        if error and (halting := is_wrong_input(error) or is_full_disk(error)):
+            self.halt.error = self.halt.error or halting
             return
+        said = self._log(this, trial)
+        if error and is_lost_process(error):
+            self._losses[this.name] += not is_preempted(error)
+            if self._losses[this.name] <= MOST_LOSSES and self.searcher:
+                self.searcher.again(this, self.folder.rescue(this.name))
+                return
+            said = f"its process was lost {self._losses[this.name]} times: {said}"
+        elif error and is_out_of_memory(error):
+            rows = this.config.micro_batch_size or this.config.batch_size
+            said = f"the machine ran out of memory; try micro_batch_size={max(1, rows // 2)} or fewer trials at a time"
+        self._end(this, self._record(this, "failed", said))
+
+    def _log(self, this: Trial, trial: TuneTrial) -> str:
+        """Add the traceback to the trial's log; returns its last line."""
+        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown error"
         self.folder.logs.mkdir(parents=True, exist_ok=True)
         with (self.folder.logs / f"{this.name}.log").open("a", encoding="utf-8") as log:
             log.write(text)
-        self._end(this, self._record(this, "failed", text.strip().splitlines()[-1]))
+        return text.strip().splitlines()[-1]
 
     def _record(self, this: Trial, outcome: Outcome | None, error: str | None = None) -> Record:
         started, clock = self._started[this.name]
@@ -107,19 +137,17 @@ class Recorder(tune.Callback):
         )
 
     def _end(self, this: Trial, record: Record) -> None:
+        """Once the end is on disk, what the trial needed to go on is not needed any more."""
         record.write(self.folder.trials)
         self.records[this.name] = record
         drop_trailing_models(self.folder.models, self.study, self.records)
-        shutil.rmtree(self.folder.tune / this.name, ignore_errors=True)
+        for scratch in (self.folder.tune, self.folder.unfinished):
+            shutil.rmtree(scratch / this.name, ignore_errors=True)
         for listener in self.listeners:
             listener.trial_ended(this, record)
 
 
-def _wrong_input(trial: TuneTrial) -> InputError | None:
-    """The InputError that a trial ended with, or that its error stems from."""
-    # Tune's own get_error reads a copy that is not there yet.
+def _error_of(trial: TuneTrial) -> BaseException | None:
+    """What a trial ended with. Tune's own get_error reads a copy that is not there yet."""
     path = trial.pickled_error_file
-    error = pickle.loads(Path(path).read_bytes()) if path and Path(path).exists() else None
-    while error is not None and not isinstance(error, InputError):
-        error = getattr(error, "cause", None) or error.__cause__ or error.__context__
-    return error
+    return pickle.loads(Path(path).read_bytes()) if path and Path(path).exists() else None

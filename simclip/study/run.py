@@ -10,18 +10,19 @@ from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
 
-from simclip.study.arms import Trial, corner_arms, planned_trials
+from simclip.study.arms import Arm, Trial, corner_arms, planned_trials
+from simclip.study.budget import Budget
+from simclip.study.changes import under_recorded_names
 from simclip.study.cluster import Cluster, concurrency, placement, worker_resources
 from simclip.study.config import StudyConfig
-from simclip.study.confirm import confirm_trials
+from simclip.study.confirm import confirm_trials, search_records
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.recorder import Recorder
 from simclip.study.records import Record, read_records
 from simclip.study.results import hardware, write_results
-from simclip.study.search import PlannedTrials, optuna_searcher, scheduler
+from simclip.study.search import PlannedTrials, StageSearcher, optuna_searcher, scheduler
 from simclip.study.trial import Placement, run_trial
 
 
@@ -32,10 +33,12 @@ class StudyEnd:
     Attributes:
         records: Of all trials that have ended, in this run or before, by name.
         interrupted: Whether Ctrl-C cut it short.
+        left_out: Whether the budget ended the search before all trials had begun.
     """
 
     records: dict[str, Record]
     interrupted: bool
+    left_out: bool = False
 
     @property
     def failed(self) -> list[Record]:
@@ -49,6 +52,7 @@ def run_study(
     folder: StudyFolder,
     listeners: Sequence[Listener],
     trials: Sequence[Trial] | None = None,
+    retry_failed: bool = False,
 ) -> StudyEnd:
     """Run every trial that has not ended yet, the search's and then those that confirm it, and derive the results.
 
@@ -58,92 +62,127 @@ def run_study(
         folder: Its results, claimed for it.
         listeners: Told of all that happens.
         trials: These alone; by default those that the study plans, controls included, and the confirm stage's.
+        retry_failed: Run trials again that failed in earlier runs.
 
     Raises:
         InputError: A trial found its input wrong.
+        OSError: The disk is full.
     """
     folder.drop_scratch()
-    recorder = Recorder(study, folder, listeners)
-    wanted = planned_trials(study) if trials is None else trials
-    search = [trial for trial in wanted if trial.name not in recorder.records]
-    searching = bool(search) or (study.searcher == "optuna" and trials is None)
+    recorder = Recorder(study, folder, listeners, retry_failed)
+    stages = _Stages(study, cluster, folder, recorder, trials)
     interrupted = False
-    if searching or _confirming(study, recorder, trials):
+    if stages.anything_left:
         try:
-            for listener in listeners:
-                listener.study_started(search, concurrency(study, cluster))
-            if searching:
-                _fit(study, cluster, folder, recorder, _searcher(study, folder, search), asha(study)[0])
-            if again := _confirming(study, recorder, trials):
-                for listener in listeners:
-                    listener.confirm_started(again, recorder.records)
-                _fit(study, cluster, folder, recorder, PlannedTrials(again), None)
+            stages.run(listeners)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             for listener in listeners:
                 listener.study_ended()
-    if recorder.wrong_input.error:
-        raise recorder.wrong_input.error
+    if recorder.halt.error:
+        raise recorder.halt.error
     _derive(study, cluster, folder)
-    return StudyEnd(recorder.records, interrupted)
+    return StudyEnd(recorder.records, interrupted, stages.budget.exhausted)
 
 
-def _confirming(study: StudyConfig, recorder: Recorder, trials: Sequence[Trial] | None) -> list[Trial]:
-    """The trials that the confirm stage still has to run, as far as the search's records go."""
-    if trials is not None or recorder.wrong_input.error:
-        return []
-    return [trial for trial in confirm_trials(study, recorder.records) if trial.name not in recorder.records]
+class _Stages:
+    """The search and the confirm stage of one run."""
 
+    def __init__(
+        self,
+        study: StudyConfig,
+        cluster: Cluster,
+        folder: StudyFolder,
+        recorder: Recorder,
+        trials: Sequence[Trial] | None,
+    ) -> None:
+        self.study, self.folder, self.recorder = study, folder, recorder
+        self.concurrency = concurrency(study, cluster)
+        self.budget = Budget(study, recorder.records, self.concurrency)
+        self._given = trials is not None
+        self._search = self._rest(planned_trials(study) if trials is None else trials)
 
-def _fit(
-    study: StudyConfig,
-    cluster: Cluster,
-    folder: StudyFolder,
-    recorder: Recorder,
-    searcher: Searcher,
-    early_stopping: TrialScheduler | None,
-) -> None:
-    """Run one stage. What only a running stage needs is gone when it has ended."""
-    tuner = tune.Tuner(
-        tune.with_resources(functools.partial(run_trial, placement=_placement(study, folder)), placement(study)),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=early_stopping,
-            num_samples=-1,  # the searcher ends the stage
-            max_concurrent_trials=concurrency(study, cluster),
-            reuse_actors=True,
-            trial_name_creator=_trial_name,
-            trial_dirname_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            storage_path=str(folder.path),
-            name=folder.tune.name,
-            stop=recorder.wrong_input,
-            callbacks=[recorder],
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-            failure_config=tune.FailureConfig(max_failures=0),
-            verbose=0,
-        ),
-    )
-    tuner.fit()
-    folder.drop_scratch()
+    @property
+    def anything_left(self) -> bool:
+        """Whether a trial has not ended that the study wants; Optuna wants more as long as it finds more."""
+        return bool(self._search or self._optuna_searches or self._confirming())
+
+    def run(self, listeners: Sequence[Listener]) -> None:
+        """Run one stage after the other."""
+        for listener in listeners:
+            listener.study_started(self._search, self.concurrency)
+        if self._search or self._optuna_searches:
+            self._fit(self._searcher(), asha(self.study)[0])
+        if again := self._confirming():
+            for listener in listeners:
+                listener.confirm_started(again, self.recorder.records)
+            self._fit(PlannedTrials(self.study, again, self.folder.checkpoints(again)), None)
+
+    @property
+    def _optuna_searches(self) -> bool:
+        if self.study.searcher != "optuna" or self._given:
+            return False
+        begun = search_records(self.study, {**self.recorder.records, **self.recorder.unfinished})
+        unfinished = search_records(self.study, self.recorder.unfinished)
+        return bool(unfinished) or sum(not each.control for each in begun.values()) < (self.study.trials or 0)
+
+    def _rest(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Those that have not ended, begun ones first."""
+        begun = {**self.recorder.records, **self.recorder.unfinished}
+        named = under_recorded_names(trials, begun)
+        rest = [trial for trial in named if trial.name not in self.recorder.records]
+        return sorted(rest, key=lambda trial: trial.name not in self.recorder.unfinished)
+
+    def _confirming(self) -> list[Trial]:
+        """The trials that the confirm stage still has to run, as far as the search's records go."""
+        if self._given or self.recorder.halt.error:
+            return []
+        return self._rest(confirm_trials(self.study, self.recorder.records))
+
+    def _searcher(self) -> StageSearcher:
+        if self.study.searcher != "optuna":
+            return PlannedTrials(self.study, self._search, self.folder.checkpoints(self._search), self.budget)
+        begun = search_records(self.study, {**self.recorder.records, **self.recorder.unfinished})
+        going_on = [Trial(Arm(each.arm, {}, each.config, each.control), each.seed) for each in begun.values()]
+        checkpoints = self.folder.checkpoints(going_on)
+        return optuna_searcher(self.study, self.folder.path / "optuna.db", begun, checkpoints, self.budget)
+
+    def _fit(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
+        """Run one stage. What only a running stage needs is gone when it has ended."""
+        self.recorder.searcher = searcher
+        where = Placement(
+            self.study.resources.workers, worker_resources(self.study), str(self.folder.logs), str(self.folder.train)
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(functools.partial(run_trial, placement=where), placement(self.study)),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=early_stopping,
+                num_samples=-1,  # the searcher ends the stage
+                max_concurrent_trials=self.concurrency,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(self.folder.path),
+                name=self.folder.tune.name,
+                stop=self.recorder.halt,
+                callbacks=[self.recorder],
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                failure_config=tune.FailureConfig(max_failures=0),  # the recorder gives lost trials back
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+        self.folder.drop_scratch()
 
 
 def asha(study: StudyConfig) -> tuple[TrialScheduler | None, str | None]:
     """The scheduler of a study, and a line that says why ASHA is off if it was asked for."""
     arms = corner_arms(study) if study.searcher == "optuna" else [trial.arm for trial in planned_trials(study)]
     return scheduler(study, arms)
-
-
-def _searcher(study: StudyConfig, folder: StudyFolder, trials: list[Trial]) -> Searcher:
-    if study.searcher == "optuna":
-        return optuna_searcher(study, folder.path / "optuna.db")
-    return PlannedTrials(trials)
-
-
-def _placement(study: StudyConfig, folder: StudyFolder) -> Placement:
-    return Placement(study.resources.workers, worker_resources(study), str(folder.logs), str(folder.train))
 
 
 def _trial_name(trial: Any) -> str:
@@ -154,5 +193,8 @@ def _derive(study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:
     """Write everything that follows from the records on disk."""
     best = write_results(folder.path, study, read_records(folder.trials), hardware(cluster.cpus, cluster.gpus))
     if best:
-        shutil.rmtree(folder.best, ignore_errors=True)
-        shutil.copytree(folder.models / best.record.trial / "best", folder.best)
+        part = folder.best.with_name(".best.part")
+        for old in (part, folder.best):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(folder.models / best.record.trial / "best", part)
+        part.rename(folder.best)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ from simclip.study.arms import (
     merged,
     tune_config,
 )
+from simclip.study.budget import Budget
 from simclip.study.config import StudyConfig
+from simclip.study.points import coordinates, sets_clusters, varied
+from simclip.study.records import Record
 from simclip.study.space import Parameter
 
 #: What every result reported to Tune holds: the objective after an epoch, and the epochs finished by then, from 0.
@@ -58,7 +61,13 @@ def scheduler(study: StudyConfig, arms: Sequence[Arm]) -> tuple[TrialScheduler |
     return _Asha(study, grace, longest), None
 
 
-def optuna_searcher(study: StudyConfig, storage: Path | None) -> Searcher:
+def optuna_searcher(
+    study: StudyConfig,
+    storage: Path | None,
+    records: Mapping[str, Record] | None = None,
+    checkpoints: Mapping[str, Path] | None = None,
+    budget: Budget | None = None,
+) -> StageSearcher:
     """A searcher for Ray Tune that runs what Optuna suggests, and its controls.
 
     It ends by itself: give Tune num_samples=-1, and metric and mode nowhere else.
@@ -66,27 +75,81 @@ def optuna_searcher(study: StudyConfig, storage: Path | None) -> Searcher:
     Args:
         study: A study whose searcher is optuna.
         storage: SQLite file that keeps Optuna's study, for optuna-dashboard; None keeps it in memory.
+        records: Of the search's trials that have at least begun in earlier runs.
+        checkpoints: By trial name, folders that unfinished trials go on from.
+        budget: Asked before each trial; by default there is no limit.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return _ArmSearcher(study, storage)
+    return _ArmSearcher(study, storage, records or {}, checkpoints, budget)
 
 
-class PlannedTrials(Searcher):
-    """A searcher for Ray Tune that runs the trials given, in their order. Give Tune num_samples=-1."""
+class StageSearcher(Searcher):
+    """A searcher that can be given a trial back whose process was lost, to go on with from a checkpoint.
 
-    def __init__(self, trials: Sequence[Trial]):
-        super().__init__()
-        self._queue = deque(trials)
+    Give Tune num_samples=-1: the searcher ends the stage, when nothing is left and no trial runs that could come back.
+    """
+
+    def __init__(
+        self, study: StudyConfig, checkpoints: Mapping[str, Path] | None = None, budget: Budget | None = None
+    ) -> None:
+        """Begin a stage.
+
+        Args:
+            study: The study.
+            checkpoints: By trial name, folders that unfinished trials go on from.
+            budget: Asked before each trial; by default there is no limit.
+        """
+        super().__init__(metric=METRIC, mode=study.mode)
+        self._checkpoints = dict(checkpoints or {})
+        self._budget = budget
+        self._lost: deque[Trial] = deque()
+        self._running: dict[str, Trial] = {}  # by Tune's id
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial, as tune_config has it, or Searcher.FINISHED."""
-        return tune_config(self._queue.popleft()) if self._queue else Searcher.FINISHED
+        """The next trial, as tune_config has it; None while others run; or Searcher.FINISHED."""
+        affordable = self._budget is None or self._budget.allows_another()
+        trial = self._lost.popleft() if self._lost else self._next() if affordable else None
+        if trial is None:
+            return None if self._running else Searcher.FINISHED
+        self._running[trial_id] = trial
+        if self._budget:
+            self._budget.begin(trial)
+        checkpoint = self._checkpoints.get(trial.name)
+        return tune_config(trial, str(checkpoint) if checkpoint else None)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: no result changes the plan."""
+        """It no longer runs."""
+        self._running.pop(trial_id, None)
+
+    def again(self, trial: Trial, checkpoint: Path | None) -> None:
+        """Run a trial again whose process was lost, from its checkpoint if there is one."""
+        if checkpoint:
+            self._checkpoints[trial.name] = checkpoint
+        self._lost.append(trial)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a study is resumed from its trial records, not from Ray's state."""
+
+    def _next(self) -> Trial | None:
+        """The next trial that this searcher wants, or None."""
+        raise NotImplementedError
+
+
+class PlannedTrials(StageSearcher):
+    """Runs the trials given, in their order."""
+
+    def __init__(
+        self,
+        study: StudyConfig,
+        trials: Sequence[Trial],
+        checkpoints: Mapping[str, Path] | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        super().__init__(study, checkpoints, budget)
+        self._queue = deque(trials)
+
+    def _next(self) -> Trial | None:
+        return self._queue.popleft() if self._queue else None
 
 
 class _Asha(ASHAScheduler):
@@ -110,64 +173,94 @@ class _Asha(ASHAScheduler):
         return TrialScheduler.CONTINUE if trial.config["control"] or finished else decision
 
 
-class _ArmSearcher(Searcher):
+class _ArmSearcher(StageSearcher):
     """Optuna's suggestions as arms: each different arm runs once, its control before it if that is new.
 
     A suggestion that comes to an arm met before is not run again. Optuna is told that arm's score as soon as there is
-    one, which may be at once. A score is the best epoch's, the untouched model apart, as in a study's results.
+    one, which may be at once. A score is the best epoch's, the untouched model apart, as in a study's results. What
+    earlier runs of the study have recorded, Optuna is told from the records; its own storage is made anew.
     """
 
-    def __init__(self, study: StudyConfig, storage: Path | None):
-        super().__init__(metric=METRIC, mode=study.mode)
+    def __init__(
+        self,
+        study: StudyConfig,
+        storage: Path | None,
+        records: Mapping[str, Record],
+        checkpoints: Mapping[str, Path] | None,
+        budget: Budget | None,
+    ) -> None:
+        super().__init__(study, checkpoints, budget)
         self._study = study
         self._best = max if study.mode == "max" else min
         self._arms = Arms(study)
-        self._found = 0
         self._most = len(corner_arms(study)) if combinations(study) <= MOST_COMBINATIONS else math.inf
         self._queue: deque[Arm] = deque()
-        self._by_trial: dict[str, Arm] = {}  # Tune's trial id
         self._scores: dict[str, float | None] = {}  # by arm, best so far; None: it has none
         self._ended: set[str] = set()  # arms
+        self._points: dict[str, dict[str, Any]] = {}  # by arm: what an earlier run's suggestion was
+        self._failing: list[Arm] = []  # with an error, which may have been the loss of a process
         self._waiting: defaultdict[str, list[str]] = defaultdict(list)  # by arm: suggestions to be told its score
         self._suggestions = 0
+        if storage:
+            storage.unlink(missing_ok=True)
         self._optuna = OptunaSearch(
             {name: distribution(each) for name, each in study.parameters.items() if each.size != 1},
             metric=METRIC,
             mode=study.mode,
-            sampler=optuna.samplers.TPESampler(seed=study.seeds[0]),
+            # Another seed after a resumption, or the same random start would be suggested again.
+            sampler=optuna.samplers.TPESampler(seed=study.seeds[0] + len(records)),
             study_name=study.name,
             storage=optuna.storages.RDBStorage(f"sqlite:///{storage.absolute()}") if storage else None,
         )
-
-    def suggest(self, trial_id: str) -> Any:
-        """The next trial, as tune_config has it, or Searcher.FINISHED."""
-        if not self._queue and self._found < (self._study.trials or 0) and len(self._arms) < self._most:
-            self._find()
-        if not self._queue:
-            return Searcher.FINISHED
-        arm = self._by_trial[trial_id] = self._queue.popleft()
-        return tune_config(Trial(arm, self._study.seeds[0]))
+        for record in records.values():
+            self._remember(record)
+        self._found = sum(not arm.is_control for arm in self._arms)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the best epoch, and pass the epoch on to Optuna."""
-        arm = self._by_trial[trial_id]
+        arm = self._running[trial_id].arm
         self._keep_best(arm, result)
         for suggestion in self._waiting[arm.name]:
             self._optuna.on_trial_result(suggestion, {METRIC: result[METRIC], "training_iteration": result[EPOCH]})
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell Optuna the arm's score, for every suggestion that came to this arm."""
-        arm = self._by_trial[trial_id]
+        """Tell Optuna the arm's score, for every suggestion that came to it; of a failed one, when it is final."""
+        arm = self._running[trial_id].arm
+        super().on_trial_complete(trial_id)
         if result:
             self._keep_best(arm, result)  # the last one comes here alone if a scheduler stopped the trial
         if error:
-            self._scores[arm.name] = None
-        self._ended.add(arm.name)
-        for suggestion in self._waiting.pop(arm.name, []):
-            self._tell(suggestion, arm)
+            self._failing.append(arm)
+        else:
+            self._settle(arm)
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: a study is resumed from its trial records, not from Ray's state."""
+    def again(self, trial: Trial, checkpoint: Path | None) -> None:
+        """Run a trial again whose process was lost: it has not failed."""
+        super().again(trial, checkpoint)
+        self._failing = [arm for arm in self._failing if arm.name != trial.arm.name]
+
+    def _next(self) -> Trial | None:
+        for arm in self._failing:  # none of them has been given back
+            self._scores[arm.name] = None
+            self._settle(arm)
+        self._failing = []
+        if not self._queue and self._found < (self._study.trials or 0) and len(self._arms) < self._most:
+            self._find()
+        return Trial(self._queue.popleft(), self._study.seeds[0]) if self._queue else None
+
+    def _remember(self, record: Record) -> None:
+        """Take over a trial of an earlier run: what it scored if it has ended; else it is to be run."""
+        arm = self._arms.take(record.arm, record.config, record.control)
+        point, space = coordinates(self._study, record), varied(self._study)
+        # A control is no point of the space, unless the space holds plain fine-tuning too.
+        searched = not record.control or any(sets_clusters(name, each) for name, each in space.items())
+        if searched and {*point} == {*space}:
+            self._points[arm.name] = {name: label(value) for name, value in point.items()}
+        if record.outcome is None:
+            self._queue.append(arm)
+            return
+        self._scores[arm.name] = None if record.outcome == "failed" else record.score
+        self._settle(arm)
 
     def _find(self) -> None:
         """Ask Optuna until it comes to something new, and queue that; give up when it no longer does."""
@@ -190,7 +283,16 @@ class _ArmSearcher(Searcher):
     def _keep_best(self, arm: Arm, result: dict[str, Any]) -> None:
         value = result.get(METRIC, math.nan)
         if result.get(EPOCH, 0) > 0 and not math.isnan(value):
-            self._scores[arm.name] = self._best(value, self._scores.get(arm.name, value))
+            self._scores[arm.name] = self._best(value, self._scores.get(arm.name) or value)
+
+    def _settle(self, arm: Arm) -> None:
+        """An arm has its final score: tell Optuna, for all suggestions that came to it, in earlier runs too."""
+        self._ended.add(arm.name)
+        if point := self._points.pop(arm.name, None):
+            score = self._scores.get(arm.name)
+            self._optuna.add_evaluated_point(point, score or 0.0, error=score is None)
+        for suggestion in self._waiting.pop(arm.name, []):
+            self._tell(suggestion, arm)
 
     def _tell(self, suggestion: str, arm: Arm) -> None:
         score = self._scores.get(arm.name)

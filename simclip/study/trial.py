@@ -45,13 +45,13 @@ class Placement:
 
 
 def run_trial(job: dict[str, Any], placement: Placement) -> None:
-    """The function that Tune calls: one trial from start to end, resumed where Tune has a checkpoint.
+    """The function that Tune calls: one trial from start to end, or from the checkpoint that it names.
 
     Args:
         job: A trial as `arms.tune_config` makes it.
         placement: How it runs.
     """
-    loop = {"job": job, "placement": placement, "checkpoint": ray.tune.get_checkpoint()}
+    loop = {"job": job, "placement": placement}
     if placement.workers == 1:
         TorchTrainer(_train_here, train_loop_config=loop, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
     else:
@@ -68,7 +68,7 @@ def _train_here(loop: dict[str, Any]) -> None:
         checkpoint = ray.tune.Checkpoint.from_directory(folder) if folder else None
         ray.tune.report(tune_result(history), checkpoint=checkpoint)
 
-    _train(loop, report, loop["checkpoint"], device=None)
+    _train(loop, report, device=None)
 
 
 def _train_in_worker(loop: dict[str, Any]) -> None:
@@ -78,23 +78,31 @@ def _train_in_worker(loop: dict[str, Any]) -> None:
         checkpoint = ray.train.Checkpoint.from_directory(folder) if folder else None
         ray.train.report(tune_result(history), checkpoint=checkpoint)
 
-    # Train's own is there when a lost worker was replaced; Tune's when the whole trial goes on.
-    checkpoint = ray.train.get_checkpoint() or loop["checkpoint"]
-    _train(loop, report, checkpoint, device=ray.train.torch.get_device())
+    _train(loop, report, device=ray.train.torch.get_device())
 
 
-def _train(loop: dict[str, Any], report: Report, checkpoint: Any, device: torch.device | None) -> None:
-    config = TrainConfig(**loop["job"]["train"])
+def _train(loop: dict[str, Any], report: Report, device: torch.device | None) -> None:
+    config, checkpoint = TrainConfig(**loop["job"]["train"]), loop["job"]["checkpoint"]
+    placement: Placement = loop["placement"]
     scratch = Path(tempfile.mkdtemp(prefix="simclip-"))
     try:
-        with _logged_to(Path(loop["placement"].logs) / f"{loop['job']['trial']}.log"):
+        with _logged_to(Path(placement.logs) / f"{loop['job']['trial']}.log"):
             training = Training(config, scratch / "epochs", device)
             if checkpoint is not None:
-                checkpoint.to_directory(scratch / "resumed")
-                training.resume(scratch / "resumed")
+                training.resume(Path(checkpoint))
             training.run(report)
+    except torch.OutOfMemoryError as error:
+        raise torch.OutOfMemoryError(_memory_advice(config, placement.workers, error)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _memory_advice(config: TrainConfig, workers: int, error: Exception) -> str:
+    rows = config.micro_batch_size or config.batch_size // workers
+    return (
+        f"{str(error).splitlines()[0]} To fit: micro_batch_size={max(1, rows // 2)} (the same result in two passes), "
+        f"or a smaller batch_size than {config.batch_size}"
+    )
 
 
 def tune_result(history: list[Row]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp
     means = table.groupby("arm")["score"].mean()
     assert {arm["name"]: arm["mean"] for arm in results["search"]["arms"]} == pytest.approx(dict(means))
     assert results["best"]["arm"] in means.index[means == means.max()]
-    assert results["untouched"]["val/mean_r1"] == lines[0]["val/mean_r1"]
+    assert results["untouched"]["val/mean_r1"] == lines[1]["val/mean_r1"]
     assert results["cost"]["finished"]["trials"] == 6
     assert {"versions", "git_commit", "hardware"} <= set(results)
 
@@ -251,9 +251,9 @@ def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: P
     folder = StudyFolder(tmp_path / "tiny")
     folder.claim(make_study())
     folder.claim(make_study(description="other words", keep_models=7))
-    with pytest.raises(InputError, match=r"holds another study: seeds is \[1\] there and \[1, 2\] here.*--fresh"):
-        folder.claim(make_study(seeds=[1, 2]))
-    assert load_study(folder.file).seeds == [1]
+    with pytest.raises(InputError, match=r"holds another study: train\.batch_size is 8 there and 10 here.*--fresh"):
+        folder.claim(make_study(train={"batch_size": 10}))
+    assert load_study(folder.file).train.batch_size == 8
     aside = folder.move_aside()
     assert aside is not None
     assert (aside / "study.yaml").exists()

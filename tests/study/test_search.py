@@ -8,6 +8,7 @@ from ray.tune.search import Searcher
 
 from simclip.study.arms import corner_arms, planned_arms, planned_trials, trial_of
 from simclip.study.config import StudyConfig
+from simclip.study.records import Record
 from simclip.study.search import PlannedTrials, optuna_searcher, scheduler
 
 
@@ -42,11 +43,12 @@ def simulated(searcher, score, parallel=3):
     while True:
         trial_id = str(len(configs))
         suggestion = searcher.suggest(trial_id)
-        if suggestion != Searcher.FINISHED:
+        if suggestion not in (None, Searcher.FINISHED):
             configs.append(suggestion)
             running.append((trial_id, suggestion))
-        if len(running) == parallel or suggestion == Searcher.FINISHED:
+        if len(running) == parallel or suggestion in (None, Searcher.FINISHED):
             if not running:
+                assert suggestion == Searcher.FINISHED
                 return configs
             ended, config = running.popleft()
             result = {"metric": score(trial_of(config).config), "epoch": 1}
@@ -56,8 +58,9 @@ def simulated(searcher, score, parallel=3):
 
 
 def test_planned_trials_run_once_each_in_order(cluster, tmp_path):
-    trials = planned_trials(study({"cluster_size": [4, 8], "proportion": [0.5]}, seeds=[1, 2]))
-    results = run(tmp_path, PlannedTrials(trials))
+    space = study({"cluster_size": [4, 8], "proportion": [0.5]}, seeds=[1, 2])
+    trials = planned_trials(space)
+    results = run(tmp_path, PlannedTrials(space, trials))
     assert [trial_of(result.config) for result in results] == trials
     assert all(result.metrics["epoch"] == 4 for result in results)
 
@@ -147,7 +150,7 @@ def test_asha_stops_the_worse_arms_but_no_control(cluster, tmp_path):
     assert line is None
     # From the best on; the control, which is the worst, comes last.
     trials = [*planned_trials(asha)[1:], *planned_trials(asha)[:1]]
-    limited = tune.search.ConcurrencyLimiter(PlannedTrials(trials), max_concurrent=1)
+    limited = tune.search.ConcurrencyLimiter(PlannedTrials(asha, trials), max_concurrent=1)
     epochs = {result.config["arm"]: result.metrics["epoch"] for result in run(tmp_path, limited, stopper)}
     assert epochs == {"k8": 8, "k4": 2, "k2": 2, "control": 8}
 
@@ -220,3 +223,49 @@ def test_the_grace_reaches_beyond_the_warm_up():
 def test_no_scheduler_where_none_is_wanted():
     plain = study({"cluster_size": [4]})
     assert scheduler(plain, planned_arms(plain)) == (None, None)
+
+
+def test_optuna_is_told_the_records_whatever_became_of_its_own_state(tmp_path):
+    rates = {"learning_rate": {"min": 1e-5, "max": 1e-3}}
+    space = study(rates, train={"proportion": 0.5, "cluster_size": 4}, searcher="optuna", trials=6)
+    records = {}
+
+    def score(config):
+        return -abs(config.learning_rate - 1e-4)
+
+    def recorded(config, outcome):
+        trial = trial_of(config)
+        rows = [{"epoch": 0, "metric": 0.0}, {"epoch": 1, "metric": score(trial.config)}]
+        return Record(trial.arm.name, trial.seed, trial.arm.is_control, trial.config, rows, outcome, 1.0)
+
+    first = simulated(optuna_searcher(space, tmp_path / "o.db"), score)
+    for config in first[:5]:
+        records[config["trial"]] = recorded(config, "finished")
+    records[first[5]["trial"]] = recorded(first[5], None)
+    (tmp_path / "o.db").write_bytes(b"torn")
+
+    searcher = optuna_searcher(space, tmp_path / "o.db", records, {first[5]["trial"]: tmp_path})
+    rest = simulated(searcher, score)
+    assert rest[0]["trial"] == first[5]["trial"]  # what had begun goes on before anything new begins
+    assert rest[0]["checkpoint"] == str(tmp_path)
+    arms = [config["arm"] for config in [*first[:5], *rest] if not config["control"]]
+    assert len(arms) == len(set(arms)) == 6
+    told = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/o.db").trials
+    values = sorted(trial.value for trial in told if trial.value is not None)
+    assert values == pytest.approx(sorted(score(trial_of(c).config) for c in [*first[:5], *rest] if not c["control"]))
+
+
+def test_a_lost_trial_comes_back_before_new_ones(tmp_path):
+    space = study({"cluster_size": [4, 8]}, train={"proportion": 0.5})
+    control, *arms = planned_trials(space)
+    searcher = PlannedTrials(space, [control, *arms])
+    assert searcher.suggest("1")["trial"] == control.name
+    searcher.on_trial_complete("1", error=True)
+    searcher.again(control, tmp_path)
+    back = searcher.suggest("2")
+    assert (back["trial"], back["checkpoint"]) == (control.name, str(tmp_path))
+    assert [searcher.suggest(each)["trial"] for each in ("3", "4")] == [arm.name for arm in arms]
+    assert searcher.suggest("5") is None  # one of those that run could still come back
+    for each in ("2", "3", "4"):
+        searcher.on_trial_complete(each)
+    assert searcher.suggest("5") == Searcher.FINISHED

@@ -1,0 +1,218 @@
+"""What a study goes on from: records and checkpoints, whatever was lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.util.state import list_actors
+
+from simclip.checkpoint import Row, finished_epochs
+from simclip.errors import InputError
+from simclip.study.arms import Trial, planned_trials
+from simclip.study.cluster import Cluster, resolved
+from simclip.study.config import StudyConfig
+from simclip.study.folder import StudyFolder
+from simclip.study.listeners import Listener
+from simclip.study.records import Record, read_all
+from simclip.study.run import StudyEnd, run_study
+
+MakeStudy = Callable[..., StudyConfig]
+
+
+class Epochs(Listener):
+    """Keeps what ran, and calls back after each epoch."""
+
+    def __init__(self, then: Callable[[Trial, Row], None] = lambda trial, row: None) -> None:
+        self.then = then
+        self.seen: list[tuple[str, int]] = []
+        self.ended: list[str] = []
+
+    def epoch_ended(self, trial: Trial, row: Row) -> None:
+        self.seen.append((trial.name, row["epoch"]))
+        self.then(trial, row)
+
+    def trial_ended(self, trial: Trial, record: Record) -> None:
+        self.ended.append(trial.name)
+
+
+def run(study: StudyConfig, cluster: Cluster, folder: Path, listener: Listener, **how: Any) -> StudyEnd:
+    study, where = resolved(study, cluster), StudyFolder(folder / study.name)
+    where.claim(study)
+    return run_study(study, cluster, where, [listener], **how)
+
+
+def figures(end: StudyEnd) -> dict[str, list[Row]]:
+    """Every history without its clocks."""
+    clocks = ("seconds", "pairs_per_second")
+
+    def still(row: Row) -> Row:
+        return {k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")}
+
+    return {name: [still(row) for row in record.history] for name, record in sorted(end.records.items())}
+
+
+def interrupt_at(trial: str, epoch: int) -> Callable[[Trial, Row], None]:
+    def check(this: Trial, row: Row) -> None:
+        if (this.name, row["epoch"]) == (trial, epoch):
+            raise KeyboardInterrupt
+
+    return check
+
+
+@pytest.fixture
+def study(make_study: MakeStudy) -> StudyConfig:
+    return make_study(train={"epochs": 4}, max_concurrent=1)
+
+
+def test_an_interrupted_trial_goes_on_after_its_last_epoch(study, cluster: Cluster, tmp_path: Path) -> None:
+    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+    first = run(study, cluster, tmp_path, Epochs(interrupt_at("k2-s1", 2)))
+    assert first.interrupted and set(first.records) == {"control-s1"}
+    # Whatever Ray has written is not needed.
+    for state in [*(tmp_path / "tiny" / "tune").glob("*.json"), *(tmp_path / "tiny" / "tune").glob("*.pkl")]:
+        state.write_bytes(b"torn")
+    again = Epochs()
+    end = run(study, cluster, tmp_path, again)
+    assert figures(end) == whole
+    assert min(epoch for name, epoch in again.seen if name == "k2-s1") == 3
+    assert "control-s1" not in {name for name, _ in again.seen}
+    assert not (tmp_path / "tiny" / "unfinished").exists() or not list((tmp_path / "tiny" / "unfinished").iterdir())
+    assert end.records["k2-s1"].seconds > sum(row["seconds"] for row in end.records["k2-s1"].history) / 2
+
+
+def test_a_trial_whose_end_was_not_written_ends_at_once(study, cluster: Cluster, tmp_path: Path) -> None:
+    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+    run(study, cluster, tmp_path, Epochs(interrupt_at("k2-s1", 4)))
+    again = Epochs()
+    end = run(study, cluster, tmp_path, again)
+    assert figures(end) == whole
+    assert [epoch for name, epoch in again.seen if name == "k2-s1"] == [4]
+    assert (tmp_path / "tiny" / "models" / "k2-s1" / "best" / "model.safetensors").is_file()
+
+
+def test_a_checkpoint_that_was_cut_short_is_not_taken(study, cluster: Cluster, tmp_path: Path) -> None:
+    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+    run(study, cluster, tmp_path, Epochs(interrupt_at("k2-s1", 2)))
+    folder = StudyFolder(tmp_path / "tiny")
+    folder.drop_scratch()
+    kept = folder.unfinished / "k2-s1"
+    assert finished_epochs(kept) == 2
+    torn = folder.tune / "k2-s1" / "checkpoint_000007"
+    shutil.copytree(kept, torn)
+    (torn / "history.json").write_text(json.dumps([{"epoch": 3}]))
+    with (torn / "last" / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    with (kept / "training_state.pt").open("r+b") as file:
+        file.truncate(1000)
+    assert finished_epochs(kept) is None
+    assert figures(run(study, cluster, tmp_path, Epochs())) == whole  # from its start
+
+
+def test_a_torn_line_is_dropped(study, cluster: Cluster, tmp_path: Path) -> None:
+    whole = figures(run(study, cluster, tmp_path, Epochs()))
+    path = tmp_path / "tiny" / "trials" / "k4-s1.jsonl"
+    path.write_text(path.read_text()[:-40])
+    assert read_all(path.parent)["k4-s1"].outcome is None
+    again = Epochs()
+    assert figures(run(study, cluster, tmp_path, again)) == whole
+    assert {name for name, _ in again.seen} == {"k4-s1"}
+
+
+def kill_actors(kind: str) -> None:
+    actors = list_actors(address=ray.get_runtime_context().gcs_address, filters=[("state", "=", "ALIVE")])
+    pids = [actor.pid for actor in actors if kind in actor.class_name]
+    assert pids, [actor.class_name for actor in actors]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_lost_process_is_replaced_three_times(study, cluster: Cluster, tmp_path: Path) -> None:
+    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+    deaths: list[int] = []
+
+    def kill(trial: Trial, row: Row) -> None:
+        if trial.name == "k2-s1" and row["epoch"] in (1, 2, 3) and row["epoch"] not in deaths:
+            deaths.append(row["epoch"])
+            kill_actors("ImplicitFunc")
+
+    end = run(study, cluster, tmp_path, Epochs(kill))
+    assert deaths == [1, 2, 3]
+    assert figures(end) == whole
+
+
+def test_a_process_that_is_lost_again_and_again_is_given_up(make_study, cluster: Cluster, tmp_path: Path) -> None:
+    def kill(trial: Trial, row: Row) -> None:
+        if trial.name == "k2-s1":
+            kill_actors("ImplicitFunc")
+
+    end = run(make_study(train={"epochs": 5}, max_concurrent=1), cluster, tmp_path, Epochs(kill))
+    assert [record.trial for record in end.failed] == ["k2-s1"]
+    assert end.failed[0].error is not None
+    assert end.failed[0].error.startswith("its process was lost 4 times")
+    assert end.records["k4-s1"].outcome == "finished"
+
+
+def test_failed_trials_run_again_if_asked(make_study, cluster: Cluster, tmp_path: Path) -> None:
+    # So large a rate makes embeddings that are no numbers.
+    study = make_study(parameters={"learning_rate": {"values": [1e-3, 1e18]}, "cluster_size": {"value": 4}})
+    first = Epochs()
+    assert len(run(study, cluster, tmp_path, first).failed) == 2
+    second = Epochs()
+    run(study, cluster, tmp_path, second)
+    assert second.ended == []
+    third = Epochs()
+    end = run(study, cluster, tmp_path, third, retry_failed=True)
+    assert sorted(third.ended) == sorted(record.trial for record in end.failed)
+    assert len(end.failed) == 2
+
+
+def test_a_study_can_be_extended(make_study, cluster: Cluster, tmp_path: Path) -> None:
+    run(make_study(parameters={"cluster_size": {"values": [2]}}), cluster, tmp_path, Epochs())
+    more = Epochs()
+    end = run(make_study(seeds=[1, 2]), cluster, tmp_path, more)
+    assert sorted(more.ended) == ["control-s2", "k2-p0.5-s2", "k4-s1", "k4-s2"]  # k2 keeps the name that it had
+    assert len(end.records) == 6
+    with pytest.raises(InputError, match=r"parameters\.cluster_size\.values is \[2, 4\] there and \[4\] here"):
+        run(make_study(seeds=[1, 2], parameters={"cluster_size": {"values": [4]}}), cluster, tmp_path, Epochs())
+    with pytest.raises(InputError, match=r"holds another study: train\.epochs is 2 there and 3 here"):
+        run(make_study(seeds=[1, 2], train={"epochs": 3}), cluster, tmp_path, Epochs())
+
+
+def test_the_budget_ends_the_search_in_time_to_confirm(make_study, cluster: Cluster, tmp_path: Path) -> None:
+    confirm = {"arms": 1, "seeds": 2}
+    study = make_study(parameters={"cluster_size": {"values": [2, 4]}}, confirm=confirm, budget={"trials": 2})
+    end = run(study, cluster, tmp_path, Epochs())
+    assert end.left_out
+    assert [r.trial for r in end.records.values() if r.stage == "search"] == ["control-s1", "k2-s1"]
+    assert sum(r.stage == "confirm" for r in end.records.values()) == 4
+    more = Epochs()
+    assert not run(study.model_copy(update={"budget": StudyConfig.model_fields["budget"].default}), cluster, tmp_path,
+                   more).left_out  # fmt: skip
+    assert "k4-s1" in more.ended
+
+
+def test_several_workers_go_on_too(make_study, cluster: Cluster, tmp_path: Path) -> None:
+    parameters = {"cluster_size": {"values": [4]}}
+    study = make_study(parameters=parameters, train={"epochs": 3}, resources={"cpus": 0.5, "workers": 2})
+    wanted = [trial for trial in planned_trials(study) if not trial.arm.is_control]
+    whole = figures(run(study, cluster, tmp_path / "whole", Epochs(), trials=wanted))
+    killed: list[str] = []
+
+    def kill(trial: Trial, row: Row) -> None:
+        if row["epoch"] == 2 and not killed:
+            killed.append(trial.name)
+            kill_actors("RayTrainWorker")
+
+    seen = Epochs(kill)
+    end = run(study, cluster, tmp_path, seen, trials=wanted)
+    assert killed
+    assert figures(end) == whole
+    assert ray.is_initialized()
