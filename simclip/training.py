@@ -172,9 +172,7 @@ class Training:
         with watch("step"):
             loss = torch.stack(losses).mean().item()
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"epoch {epoch + 1}: the loss is {loss}: lower learning_rate, or set precision: fp32"
-            )
+            raise FloatingPointError(f"epoch {epoch + 1}: the loss is {loss}; lower learning_rate, or try fp32")
         with watch("evaluate"):
             scores = self.evaluate()
         row = {

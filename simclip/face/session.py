@@ -66,7 +66,7 @@ def hold(
         say(console, why_off)
     listeners: list[Listener] = [TensorBoard(folder.path / "tensorboard")]
     if tracked:
-        listeners.append(WeightsAndBiases(study.name, folder.path))
+        listeners.append(WeightsAndBiases(study.name, folder.path, lambda line: say(console, line)))
     shown = shown or progress(console, study, folder.logs, read_records(folder.trials))
     return run_study(study, cluster, folder, [*listeners, shown], trials, retry_failed)
 

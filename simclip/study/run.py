@@ -19,6 +19,7 @@ from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_trials, search_records
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
+from simclip.study.losses import is_full_disk
 from simclip.study.recorder import Recorder
 from simclip.study.records import Record, read_records
 from simclip.study.results import hardware, write_results
@@ -175,7 +176,12 @@ class _Stages:
                 verbose=0,
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except Exception as error:  # Tune stumbles over a full disk itself, after the trial that met it first
+            if halting := self.recorder.halt.error or is_full_disk(error):
+                raise halting from None
+            raise
         self.folder.drop_scratch()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import wandb
@@ -13,6 +15,9 @@ from simclip.checkpoint import Row
 from simclip.study.arms import Trial
 from simclip.study.listeners import Listener
 from simclip.study.records import Record
+
+#: So long W&B may take to open a run, and in the end to take what is left.
+MOST_SECONDS = 60
 
 
 def scalars(row: Row) -> dict[str, float]:
@@ -42,25 +47,32 @@ class TensorBoard(Listener):
 
 
 class WeightsAndBiases(Listener):
-    """A W&B run per trial, grouped by study."""
+    """A W&B run per trial, grouped by study. Training never waits for W&B: without an answer, runs are kept offline.
 
-    def __init__(self, study: str, folder: Path) -> None:
-        self.study, self.folder = study, folder
+    Args:
+        study: Name of the study.
+        folder: W&B's files go into a folder wandb/ in it.
+        say: Told in a line what W&B could not do.
+    """
+
+    def __init__(self, study: str, folder: Path, say: Callable[[str], None]) -> None:
+        self.study, self.folder, self.say = study, folder, say
         self._runs: dict[str, wandb.Run] = {}
+        self._finishing: list[threading.Thread] = []
+        self._offline = False
 
     def trial_started(self, trial: Trial) -> None:
-        """Open the trial's run."""
+        """Open the trial's run; one that goes on after its process was lost is open already."""
+        if trial.name in self._runs:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._runs[trial.name] = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "simclip"),
-            group=self.study,
-            name=trial.name,
-            job_type="control" if trial.arm.is_control else "arm",
-            config={"arm": trial.arm.name, **trial.config.model_dump(mode="json")},
-            dir=str(self.folder),
-            reinit="create_new",
-            settings=wandb.Settings(console="off", silent=True),
-        )
+        try:
+            self._runs[trial.name] = self._open(trial)
+        except wandb.Error as error:
+            self._offline = True
+            reason = str(error).splitlines()[0]
+            self.say(f"Weights & Biases does not answer ({reason}): its runs are kept offline. {self._upload}")
+            self._runs[trial.name] = self._open(trial)
 
     def epoch_ended(self, trial: Trial, row: Row) -> None:
         """Log the epoch's figures."""
@@ -71,12 +83,45 @@ class WeightsAndBiases(Listener):
         if run := self._runs.pop(trial.name, None):
             if record.score is not None:
                 run.summary.update({"score": record.score, "outcome": record.outcome})
-            run.finish(exit_code=int(record.outcome == "failed"))
+            self._finish(run, int(record.outcome == "failed"))
 
     def study_ended(self) -> None:
-        """Close the runs of trials that were interrupted."""
+        """Close the runs of trials that were interrupted, and wait a while for what is still to be sent."""
         for run in self._runs.values():
-            run.finish(exit_code=1)
+            self._finish(run, 1)
+        self._runs.clear()
+        deadline = time.monotonic() + MOST_SECONDS
+        for thread in self._finishing:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._finishing):
+            self.say(f"Weights & Biases has not taken everything. {self._upload}")
+
+    @property
+    def _upload(self) -> str:
+        return f"To upload them: wandb sync --include-online {self.folder}/wandb/*run-*"
+
+    def _open(self, trial: Trial) -> wandb.Run:
+        return wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "simclip"),
+            group=self.study,
+            name=trial.name,
+            job_type="control" if trial.arm.is_control else "arm",
+            config={"arm": trial.arm.name, **trial.config.model_dump(mode="json")},
+            dir=str(self.folder),
+            reinit="create_new",
+            mode="offline" if self._offline else None,
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", MOST_SECONDS)),
+            ),
+        )
+
+    def _finish(self, run: wandb.Run, exit_code: int) -> None:
+        """Close a run beside what goes on: it waits until all is sent."""
+        thread = threading.Thread(target=run.finish, kwargs={"exit_code": exit_code}, daemon=True)
+        thread.start()
+        self._finishing.append(thread)
 
 
 def wandb_status(environment: Mapping[str, str]) -> tuple[bool, str]:

@@ -32,7 +32,7 @@ def test_tensorboard_has_every_figure_of_every_epoch(tmp_path: Path) -> None:
 
 def test_wandb_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    tracker = WeightsAndBiases("demo", tmp_path)
+    tracker = WeightsAndBiases("demo", tmp_path, print)
     tracker.trial_started(TRIAL)
     for row in ROWS:
         tracker.epoch_ended(TRIAL, row)
