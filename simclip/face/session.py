@@ -90,6 +90,8 @@ def conclude(
         report: The page, if there is one.
     """
     say(console, "")
+    if end.left_out:
+        say(console, "The budget ended the search before all of its trials. Raise it for more.")
     console.print(ranking(study, end.records))
     say(console, "")
     if (confirmed := confirmation(study, end.records)) is not None:
