@@ -1,4 +1,11 @@
 import collections
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
 
 import optuna
 import pytest
@@ -269,3 +276,33 @@ def test_a_lost_trial_comes_back_before_new_ones(tmp_path):
     for each in ("2", "3", "4"):
         searcher.on_trial_complete(each)
     assert searcher.suggest("5") == Searcher.FINISHED
+
+
+def test_optunas_storage_opens_in_its_dashboard(tmp_path):
+    space = study({"cluster_size": [2, 4, 8]}, train={"proportion": 0.5}, searcher="optuna", trials=3)
+    simulated(optuna_searcher(space, tmp_path / "o.db"), lambda config: config.cluster_size / 10)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [f"sqlite:///{tmp_path}/o.db", "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(Path(sys.executable).with_name("optuna-dashboard")), *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as dashboard:
+        try:
+            studies = asked(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]
+            assert [each["study_name"] for each in studies] == ["s"]
+            trials = asked(f"http://127.0.0.1:{port}/api/studies/{studies[0]['study_id']}")["trials"]
+            assert sorted(trial["values"][0] for trial in trials) == pytest.approx([0.2, 0.4, 0.8])
+        finally:
+            dashboard.terminate()
+
+
+def asked(address, seconds=60):
+    """What a server answers, once it does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                return json.load(answer)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
