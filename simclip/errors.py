@@ -1,4 +1,4 @@
-"""The one exception for input that its author can mend."""
+"""Exceptions that the command lines print as one line, without a traceback."""
 
 
 class InputError(Exception):
@@ -6,3 +6,7 @@ class InputError(Exception):
 
     The command lines print its text to stderr without a traceback and exit with code 2.
     """
+
+
+class LostError(Exception):
+    """What a study ran on has gone; when there is another one, the same command goes on. Exit code 1."""

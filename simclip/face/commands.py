@@ -26,7 +26,7 @@ from simclip.study.fields import STUDY_FIELDS
 from simclip.study.folder import StudyFolder
 from simclip.study.forecast import forecast
 from simclip.study.inputs import check_study, prepare_study
-from simclip.study.lock import typed_again
+from simclip.study.lock import held, typed_again
 from simclip.study.overrides import read_mapping
 from simclip.study.records import read_records
 from simclip.study.reproduce import compare, repeated, rerun
@@ -71,8 +71,8 @@ def run(
         return DONE
     prepared(console, loaded)
     cluster = connected(console, address)
-    if fresh and (aside := folder.move_aside()):
-        say(console, f"Earlier results are now in {aside}")
+    if fresh:
+        set_aside(console, cluster, folder)
     loaded = settle(loaded, cluster, folder)
     end = hold(console, loaded, cluster, folder, retry_failed=retry_failed)
     again = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
@@ -108,8 +108,8 @@ def reproduce(
     folder = StudyFolder(
         results.path / "-".join(["reproduced", *([trial] if trial else []), *(["seeds"] if seeds else [])])
     )
-    folder.move_aside()
     cluster = connected(console, address)
+    set_aside(console, cluster, folder)
     # With its recorded threads and resources, so that there is nothing to settle.
     end = hold(console, single, cluster, folder, single.replicates)
     if end.interrupted:
@@ -168,6 +168,13 @@ def load_with_data(path: Path, overrides: tuple[str, ...] = (), demo: bool = Fal
     if demo or DEMO_DATA in " ".join([text, *overrides]):
         ensure_dataset()
     return load_study(path, overrides, read_mapping(locate(DEMO)) if demo else None)
+
+
+def set_aside(console: Console, cluster: Cluster, folder: StudyFolder) -> None:
+    """Move earlier results out of the way, unless a study that runs is writing them."""
+    if folder.path.exists():
+        with held(folder.path, cluster.shared):
+            say(console, f"Earlier results are now in {folder.move_aside()}")
 
 
 def prepared(console: Console, study: StudyConfig) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from simclip.errors import InputError
+from simclip.errors import InputError, LostError
 
 #: What the operating system calls a full disk.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -28,6 +28,9 @@ def exit_code(command: Callable[[], int]) -> int:
     except InputError as error:
         fail(str(error))
         return WRONG_INPUT
+    except LostError as error:
+        fail(f"{error}: type the same command again; all that was finished is on record")
+        return FAILED
     except KeyboardInterrupt:
         fail("interrupted")
         return INTERRUPTED

@@ -36,6 +36,7 @@ def submit(
     follow: bool = False,
     fresh: bool = False,
     demo: bool = False,
+    retry_failed: bool = False,
     install: bool = False,
 ) -> int:
     """Send a study to a Ray cluster as a job, or go on with it; a job that runs already is not sent twice.
@@ -48,6 +49,7 @@ def submit(
         follow: print what the job prints, to its end, and return its exit code.
         fresh: move earlier results of the study aside and begin anew.
         demo: shrink the study to the embedded data, to see in minutes what it does.
+        retry_failed: run trials again that failed in earlier runs.
         install: make the job's environment from requirements.txt; by default it is the cluster's own.
     """
     console = Console()
@@ -62,8 +64,9 @@ def submit(
             raise InputError(f"{place}: job {job} runs there: end it first: python tune.py stop {job}")
         say(console, f"{loaded.name} runs already, as job {job}")
     else:
-        flags = [*(["--fresh"] if fresh else []), *(["--demo"] if demo else [])]
-        job = jobs.submit(loaded, study, [*overrides, *flags], place, install)
+        flags = {"--fresh": fresh, "--demo": demo, "--retry-failed": retry_failed}
+        words = [*overrides, *(flag for flag, given in flags.items() if given)]
+        job = jobs.submit(loaded, study, words, place, install)
         say(console, f"Submitted {loaded.name} as job {job}; results: {place}")
     if follow:
         return _follow(console, jobs, job)

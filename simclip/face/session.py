@@ -18,6 +18,8 @@ from simclip.study.cluster import AnyStudy, Cluster, resolved
 from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
+from simclip.study.lock import held
+from simclip.study.metrics import Metrics
 from simclip.study.records import read_records
 from simclip.study.run import StudyEnd, asha, run_study
 from simclip.study.tracking import TensorBoard, WeightsAndBiases, wandb_status
@@ -57,18 +59,23 @@ def hold(
         retry_failed: Run trials again that failed in earlier runs.
 
     Raises:
-        InputError: The folder belongs to another study, or a trial found its input wrong.
+        InputError: The folder belongs to another study or another running command, or a trial found its input wrong.
     """
-    folder.claim(study)
-    tracked, why = wandb_status(os.environ)
-    say(console, why)
-    if (why_off := asha(study)[1]) is not None:
-        say(console, why_off)
-    listeners: list[Listener] = [TensorBoard(folder.path / "tensorboard")]
-    if tracked:
-        listeners.append(WeightsAndBiases(study.name, folder.path, lambda line: say(console, line)))
-    shown = shown or progress(console, study, folder.logs, read_records(folder.trials))
-    return run_study(study, cluster, folder, [*listeners, shown], trials, retry_failed)
+    with held(folder.path, cluster.shared) as done:
+        folder.claim(study)
+        tracked, why = wandb_status(os.environ)
+        say(console, why)
+        if (why_off := asha(study)[1]) is not None:
+            say(console, why_off)
+        ended = read_records(folder.trials)
+        listeners: list[Listener] = [TensorBoard(folder.path / "tensorboard"), Metrics(study, ended)]
+        if tracked:
+            listeners.append(WeightsAndBiases(study.name, folder.path, lambda line: say(console, line)))
+        listeners.append(shown or progress(console, study, folder.logs, ended))
+        end = run_study(study, cluster, folder, listeners, trials, retry_failed)
+        if not end.interrupted:
+            done()
+    return end
 
 
 def conclude(

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from simclip.face.figures import Metric, counted, duration
 from simclip.face.verdict import headline
 from simclip.study.arms import Trial, planned_trials
+from simclip.study.changes import under_recorded_names
 from simclip.study.config import StudyConfig
-from simclip.study.confirm import confirm_trials
+from simclip.study.confirm import confirm_trials, search_records
 from simclip.study.cost import cost
 from simclip.study.folder import StudyFolder
 from simclip.study.lock import Owner, holder, last_holder
@@ -63,6 +64,7 @@ def _coming(study: StudyConfig, records: Mapping[str, Record]) -> list[Trial]:
     """The trials, as far as they are known by name, that have not begun."""
     ended = {name: record for name, record in records.items() if record.outcome}
     planned = study.replicates if isinstance(study, SingleRun) else planned_trials(study)
+    planned = under_recorded_names(planned, search_records(study, records))
     return [trial for trial in [*planned, *confirm_trials(study, ended)] if trial.name not in records]
 
 

@@ -7,7 +7,6 @@ trial's thread empties it while another one waits for the run to end.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +17,11 @@ from ray.train import UserCallback
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
+from simclip.study.storage import Storage
+
 POLL_SECONDS = 0.2
+#: Where the Train runs lie among the results.
+TRAIN = "train"
 
 
 class ReportsToQueue(UserCallback):
@@ -37,7 +40,7 @@ def fit_nested(
     loop_config: dict[str, Any],
     workers: int,
     resources: dict[str, float],
-    storage: str,
+    storage: Storage,
 ) -> None:
     """Run a training function on several workers and report to Tune what they report; called inside a Tune trial.
 
@@ -46,7 +49,7 @@ def fit_nested(
         loop_config: Its argument.
         workers: How many.
         resources: CPUs and GPUs of each.
-        storage: Folder of the Train runs; this one's part is emptied in the end.
+        storage: Holds the Train runs; this one's part is emptied in the end.
 
     Raises:
         ray.train.TrainingFailedError: A worker failed.
@@ -61,22 +64,27 @@ def fit_nested(
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
         ),
-        run_config=ray.train.RunConfig(name=name, storage_path=storage, callbacks=[callback]),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=f"{storage.root}/{TRAIN}",
+            storage_filesystem=storage.arrow,
+            callbacks=[callback],
+        ),
     )
     outcome: list[BaseException] = []
     runner = threading.Thread(target=_fit, args=(trainer, outcome), daemon=True)
     runner.start()
     earlier = None
     for metrics, path in _reports(queue, runner):
-        ray.tune.report(metrics, checkpoint=ray.tune.Checkpoint(path) if path else None)
+        ray.tune.report(metrics, checkpoint=ray.tune.Checkpoint(path, storage.arrow) if path else None)
         # Tune has its own copy; Train keeps the latest, to restart workers from.
         if earlier:
-            shutil.rmtree(earlier, ignore_errors=True)
+            storage.delete(storage.key(earlier))
         earlier = path
     queue.shutdown()
     if outcome:
         raise outcome[0]
-    shutil.rmtree(f"{storage}/{name}", ignore_errors=True)
+    storage.delete(f"{TRAIN}/{name}")
 
 
 def _fit(trainer: TorchTrainer, outcome: list[BaseException]) -> None:

@@ -28,11 +28,13 @@ class Cluster:
         cpus: CPUs of all nodes.
         gpus: GPUs of all nodes.
         dashboard: Address of the dashboard, or None.
+        shared: Whether it was there before, so that other drivers may run on it.
     """
 
     cpus: float
     gpus: float
     dashboard: str | None
+    shared: bool = False
 
 
 def connect(address: str | None = None) -> Cluster:
@@ -57,7 +59,7 @@ def connect(address: str | None = None) -> Cluster:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails stands in the trial's record and log
     resources = ray.cluster_resources()
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
-    return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard)
+    return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard, address != "local")
 
 
 def resolved(study: AnyStudy, cluster: Cluster) -> AnyStudy:
@@ -103,3 +105,9 @@ def concurrency(study: StudyConfig, cluster: Cluster) -> int:
     there = {"CPU": cluster.cpus, "GPU": cluster.gpus}
     fits = min(int(there[name] // (amount * study.resources.workers)) for name, amount in each.items())
     return max(1, min(fits, study.max_concurrent or fits))
+
+
+def is_lost() -> bool:
+    """Whether the Ray node that this process is connected to has gone, so that nothing will start any more."""
+    here = ray.get_runtime_context().get_node_id()
+    return not any(node["Alive"] for node in ray.nodes() if node["NodeID"] == here)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,22 +12,59 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from simclip.checkpoint import finished_epochs
 from simclip.errors import InputError
 from simclip.study.arms import Trial
 from simclip.study.changes import flat, listed, refused_changes
 from simclip.study.config import StudyConfig, dump
 from simclip.study.overrides import read_mapping
-from simclip.study.records import read_all, write_atomically
+from simclip.study.records import Record, read_all, write_atomically
 from simclip.study.single import SingleRun
+from simclip.study.storage import LOGS, Bucket, Disk, Mirror, Storage, is_uri
 from simclip.suggest import explain
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The results of one study."""
+    """The results of one study.
+
+    Attributes:
+        path: Where this process reads and writes their small files: the results themselves, or the mirror's folder.
+        mirror: Of results that lie in a bucket; their models and checkpoints are not in the path.
+    """
 
     path: Path
+    mirror: Mirror | None = None
+
+    @classmethod
+    def at(cls, place: str | Path) -> StudyFolder:
+        """The results in a folder or at a URI, as far as there are any.
+
+        Raises:
+            InputError: Nobody can be reached there, or the package that knows such URIs is missing.
+        """
+        if not is_uri(place):
+            return cls(Path(place).absolute())
+        mirror = Mirror(Bucket(str(place).rstrip("/")))
+        mirror.pull()
+        return cls(mirror.path, mirror)
+
+    def inside(self, name: str) -> StudyFolder:
+        """Results that lie within these."""
+        return StudyFolder.at(self.place(name))
+
+    @property
+    def storage(self) -> Storage:
+        """Where all of the results lie."""
+        return self.mirror.bucket if self.mirror else Disk(str(self.path))
+
+    def place(self, *names: str) -> str:
+        """What a person, or a command, calls the results, or something in them."""
+        return "/".join([str(self.storage), *names])
+
+    def push(self) -> None:
+        """Send what has changed in the path to where the results lie, if that is elsewhere."""
+        if self.mirror:
+            self.mirror.push()
 
     @property
     def file(self) -> Path:
@@ -42,7 +79,7 @@ class StudyFolder:
     @property
     def logs(self) -> Path:
         """One log file per trial."""
-        return self.path / "logs"
+        return self.path / LOGS
 
     @property
     def models(self) -> Path:
@@ -80,13 +117,13 @@ class StudyFolder:
             InputError: The folder holds no study's results.
         """
         if not self.file.is_file():
-            raise InputError(f"no such file: {self.file}; give the results folder of a study")
+            raise InputError(f"no such file: {self.place(self.file.name)}; give the results folder of a study")
         content = read_mapping(self.file)
         schema = SingleRun if "arm" in content else StudyConfig
         try:
             return schema.model_validate(content)
         except ValidationError as error:
-            raise explain(error, str(self.file), schema) from None
+            raise explain(error, self.place(self.file.name), schema) from None
 
     def claim(self, study: StudyConfig) -> None:
         """Write the study file of a new study; go on with results of the same one, or one that this one extends.
@@ -94,43 +131,68 @@ class StudyFolder:
         Raises:
             InputError: The folder holds another study, or files that are no study's.
         """
+        if self.mirror:
+            self.mirror.pull()  # what another driver has written since
         earlier = self.recorded()
-        if earlier is None and self.path.exists() and any(self.path.iterdir()):
-            raise InputError(f"{self.path}: not empty and no study's results: give another folder with --results")
+        if earlier is None and any(self.path.glob("[!.]*")):
+            raise InputError(f"{self.place()}: not empty and no study's results: give another folder with --results")
         if earlier is not None and (fields := refused_changes(earlier, study, read_all(self.trials))):
             raise InputError(
-                f"{self.path}: holds another study: {listed(fields)}; change the study's name or --results, or move "
+                f"{self.place()}: holds another study: {listed(fields)}; change the study's name or --results, or move "
                 "the earlier results aside with --fresh"
             )
         write_atomically(self.file, dump(study))
+        self.push()
 
-    def move_aside(self) -> Path | None:
-        """Rename the folder, keeping all that is in it; None where there is nothing to move."""
-        if not self.path.exists():
-            return None
-        aside = self.path.with_name(f"{self.path.name}-until-{time.strftime('%Y%m%d-%H%M%S')}")
-        self.path.rename(aside)
+    def move_aside(self) -> str | None:
+        """Rename the results, keeping all that is in them; their new place, None where there is nothing to move."""
+        last = self.place().rpartition("/")[2]
+        aside = self.storage.move_aside(f"{last}-until-{time.strftime('%Y%m%d-%H%M%S')}")
+        if self.mirror:
+            self.mirror.pull()
         return aside
+
+    def write(self, record: Record) -> None:
+        """Put a trial on record, where the results lie too."""
+        record.write(self.trials)
+        self.push()
+
+    def log(self, trial: str, text: str) -> None:
+        """Add to a trial's log."""
+        key = f"{LOGS}/{trial}.log"
+        with tempfile.TemporaryDirectory() as scratch:
+            path = self.storage.fetch(key, Path(scratch))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as log:
+                log.write(text)
+            self.storage.send(path, key)
 
     def drop_scratch(self) -> None:
         """Delete what only a running study needs, once the checkpoints of unfinished trials are in safety."""
-        for trial in [each.name for each in self.tune.glob("*") if each.is_dir()]:
+        for trial in self.storage.folders("tune"):
             self.rescue(trial)
-        for folder in (self.tune, self.train):
-            shutil.rmtree(folder, ignore_errors=True)
+        for key in ("tune", "train"):
+            self.storage.delete(key)
 
     def rescue(self, trial: str) -> Path | None:
-        """Move a trial's newest whole checkpoint to where it goes on from; the folder there, if there is one now."""
-        kept = self.unfinished / trial
-        for found in (self.tune / trial).glob("checkpoint_*"):
-            if (finished_epochs(found) or -1) > (finished_epochs(kept) or -1):
-                shutil.rmtree(kept, ignore_errors=True)
-                kept.parent.mkdir(exist_ok=True)
-                found.rename(kept)
-        shutil.rmtree(self.tune / trial, ignore_errors=True)
-        return kept if finished_epochs(kept) is not None else None
+        """Move a trial's newest whole checkpoint to where it goes on from; the key of that, if there is one now."""
+        storage, kept = self.storage, f"unfinished/{trial}"
+        best = storage.finished_epochs(kept)
+        for name in storage.folders(f"tune/{trial}"):
+            found = f"tune/{trial}/{name}"
+            epochs = storage.finished_epochs(found) if name.startswith("checkpoint_") else None
+            if epochs is not None and (best is None or epochs > best):
+                storage.move(found, kept)
+                best = epochs
+        storage.delete(f"tune/{trial}")
+        return None if best is None else Path(kept)
+
+    def forget(self, trial: str) -> None:
+        """Delete what a trial needed to go on, once its end is on record."""
+        for key in ("tune", "unfinished"):
+            self.storage.delete(f"{key}/{trial}")
 
     def checkpoints(self, trials: Iterable[Trial]) -> dict[str, Path]:
-        """By name, the checkpoints that trials go on from."""
-        folders = {trial.name: self.unfinished / trial.name for trial in trials}
-        return {name: folder for name, folder in folders.items() if finished_epochs(folder) is not None}
+        """By name, the keys of the checkpoints that trials go on from."""
+        keys = {trial.name: f"unfinished/{trial.name}" for trial in trials}
+        return {name: Path(key) for name, key in keys.items() if self.storage.finished_epochs(key) is not None}

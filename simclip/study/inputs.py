@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
+
+import ray
+from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from simclip.errors import InputError
 from simclip.inputs import check_inputs
@@ -10,6 +16,7 @@ from simclip.prepare import prepare
 from simclip.study.arms import Arm, corner_arms, planned_arms
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_config
+from simclip.study.storage import Storage
 
 #: The fields that decide what a run reads and whether it fits.
 READ = {
@@ -42,6 +49,51 @@ def prepare_study(study: StudyConfig) -> list[str]:
         InputError: Model or data are not as they should be.
     """
     return list(dict.fromkeys(line for arm in _inputs(study) for line in prepare(arm.config)))
+
+
+def prepare_nodes(study: StudyConfig, storage: Storage) -> list[str]:
+    """Check and prepare on every other node that trials may run on what `prepare_study` has made on this one.
+
+    A node that joins later makes what it lacks when its first trial begins.
+
+    Args:
+        study: Checked and prepared here.
+        storage: Of its results, which each node has to reach; the study's file lies there.
+
+    Returns:
+        Lines about what was left out or cut, as far as they differ from this node's.
+
+    Raises:
+        InputError: The first thing that is wrong, naming the node.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
+    there = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes if node != here}
+    answers = {node: _prepare.options(scheduling_strategy=it).remote(study, storage) for node, it in there.items()}
+    lines = []
+    for node, answer in answers.items():
+        try:
+            said, wrong = ray.get(answer)
+        except (NodeDiedError, WorkerCrashedError, TaskUnschedulableError):
+            continue  # gone already: no trial will run there
+        name = f"node {nodes[node]['NodeManagerAddress']}"
+        if wrong:
+            raise InputError(f"{name}: {wrong}")
+        lines += [f"{name}: {line}" for line in said]
+    return lines
+
+
+@ray.remote(num_cpus=0)
+def _prepare(study: StudyConfig, storage: Storage) -> tuple[list[str], str | None]:
+    """What is to be said about this node, and what is wrong with it."""
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            if not storage.fetch("study.yaml", Path(scratch)).is_file():
+                raise InputError(f"{storage} is another folder there: give one that every node sees, or s3://...")
+        check_study(study)
+        return prepare_study(study), None
+    except InputError as error:
+        return [], str(error)
 
 
 def _inputs(study: StudyConfig) -> list[Arm]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,15 +13,19 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from simclip.checkpoint import Row
+from simclip.errors import LostError
 from simclip.study.arms import Trial, trial_of
+from simclip.study.cluster import is_lost
 from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.losses import is_full_disk, is_lost_process, is_out_of_memory, is_preempted, is_wrong_input
 from simclip.study.models import drop_trailing_models, keep_models
-from simclip.study.records import Outcome, Record, read_all
+from simclip.study.records import Outcome, Record, drop_parts, read_all
 from simclip.study.search import StageSearcher
 
+#: Between two looks at whether Ray is still there.
+LOOK_SECONDS = 5.0
 #: So often a trial whose process was lost goes on before it counts as failed.
 MOST_LOSSES = 3
 
@@ -69,10 +72,27 @@ class Recorder(tune.Callback):
         self._started: dict[str, tuple[float, float]] = {}  # on the calendar, and by the clock
         self._histories: dict[str, list[Row]] = {}
         self._losses: Counter[str] = Counter()
+        self._looked = time.monotonic()
+
+    def tidy(self) -> None:
+        """Delete what an earlier run was killed too soon to delete."""
+        drop_parts(self.folder.path)
+        drop_trailing_models(self.folder.storage, self.study, self.records)
+        for trial in self.folder.storage.folders(self.folder.unfinished.name):
+            if trial in self.records:
+                self.folder.forget(trial)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its callbacks, and nobody reads them back; listeners hold threads and open files."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """End a study whose Ray has gone: Tune would wait for ever for room to start the lost trials again."""
+        if time.monotonic() < self._looked + LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        if is_lost():
+            raise LostError("Ray's node here was lost")
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Remember when, and tell the listeners. What a trial took before it was lost counts as if just before."""
@@ -89,7 +109,7 @@ class Recorder(tune.Callback):
         """Write the record of an epoch: its checkpoint, if any, is in its place by now."""
         this = trial_of(trial.config)
         history = self._histories[this.name] = result["history"]
-        self._record(this, None).write(self.folder.trials)
+        self.folder.write(self._record(this, None))
         for listener in self.listeners:
             listener.epoch_ended(this, history[-1])
 
@@ -100,7 +120,8 @@ class Recorder(tune.Callback):
         this = trial_of(trial.config)
         epochs = self._histories[this.name][-1]["epoch"]
         if trial.checkpoint:
-            keep_models(Path(trial.checkpoint.path), self.folder.models / this.name)
+            storage = self.folder.storage
+            keep_models(storage, storage.key(trial.checkpoint.path), this.name)
         self._end(this, self._record(this, "finished" if epochs == this.config.epochs else "stopped"))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -124,9 +145,7 @@ class Recorder(tune.Callback):
     def _log(self, this: Trial, trial: TuneTrial) -> str:
         """Add the traceback to the trial's log; returns its last line."""
         text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown error"
-        self.folder.logs.mkdir(parents=True, exist_ok=True)
-        with (self.folder.logs / f"{this.name}.log").open("a", encoding="utf-8") as log:
-            log.write(text)
+        self.folder.log(this.name, text)
         return text.strip().splitlines()[-1]
 
     def _record(self, this: Trial, outcome: Outcome | None, error: str | None = None) -> Record:
@@ -138,11 +157,10 @@ class Recorder(tune.Callback):
 
     def _end(self, this: Trial, record: Record) -> None:
         """Once the end is on disk, what the trial needed to go on is not needed any more."""
-        record.write(self.folder.trials)
+        self.folder.write(record)
         self.records[this.name] = record
-        drop_trailing_models(self.folder.models, self.study, self.records)
-        for scratch in (self.folder.tune, self.folder.unfinished):
-            shutil.rmtree(scratch / this.name, ignore_errors=True)
+        drop_trailing_models(self.folder.storage, self.study, self.records)
+        self.folder.forget(this.name)
         for listener in self.listeners:
             listener.trial_ended(this, record)
 

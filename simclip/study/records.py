@@ -17,6 +17,8 @@ from simclip.config import TrainConfig
 from simclip.study.config import FIRST_CONFIRM_SEED
 from simclip.training import best_row
 
+#: How files end that are being written.
+PART = ".part"
 Outcome = Literal["finished", "stopped", "failed"]
 Stage = Literal["search", "confirm"]
 
@@ -109,9 +111,16 @@ def _read(path: Path) -> Record | None:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file by a new one in one step, on disk before it counts."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def drop_parts(folder: Path) -> None:
+    """Delete, at any depth, the files that processes were writing when they were killed."""
+    for part in folder.rglob(f".*{PART}"):
+        if part.is_file():
+            part.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from simclip.study.confirm import confirm_trials, search_records
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.losses import is_full_disk
+from simclip.study.models import MODELS
 from simclip.study.recorder import Recorder
 from simclip.study.records import Record, read_records
 from simclip.study.results import hardware, write_results
@@ -71,6 +71,7 @@ def run_study(
     """
     folder.drop_scratch()
     recorder = Recorder(study, folder, listeners, retry_failed)
+    recorder.tidy()
     stages = _Stages(study, cluster, folder, recorder, trials)
     interrupted = False
     if stages.anything_left:
@@ -81,6 +82,7 @@ def run_study(
         finally:
             for listener in listeners:
                 listener.study_ended()
+            folder.push()
     if recorder.halt.error:
         raise recorder.halt.error
     _derive(study, cluster, folder)
@@ -102,7 +104,9 @@ class _Stages:
         self.concurrency = concurrency(study, cluster)
         self.budget = Budget(study, recorder.records, self.concurrency)
         self._given = trials is not None
-        self._search = self._rest(planned_trials(study) if trials is None else trials)
+        begun = {**recorder.records, **recorder.unfinished}
+        planned = planned_trials(study) if trials is None else trials
+        self._search = self._rest(under_recorded_names(planned, search_records(study, begun)))
 
     @property
     def anything_left(self) -> bool:
@@ -130,9 +134,7 @@ class _Stages:
 
     def _rest(self, trials: Sequence[Trial]) -> list[Trial]:
         """Those that have not ended, begun ones first."""
-        begun = {**self.recorder.records, **self.recorder.unfinished}
-        named = under_recorded_names(trials, begun)
-        rest = [trial for trial in named if trial.name not in self.recorder.records]
+        rest = [trial for trial in trials if trial.name not in self.recorder.records]
         return sorted(rest, key=lambda trial: trial.name not in self.recorder.unfinished)
 
     def _confirming(self) -> list[Trial]:
@@ -152,9 +154,8 @@ class _Stages:
     def _fit(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
         """Run one stage. What only a running stage needs is gone when it has ended."""
         self.recorder.searcher = searcher
-        where = Placement(
-            self.study.resources.workers, worker_resources(self.study), str(self.folder.logs), str(self.folder.train)
-        )
+        storage = self.folder.storage
+        where = Placement(self.study.resources.workers, worker_resources(self.study), storage)
         tuner = tune.Tuner(
             tune.with_resources(functools.partial(run_trial, placement=where), placement(self.study)),
             tune_config=tune.TuneConfig(
@@ -167,7 +168,8 @@ class _Stages:
                 trial_dirname_creator=_trial_name,
             ),
             run_config=tune.RunConfig(
-                storage_path=str(self.folder.path),
+                storage_path=storage.root,
+                storage_filesystem=storage.arrow,
                 name=self.folder.tune.name,
                 stop=self.recorder.halt,
                 callbacks=[self.recorder],
@@ -199,8 +201,5 @@ def _derive(study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:
     """Write everything that follows from the records on disk."""
     best = write_results(folder.path, study, read_records(folder.trials), hardware(cluster.cpus, cluster.gpus))
     if best:
-        part = folder.best.with_name(".best.part")
-        for old in (part, folder.best):
-            shutil.rmtree(old, ignore_errors=True)
-        shutil.copytree(folder.models / best.record.trial / "best", part)
-        part.rename(folder.best)
+        folder.storage.copy(f"{MODELS}/{best.record.trial}/best", folder.best.name)
+    folder.push()

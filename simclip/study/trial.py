@@ -7,9 +7,7 @@ nested trainer, whose reports cross over to Tune (see `bridge`).
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,8 @@ from ray.train.torch import TorchTrainer
 from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.study.bridge import fit_nested
+from simclip.study.scratch import scratch_folder
+from simclip.study.storage import LOGS, Storage
 from simclip.training import Report, Training
 
 
@@ -34,21 +34,19 @@ class Placement:
     Attributes:
         workers: Processes of a trial.
         worker_resources: What each of them gets, as Ray names it.
-        logs: Folder of the log files, one per trial.
-        storage: Where nested trainers keep checkpoints on their way to Tune.
+        storage: Of the study's results.
     """
 
     workers: int
     worker_resources: dict[str, float]
-    logs: str
-    storage: str
+    storage: Storage
 
 
 def run_trial(job: dict[str, Any], placement: Placement) -> None:
     """The function that Tune calls: one trial from start to end, or from the checkpoint that it names.
 
     Args:
-        job: A trial as `arms.tune_config` makes it.
+        job: A trial as `arms.tune_config` makes it; its checkpoint is a key of the storage.
         placement: How it runs.
     """
     loop = {"job": job, "placement": placement}
@@ -78,23 +76,28 @@ def _train_in_worker(loop: dict[str, Any]) -> None:
         checkpoint = ray.train.Checkpoint.from_directory(folder) if folder else None
         ray.train.report(tune_result(history), checkpoint=checkpoint)
 
-    _train(loop, report, device=ray.train.torch.get_device())
+    first = ray.train.get_context().get_world_rank() == 0
+    _train(loop, report, ray.train.torch.get_device(), first)
 
 
-def _train(loop: dict[str, Any], report: Report, device: torch.device | None) -> None:
+def _train(loop: dict[str, Any], report: Report, device: torch.device | None, first: bool = True) -> None:
+    """Train, on one of the workers; the first one stores the log."""
     config, checkpoint = TrainConfig(**loop["job"]["train"]), loop["job"]["checkpoint"]
     placement: Placement = loop["placement"]
-    scratch = Path(tempfile.mkdtemp(prefix="simclip-"))
+    storage = placement.storage
     try:
-        with _logged_to(Path(placement.logs) / f"{loop['job']['trial']}.log"):
+        with scratch_folder() as scratch, _logged(storage, loop["job"]["trial"], scratch, first) as send_log:
+
+            def sent(history: list[Row], folder: Path | None) -> None:
+                send_log()
+                report(history, folder)
+
             training = Training(config, scratch / "epochs", device)
             if checkpoint is not None:
-                training.resume(Path(checkpoint))
-            training.run(report)
+                training.resume(storage.fetch(checkpoint, scratch))
+            training.run(sent)
     except torch.OutOfMemoryError as error:
         raise torch.OutOfMemoryError(_memory_advice(config, placement.workers, error)) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _memory_advice(config: TrainConfig, workers: int, error: Exception) -> str:
@@ -111,8 +114,10 @@ def tune_result(history: list[Row]) -> dict[str, Any]:
 
 
 @contextmanager
-def _logged_to(path: Path) -> Iterator[None]:
-    """The training's log lines in a file, while one trial runs."""
+def _logged(storage: Storage, trial: str, scratch: Path, first: bool) -> Iterator[Callable[[], None]]:
+    """The training's log lines in the trial's file, which the first worker stores now and then, and in the end."""
+    key = f"{LOGS}/{trial}.log"
+    path = storage.fetch(key, scratch)
     path.parent.mkdir(parents=True, exist_ok=True)
     log = logging.getLogger("simclip")
     handler = logging.FileHandler(path, encoding="utf-8")
@@ -120,9 +125,15 @@ def _logged_to(path: Path) -> Iterator[None]:
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+
+    def send() -> None:
+        if first:
+            storage.send(path, key)
+
     try:
-        yield
+        yield send
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
         handler.close()
+        send()

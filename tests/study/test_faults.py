@@ -19,6 +19,7 @@ from simclip.errors import InputError
 from simclip.study.arms import planned_trials, tune_config
 from simclip.study.config import StudyConfig
 from simclip.study.losses import is_full_disk, is_lost_process, is_out_of_memory, is_wrong_input
+from simclip.study.storage import Disk
 from simclip.study.trial import Placement, _train
 from simclip.training import Training
 
@@ -64,7 +65,7 @@ def test_too_little_gpu_memory_says_what_to_try(
 
     monkeypatch.setattr(Training, "run", run_out)
     job = tune_config(planned_trials(make_study())[0])
-    loop = {"job": job, "placement": Placement(1, {"CPU": 1}, str(tmp_path / "logs"), str(tmp_path / "train"))}
+    loop = {"job": job, "placement": Placement(1, {"CPU": 1}, Disk(str(tmp_path)))}
     with pytest.raises(
         torch.OutOfMemoryError, match=r"Tried to allocate.*micro_batch_size=4.*smaller batch_size than 8"
     ):

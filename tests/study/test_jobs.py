@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import pytest
 import yaml
 
@@ -30,7 +29,7 @@ from simclip.study.config import StudyConfig, load_study
 from simclip.study.jobs import ROOT, bundle, check_travels, results_of
 from simclip.study.records import read_all, read_records
 
-PATIENCE = 90
+PATIENCE = 240  # for a machine that is busy with others; nothing waits longer than it must
 
 
 #: Runs the words of each line as `python tune.py` would; one process for all, since its imports take seconds.
@@ -96,15 +95,14 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     here = [f"--temp-dir={folder}", "--node-ip-address=127.0.0.1", *(f"--{name}={ports[name]}" for name in names)]
     with open(Path(folder) / "head.log", "w") as log:
         ray = subprocess.Popen(["ray", "start", "--head", "--block", "--num-cpus=2", *here], env=environment,
-                               stdout=log, stderr=log)  # fmt: skip
+                               stdout=log, stderr=log, start_new_session=True)  # fmt: skip
     started = Head(f"http://127.0.0.1:{ports['dashboard-port']}", environment, open_shell(environment))
     try:
         wait_for(lambda: answers(started.address))
         yield started
     finally:
-        for each in [*psutil.Process(ray.pid).children(recursive=True), ray, started.shell]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        started.shell.kill()
+        os.killpg(ray.pid, signal.SIGKILL)
         ray.wait()
         started.shell.communicate()
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from simclip.study.config import Confirm, StudyConfig
 from simclip.study.models import drop_trailing_models
 from simclip.study.ranking import best_arm, rank_arms, untouched_metrics
 from simclip.study.records import Outcome, Record, read_records, write_atomically
+from simclip.study.storage import Disk
 
 FAR = float("nan")
 
@@ -111,15 +112,16 @@ def test_models_stay_for_leading_arms_and_for_unsettled_ones(tmp_path: Path) -> 
         record("k8", 1, 0, 0.01),
     )  # fmt: skip
     for name in records:
-        (tmp_path / name).mkdir()
+        (tmp_path / "models" / name).mkdir(parents=True)
     study = StudyConfig(name="s", seeds=[1, 2], keep_models=1, confirm=Confirm(arms=1, seeds=2))
-    drop_trailing_models(tmp_path, study, records)
-    assert {path.name for path in tmp_path.iterdir()} == {"k4-s1", "k8-s1"}
+    drop_trailing_models(Disk(str(tmp_path)), study, records)
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"k4-s1", "k8-s1"}
 
 
 def test_of_the_confirm_stage_the_first_seeds_models_stay(tmp_path: Path) -> None:
     records = by_name(*(record(arm, seed, 0, 0.1) for arm in ("control", "k4") for seed in (1, 1000, 1001)))
     for name in records:
-        (tmp_path / name).mkdir()
-    drop_trailing_models(tmp_path, StudyConfig(name="s", confirm=Confirm(arms=1, seeds=2)), records)
-    assert {path.name for path in tmp_path.iterdir()} == {"control-s1", "k4-s1", "control-s1000", "k4-s1000"}
+        (tmp_path / "models" / name).mkdir(parents=True)
+    drop_trailing_models(Disk(str(tmp_path)), StudyConfig(name="s", confirm=Confirm(arms=1, seeds=2)), records)
+    left = {path.name for path in (tmp_path / "models").iterdir()}
+    assert left == {"control-s1", "k4-s1", "control-s1000", "k4-s1000"}

@@ -226,7 +226,7 @@ def test_a_failed_trial_is_recorded_and_the_others_go_on(
     for record in end.failed:
         assert record.error
         assert "FloatingPointError" in record.error
-        assert "encoder.py" in (folder.logs / f"{record.trial}.log").read_text()  # the traceback
+        assert "training.py" in (folder.logs / f"{record.trial}.log").read_text()  # the traceback
     assert json.loads((folder.path / "results.json").read_text())["best"]
 
 
@@ -256,7 +256,7 @@ def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: P
     assert load_study(folder.file).train.batch_size == 8
     aside = folder.move_aside()
     assert aside is not None
-    assert (aside / "study.yaml").exists()
+    assert (Path(aside) / "study.yaml").exists()
     folder.claim(make_study(seeds=[1, 2]))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
