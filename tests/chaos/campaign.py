@@ -16,7 +16,7 @@ from tests.chaos.compare import differences, outcome
 from tests.chaos.driver import Driver
 from tests.chaos.faults import Fault, damage, draw, strike
 from tests.chaos.ledger import Ledger
-from tests.chaos.study import NAME, write_study
+from tests.chaos.study import NAME, TRIALS, write_study
 
 #: A driver that was interrupted, or has lost its Ray, ends within this time.
 END_SECONDS = 90.0
@@ -142,8 +142,8 @@ class Campaign:
         done = Round(self._number, fault, driver.seconds, ledger.ended, ledger.rows, len(ledger.unfinished))
         if fault.ends_the_driver:
             done = replace(done, code=self._ended(driver))
-            if done.code == 0:
-                return None  # it had done its work
+            if done.code == 0 and (done.ended == TRIALS or not fault.kind.startswith("Ctrl-C")):
+                return None  # it had done its work, or what was left of it
             if done.code not in CODES[fault.kind]:
                 raise Broken(f"{fault.kind}: exit code {done.code}, expected {CODES[fault.kind]}\n{driver.said}")
         return done

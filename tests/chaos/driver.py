@@ -37,7 +37,8 @@ class Driver:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(TUNE), "run", str(study), "--results", str(results)],
-                cwd=TUNE.parent, env=_environment(work), start_new_session=True, stdout=log, stderr=subprocess.STDOUT,
+                cwd=TUNE.parent, env=_environment(work), stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
             )  # fmt: skip
 
     @property

@@ -46,8 +46,8 @@ def summary(campaign: Campaign) -> str:
     spoilt = Counter(what for each in campaign.rounds for what in each.spoilt)
     cut_off = sum(each.cut_off for each in campaign.rounds)
     lines = (
-        f"{len(campaign.rounds)} rounds, {kills} of them with a SIGKILL ({_listed(kinds)}), in {campaign.studies} studies",
-        f"of {TRIALS} trials; files were spoilt {sum(spoilt.values())} times ({_listed(spoilt) or 'none'}).",
+        f"{len(campaign.rounds)} rounds, {kills} of them with a SIGKILL ({_listed(kinds)}), in {campaign.studies}",
+        f"studies of {TRIALS} trials; files were spoilt {sum(spoilt.values())} times ({_listed(spoilt) or 'none'}).",
         "Every study ended like the undisturbed one, to the bit.",
         f"{cut_off} times a trial was under way, and lost at most the epoch in progress;",
         f"{campaign.repeated} epochs ran again because their checkpoint was spoilt, and no other that was on record.",
