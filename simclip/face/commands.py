@@ -41,7 +41,7 @@ Overrides = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metav
 def run(
     study: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")] = DEMO,
     overrides: Overrides = (),
-    results: Path = Path("results"),
+    results: Annotated[str, tyro.conf.arg(metavar="RESULTS")] = "results",
     dry_run: bool = False,
     fresh: bool = False,
     demo: bool = False,
@@ -53,7 +53,7 @@ def run(
     Args:
         study: study file.
         overrides: changes to it, such as train.epochs=2.
-        results: folder that holds a folder per study.
+        results: folder that holds a folder per study, or a URI such as s3://bucket/results.
         retry_failed: run trials again that failed in earlier runs.
         demo: shrink the study to the embedded data, to see in minutes what it does.
         dry_run: print arms, trials and the estimated cost, and run nothing.
@@ -63,7 +63,7 @@ def run(
     console = Console()
     loaded = load_with_data(study, overrides, demo)
     check_study(loaded)
-    folder = StudyFolder(results.absolute() / loaded.name)
+    folder = StudyFolder.at(f"{results.rstrip('/')}/{loaded.name}")
     if dry_run:
         cluster = connected(console, address)
         loaded = settle(loaded, cluster, folder)
@@ -75,15 +75,17 @@ def run(
         set_aside(console, cluster, folder)
     loaded = settle(loaded, cluster, folder)
     end = hold(console, loaded, cluster, folder, retry_failed=retry_failed)
-    again = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
-    code = conclude(console, loaded, end, folder, again, write_report(folder))
+    write_report(folder)
+    folder.push()
+    again = shlex.join(["python", "tune.py", "reproduce", folder.place()])
+    code = conclude(console, loaded, end, folder, again, folder.place("report.html"))
     if code == INTERRUPTED:
         say(console, f"Interrupted. To go on: {this_command()}")
     return code
 
 
 def reproduce(
-    study: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")],
+    study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")],
     trial: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     address: Address = None,
@@ -91,23 +93,21 @@ def reproduce(
     """Run the single best configuration again, alone, and compare its metrics to the last bit.
 
     Args:
-        study: results folder of a study.
+        study: results folder of a study, or its URI.
         trial: another trial of the study than its best.
         seeds: run so many fresh seeds instead of the recorded one, and compare with the confirmed interval.
         address: of a Ray cluster that runs already; by default $RAY_ADDRESS, else Ray is started here.
     """
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds {seeds}: expected at least 1")
-    console, results = Console(), StudyFolder(study.absolute())
-    best = read_trial(results, trial) if trial else read_best(study)
+    console, results = Console(), StudyFolder.at(study)
+    best = read_trial(results, trial) if trial else read_best(results.path)
     single = rerun(best, seeds)
     if DEMO_DATA in single.train.model_dump_json():
         ensure_dataset()
     check_study(single)
     prepared(console, single)
-    folder = StudyFolder(
-        results.path / "-".join(["reproduced", *([trial] if trial else []), *(["seeds"] if seeds else [])])
-    )
+    folder = results.inside("-".join(["reproduced", *([trial] if trial else []), *(["seeds"] if seeds else [])]))
     cluster = connected(console, address)
     set_aside(console, cluster, folder)
     # With its recorded threads and resources, so that there is nothing to settle.
@@ -125,21 +125,24 @@ def reproduce(
 
 
 def report(
-    studies: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")],
+    studies: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")],
     to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> int:
     """Write the report of a study that runs or has ended, or of several side by side.
 
     Args:
-        studies: results folders.
+        studies: results folders, or their URIs.
         to: the page; by default report.html in the study's folder, or comparison.html here for several studies.
     """
     console = Console()
     if not studies:
         raise InputError("no results folder: give that of a study, such as results/demo")
-    folders = [StudyFolder(each.absolute()) for each in studies]
+    folders = [StudyFolder.at(each) for each in studies]
     if len(folders) == 1:
-        page = write_report(folders[0], to)
+        page: str | Path = write_report(folders[0], to)
+        if to is None:
+            folders[0].push()
+            page = folders[0].place("report.html")
         loaded, records = folders[0].study(), read_records(folders[0].trials)
         console.print(Group(*(Text(each) for each in sentences(loaded, records))))
     else:
@@ -172,8 +175,8 @@ def load_with_data(path: Path, overrides: tuple[str, ...] = (), demo: bool = Fal
 
 def set_aside(console: Console, cluster: Cluster, folder: StudyFolder) -> None:
     """Move earlier results out of the way, unless a study that runs is writing them."""
-    if folder.path.exists():
-        with held(folder.path, cluster.shared):
+    if any(folder.path.glob("[!.]*")):
+        with held(folder.place(), cluster.shared):
             say(console, f"Earlier results are now in {folder.move_aside()}")
 
 

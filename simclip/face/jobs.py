@@ -21,6 +21,7 @@ from simclip.study.config import load_study, locate
 from simclip.study.folder import StudyFolder
 from simclip.study.jobs import RESULTS, STOP_SECONDS, Jobs, check_travels, results_of, runs
 from simclip.study.overrides import read_mapping
+from simclip.study.storage import is_uri
 
 POLL_SECONDS = 0.5
 
@@ -83,13 +84,13 @@ def status(target: Target, address: Address = None) -> int:
         address: of the cluster's dashboard, for a job; by default $RAY_API_SERVER_ADDRESS or this machine's.
     """
     console = Console()
-    if Path(target).is_dir():
-        for line in standing(StudyFolder(Path(target).absolute())):
+    if is_uri(target) or Path(target).is_dir():
+        for line in standing(StudyFolder.at(target)):
             say(console, line)
         return DONE
     job = _found(Jobs(address), target)
     say(console, f"{job.submission_id}: {_ended(job)}; results: {(job.metadata or {}).get(RESULTS)}")
-    folder = StudyFolder(Path((job.metadata or {}).get(RESULTS, "")))
+    folder = StudyFolder.at((job.metadata or {}).get(RESULTS, ""))
     if folder.file.is_file():
         for line in standing(folder):
             say(console, line)

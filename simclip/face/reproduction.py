@@ -25,7 +25,7 @@ def shown_comparison(
         repetition: The run beside what was confirmed, if something was.
         folder: Results of the new run.
     """
-    where = Text(f"Model: {folder.best}", no_wrap=True, overflow="ignore")  # a path to copy
+    where = Text(f"Model: {folder.place(folder.best.name)}", no_wrap=True, overflow="ignore")  # a path to copy
     differing = [each for each in comparison if not each.same]
     if not differing:
         return Group(Text(f"PASS: all {len(comparison)} metrics are the same to the last bit", "green"), where)
@@ -51,7 +51,7 @@ def shown_repetition(
         repetition: The runs beside what was confirmed, if something was.
         folder: Their results.
     """
-    where = Text(f"Model: {folder.best}", no_wrap=True, overflow="ignore")  # a path to copy
+    where = Text(f"Model: {folder.place(folder.best.name)}", no_wrap=True, overflow="ignore")  # a path to copy
     if repetition is None:
         metric = Metric.of(records[0].config.metric)
         scores = ", ".join(metric.said(record.score) or str(record.outcome) for record in records)

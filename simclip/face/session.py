@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +16,7 @@ from simclip.study.arms import Trial
 from simclip.study.cluster import AnyStudy, Cluster, resolved
 from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
+from simclip.study.inputs import prepare_nodes
 from simclip.study.listeners import Listener
 from simclip.study.lock import held
 from simclip.study.metrics import Metrics
@@ -61,8 +61,10 @@ def hold(
     Raises:
         InputError: The folder belongs to another study or another running command, or a trial found its input wrong.
     """
-    with held(folder.path, cluster.shared) as done:
+    with held(folder.place(), cluster.shared) as done:
         folder.claim(study)
+        for line in prepare_nodes(study, folder.storage):
+            say(console, line)
         tracked, why = wandb_status(os.environ)
         say(console, why)
         if (why_off := asha(study)[1]) is not None:
@@ -84,7 +86,7 @@ def conclude(
     end: StudyEnd,
     folder: StudyFolder,
     reproduce: str,
-    report: Path | None = None,
+    report: str | None = None,
 ) -> int:
     """Print what came of a study; returns the exit code.
 

@@ -43,7 +43,7 @@ def standing(folder: StudyFolder) -> Iterator[str]:
     if now is None and _left(study, records, last):
         yield f"To go on: {_command(folder, last)}"
     else:
-        yield f"Report: {shlex.join(['python', 'tune.py', 'report', str(folder.path)])}"
+        yield f"Report: {shlex.join(['python', 'tune.py', 'report', folder.place()])}"
 
 
 def _state(study: StudyConfig, records: Mapping[str, Record], now: Owner | None, last: Owner | None) -> str:
@@ -103,6 +103,7 @@ def _cost(study: StudyConfig, ended: Mapping[str, Record]) -> str:
 
 def _command(folder: StudyFolder, last: Owner | None) -> str:
     if last is None:
-        return shlex.join(["python", "tune.py", "run", str(folder.file), "--results", str(folder.path.parent)])
+        results = folder.place().rpartition("/")[0]
+        return shlex.join(["python", "tune.py", "run", folder.place(folder.file.name), "--results", results])
     elsewhere = last.cwd and last.cwd != os.getcwd()
     return f"cd {shlex.quote(str(last.cwd))} && {last.command}" if elsewhere else last.command

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -123,7 +122,7 @@ def _legend(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmRes
 
 
 def closing(
-    study: StudyConfig, records: Mapping[str, Record], folder: StudyFolder, command: str, report: Path | None = None
+    study: StudyConfig, records: Mapping[str, Record], folder: StudyFolder, command: str, report: str | None = None
 ) -> RenderableType:
     """The verdict and how far to believe it, where everything lies, and the trials that failed.
 
@@ -138,11 +137,11 @@ def closing(
     places = Table.grid(padding=(0, 2, 0, 0))
     places.add_column(no_wrap=True)
     places.add_column(overflow="fold")
-    places.add_row("Results", Text(str(folder.path)))
+    places.add_row("Results", Text(folder.place()))
     if report:
-        places.add_row("Report", Text(str(report)))
+        places.add_row("Report", Text(report))
     if best:
-        places.add_row("Best model", Text(f"{folder.best}  ({best.record.trial})"))
+        places.add_row("Best model", Text(f"{folder.place(folder.best.name)}  ({best.record.trial})"))
         places.add_row("Reproduce it", Text(command))
     failed = [record for record in records.values() if record.outcome == "failed"]
     first, *others = sentences(study, records)
@@ -155,4 +154,4 @@ def _failures(failed: list[Record], folder: StudyFolder) -> Iterator[Text]:
         yield Text(f"\n{counted(len(failed), 'trial')} failed:", "red")
     for record in failed:
         yield Text(f"  {record.trial}: {reason(record)}", overflow="fold")
-        yield Text(f"    {folder.logs / f'{record.trial}.log'}", overflow="fold")
+        yield Text(f"    {folder.place('logs', record.trial)}.log", overflow="fold")

@@ -89,7 +89,7 @@ def content(
     """All that the page says."""
     return {
         "study": findings.study,
-        "place": findings.folder.path,
+        "place": findings.folder.place(),
         "facts": [*facts(findings)],
         "mark": mark(findings),
         "sentences": sentences(findings.study, findings.ended),
@@ -99,7 +99,7 @@ def content(
         "pictures": inlined(others),
         "tables": found,
         "failures": [
-            {"trial": each.trial, "reason": why, "log": findings.folder.logs / f"{each.trial}.log"}
+            {"trial": each.trial, "reason": why, "log": findings.folder.place("logs", f"{each.trial}.log")}
             for each, why in failures(findings)
         ],
         "commands": [*commands(findings)],
@@ -114,10 +114,10 @@ def commands(findings: Findings) -> Iterator[dict[str, str]]:
     tune = ["python", "tune.py"]
     if (folder.path / "best.yaml").exists():
         yield {"what": "The best configuration once more, alone, compared to the last bit",
-               "text": shlex.join([*tune, "reproduce", str(folder.path)])}  # fmt: skip
+               "text": shlex.join([*tune, "reproduce", folder.place()])}  # fmt: skip
     yield {"what": "The whole study elsewhere",
-           "text": shlex.join([*tune, "run", str(folder.file), "--results", "elsewhere"])}  # fmt: skip
-    if (folder.path / "optuna.db").exists():
+           "text": shlex.join([*tune, "run", folder.place(folder.file.name), "--results", "elsewhere"])}  # fmt: skip
+    if folder.mirror is None and (folder.path / "optuna.db").exists():
         yield {"what": "Optuna's own view of the search",
                "text": shlex.join(["optuna-dashboard", f"sqlite:///{folder.path / 'optuna.db'}"])}  # fmt: skip
 

@@ -71,7 +71,7 @@ def notes(findings: Findings) -> Iterator[dict[str, Any]]:
     if not records:
         yield {"text": "No trial has begun yet.", "warn": False}
     if unfinished := sum(record.outcome is None for record in records):
-        report = shlex.join(["python", "tune.py", "report", str(findings.folder.path)])
+        report = shlex.join(["python", "tune.py", "report", findings.folder.place()])
         text = (
             f"{counted(unfinished, 'trial')} unfinished: the study is running or was interrupted. Curves are drawn as "
             f"far as they go; {report} writes this page anew."
