@@ -19,13 +19,14 @@ import ray
 from simclip.checkpoint import Row, finished_epochs
 from simclip.errors import InputError
 from simclip.study.arms import Trial
+from simclip.study.bucket import Bucket
 from simclip.study.cluster import Cluster, connect, resolved
 from simclip.study.config import StudyConfig, load_study
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.records import read_records
 from simclip.study.run import StudyEnd, run_study
-from simclip.study.storage import Bucket, Disk, Storage
+from simclip.study.storage import Disk, Storage
 from simclip.training import Training
 
 ROOT = Path(__file__).parents[2]
