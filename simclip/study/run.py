@@ -105,8 +105,9 @@ class _Stages:
         self.budget = Budget(study, recorder.records, self.concurrency)
         self._given = trials is not None
         begun = {**recorder.records, **recorder.unfinished}
-        planned = planned_trials(study) if trials is None else trials
-        self._search = self._rest(under_recorded_names(planned, search_records(study, begun)))
+        if trials is None:
+            trials = under_recorded_names(planned_trials(study), search_records(study, begun))
+        self._search = self._rest(trials)
 
     @property
     def anything_left(self) -> bool:
