@@ -14,6 +14,7 @@ from transformers import CLIPModel
 from simclip.config import TrainConfig
 from simclip.model import load_clip
 from simclip.tiny import main, make_tiny_clip, train_tokenizer
+from tests.conftest import draw_pair
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,7 +32,7 @@ def test_the_command_makes_a_folder_that_loads(
     same = CLIPModel.from_pretrained(tmp_path / "tiny").state_dict()
     assert all(torch.equal(tensor, same[name]) for name, tensor in clip.model.state_dict().items())
     # Words of the captions are tokens; the weights are those of seed 0.
-    assert clip.tokenizer.tokenize("red left on blue") == ["red</w>", "left</w>", "on</w>", "blue</w>"]
+    assert clip.tokenizer.tokenize("red left on blue") == ["▁red", "▁left", "▁on", "▁blue"]
     main(pairs / "train.tsv", tmp_path / "again", image_size=32)
     again = load_clip(TrainConfig(model=str(tmp_path / "again"))).model.state_dict()
     assert all(torch.equal(tensor, same[name]) for name, tensor in again.items())
@@ -54,6 +55,12 @@ def test_the_weights_are_keyed_by_the_seed() -> None:
     name = "text_projection.weight"
     assert torch.equal(models[0][name], models[2][name])
     assert not torch.equal(models[0][name], models[1][name])
+
+
+def test_the_tokenizer_is_the_same_every_time() -> None:
+    captions = [caption for number in range(64) for caption in draw_pair(number)[1]]
+    made = {train_tokenizer(captions, 200, 16).backend_tokenizer.to_str() for _ in range(8)}
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("caption", ["A Red DOG", "a red dog", "a  red &amp;amp; dog"])

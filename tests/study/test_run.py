@@ -188,6 +188,8 @@ def test_asha_spares_the_control(make_study: MakeStudy, cluster: Cluster, tmp_pa
         asha={"grace_period": 1, "reduction_factor": 2},
         parameters={"learning_rate": {"values": [1e-3, 1e-9, 1e-10]}, "cluster_size": {"value": 4}},
         train={"epochs": 4},
+        metric="val/loss",  # of some pairs a recall has too many ties to rank by
+        mode="min",
         max_concurrent=1,
     )
     end, folder, _ = run(study, cluster, tmp_path)
