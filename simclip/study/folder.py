@@ -23,6 +23,10 @@ from simclip.study.single import SingleRun
 from simclip.study.storage import LOGS, Disk, Storage, is_uri
 from simclip.suggest import explain
 
+#: Between a trial's name and Tune's id of the attempt, in the name of Tune's folder. Without an id Tune would add one
+#: itself as soon as a trial whose process was lost begins a second time.
+ATTEMPT = "@"
+
 
 @dataclass(frozen=True)
 class StudyFolder:
@@ -170,7 +174,7 @@ class StudyFolder:
 
     def drop_scratch(self) -> None:
         """Delete what only a running study needs, once the checkpoints of unfinished trials are in safety."""
-        for trial in self.storage.folders("tune"):
+        for trial in {name.rpartition(ATTEMPT)[0] for name in self.storage.folders("tune")}:
             self.rescue(trial)
         for key in ("tune", "train"):
             self.storage.delete(key)
@@ -179,19 +183,23 @@ class StudyFolder:
         """Move a trial's newest whole checkpoint to where it goes on from; the key of that, if there is one now."""
         storage, kept = self.storage, f"unfinished/{trial}"
         best = storage.finished_epochs(kept)
-        for name in storage.folders(f"tune/{trial}"):
-            found = f"tune/{trial}/{name}"
-            epochs = storage.finished_epochs(found) if name.startswith("checkpoint_") else None
-            if epochs is not None and (best is None or epochs > best):
-                storage.move(found, kept)
-                best = epochs
-        storage.delete(f"tune/{trial}")
+        for attempt in self._attempts(trial):
+            for name in storage.folders(attempt):
+                epochs = storage.finished_epochs(f"{attempt}/{name}") if name.startswith("checkpoint_") else None
+                if epochs is not None and (best is None or epochs > best):
+                    storage.move(f"{attempt}/{name}", kept)
+                    best = epochs
+            storage.delete(attempt)
         return None if best is None else Path(kept)
 
     def forget(self, trial: str) -> None:
         """Delete what a trial needed to go on, once its end is on record."""
-        for key in ("tune", "unfinished"):
-            self.storage.delete(f"{key}/{trial}")
+        for key in (*self._attempts(trial), f"unfinished/{trial}"):
+            self.storage.delete(key)
+
+    def _attempts(self, trial: str) -> list[str]:
+        """The keys of Tune's folders of a trial."""
+        return [f"tune/{name}" for name in self.storage.folders("tune") if name.rpartition(ATTEMPT)[0] == trial]
 
     def checkpoints(self, trials: Iterable[Trial]) -> dict[str, Path]:
         """By name, the keys of the checkpoints that trials go on from."""

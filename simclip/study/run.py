@@ -16,7 +16,7 @@ from simclip.study.changes import under_recorded_names
 from simclip.study.cluster import Cluster, concurrency, placement, worker_resources
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_trials, search_records
-from simclip.study.folder import StudyFolder
+from simclip.study.folder import ATTEMPT, StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.losses import is_full_disk
 from simclip.study.models import MODELS
@@ -166,7 +166,7 @@ class _Stages:
                 max_concurrent_trials=self.concurrency,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
+                trial_dirname_creator=_attempt_name,
             ),
             run_config=tune.RunConfig(
                 storage_path=storage.root,
@@ -196,6 +196,10 @@ def asha(study: StudyConfig) -> tuple[TrialScheduler | None, str | None]:
 
 def _trial_name(trial: Any) -> str:
     return str(trial.config["trial"])
+
+
+def _attempt_name(trial: Any) -> str:
+    return f"{_trial_name(trial)}{ATTEMPT}{trial.trial_id}"
 
 
 def _derive(study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:

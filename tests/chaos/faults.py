@@ -10,12 +10,12 @@ from typing import Literal, get_args
 import numpy as np
 
 from simclip.randomness import generator
+from simclip.study.folder import ATTEMPT
 from tests.chaos.driver import Driver, is_actor, is_gcs, is_raylet, kill
 from tests.chaos.ledger import Ledger
 
 Kind = Literal["driver", "trial actor", "gcs_server", "raylet", "Ctrl-C", "Ctrl-C twice"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-CHECKPOINTS = ("tune/*/checkpoint_*", "unfinished/*")
 #: So many actors of one run of the command are killed: a trial that loses its process four times counts as failed.
 MOST_ACTORS = 3
 
@@ -96,7 +96,8 @@ def damage(results: Path, ledger: Ledger, random: np.random.Generator) -> list[s
 
 
 def _trial(checkpoint: Path) -> str:
-    return checkpoint.parent.name if checkpoint.name.startswith("checkpoint_") else checkpoint.name
+    attempt = checkpoint.parent.name.rpartition(ATTEMPT)[0]
+    return attempt if checkpoint.name.startswith("checkpoint_") else checkpoint.name
 
 
 def _cut(path: Path, share: float) -> None:

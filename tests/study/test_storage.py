@@ -121,14 +121,18 @@ def test_a_bucket_does_what_a_disk_does(storage: Storage, tmp_path: Path) -> Non
 
 def test_a_trial_goes_on_from_its_newest_whole_checkpoint(storage: Storage, tmp_path: Path) -> None:
     folder = StudyFolder.at(str(storage))
-    put_checkpoint(storage, "tune/k2-s1/checkpoint_000002", 2, tmp_path / "1")
-    put_checkpoint(storage, "tune/k2-s1/checkpoint_000003", 3, tmp_path / "1")
-    put(storage, "tune/k2-s1/checkpoint_000003/last/model", "cut", tmp_path / "1")
+    put_checkpoint(storage, "tune/k2-s1@1/checkpoint_000002", 1, tmp_path / "1")
+    put_checkpoint(storage, "tune/k2-s1@2/checkpoint_000000", 2, tmp_path / "1")
+    put_checkpoint(storage, "tune/k2-s1@2/checkpoint_000001", 3, tmp_path / "1")
+    put(storage, "tune/k2-s1@2/checkpoint_000001/last/model", "cut", tmp_path / "1")
+    put_checkpoint(storage, "tune/k2-s10@1/checkpoint_000002", 3, tmp_path / "1")
     put(storage, "train/run/anything", "of Ray Train", tmp_path / "1")
     folder.drop_scratch()
     assert storage.finished_epochs("unfinished/k2-s1") == 2
+    assert storage.finished_epochs("unfinished/k2-s10") == 3
     assert storage.folders("tune") == storage.folders("train") == []
     assert folder.rescue("k2-s1") == Path("unfinished/k2-s1")
+    put_checkpoint(storage, "tune/k2-s1@3/checkpoint_000000", 4, tmp_path / "1")
     folder.forget("k2-s1")
     assert folder.rescue("k2-s1") is None
 
