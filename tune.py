@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
-from simclip.face import commands, jobs
+from simclip.face import checking, commands, jobs, preparing
 from simclip.face.exits import exit_code
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -15,6 +15,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": commands.report,
     "reproduce": commands.reproduce,
     "fields": commands.fields,
+    "prepare": preparing.prepare,
+    "check": checking.check,
     "submit": jobs.submit,
     "status": jobs.status,
     "stop": jobs.stop,
