@@ -124,7 +124,9 @@ def _read_json(path: Path, schema: type[Schema], what: str, otherwise: str) -> S
         return schema.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        if schema is _Coco and b'"sentences"' in content:
+        if first["type"] == "json_invalid":
+            otherwise = "it is cut off, or another file: get it again"
+        elif schema is _Coco and b'"sentences"' in content:
             otherwise = "it looks like Karpathy's splits: python tune.py prepare karpathy"
         elif schema is _Karpathy and b'"annotations"' in content:
             otherwise = "it looks like COCO's captions: python tune.py prepare coco"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join, quote
 from typing import Annotated
 
 import tyro
@@ -92,21 +92,22 @@ def lines_of(name: str, count: int, matches: Sequence[Match]) -> list[str]:
 
 
 def _named(matches: Sequence[Match]) -> str:
-    named = [f"{each.evaluated} = {each.trained[0]}" for each in matches[:NAMED]]
+    named = [
+        str(each.evaluated) if each.evaluated in each.trained else f"{each.evaluated} = {each.trained[0]}"
+        for each in matches[:NAMED]
+    ]
     return ", ".join([*named, *(["..."] if len(matches) > NAMED else [])])
 
 
 def _commands(files: Files, seen: Iterable[Path], to: Path | None) -> list[str]:
     """What keeps the images out: first the list of their names, then each table without them."""
     if to is None:
-        return [shlex.join(["python", *sys.argv, "--to", "seen.txt"])]
-    again = ["python", "tune.py", "prepare", "tsv"]
+        return [join(["python", *sys.argv, "--to", "seen.txt"])]
+    tables = dict.fromkeys(files.trained[path] for path in seen)
     return [
-        shlex.join(
-            [*again, "--annotations", str(table.tsv), "--images", str(table.image_dir)]
-            + ["--exclude", str(to), "--out", f"{table.tsv.with_suffix('')}-unseen.tsv"]
-        )
-        for table in dict.fromkeys(files.trained[path] for path in seen)
+        f"python tune.py prepare tsv --annotations {quote(str(table.tsv))} --images {quote(str(table.image_dir))} "
+        f"--exclude {quote(str(to))} --out {quote(str(table.tsv.with_suffix('')) + '-unseen.tsv')}"
+        for table in tables
     ]
 
 
