@@ -148,20 +148,34 @@ class Digits:
         if self.count > len(labels):
             raise InputError(f"{self.count} MNIST digits: {self.source} has {len(labels):,} training digits")
         rows = draw_digits(labels, self.count, self.seed)
-        folder = self.table.image_dir
-        folder.mkdir(parents=True, exist_ok=True)
         described = [Described(f"{row:05d}.png", [CAPTION.format(labels[row])]) for row in rows]
         for row, each in zip(rows, described, strict=True):
-            file, content = folder / each.image, _png(images[row])
-            if not file.is_file() or file.read_bytes() != content:
-                file.write_bytes(content)
+            _write_png(self.table.image_dir / each.image, images[row])
         write_table(described, self.table.tsv, columns or ["caption1"])
         counts = np.bincount(labels[rows], minlength=10)
         of_each = ", ".join(f"{count} of {digit}" for digit, count in enumerate(counts) if count)
-        return f"{self.count} MNIST digits are mixed into training ({of_each}): {self.table.tsv}"
+        return f"{self.table.tsv}: {self.count} MNIST digits to train on ({of_each})"
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def write_test_digits(source: Path, folder: Path) -> str:
+    """Write MNIST's test digits as PNG files into a folder for each digit: a classification set.
+
+    Returns:
+        A line that says where.
+
+    Raises:
+        InputError: MNIST's files are missing or wrong (see `read_mnist`).
+    """
+    images, labels = read_mnist(source, "t10k")
+    for row, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+        _write_png(folder / str(label) / f"{row:05d}.png", pixels)
+    return f"{folder}: {len(labels):,} MNIST digits to classify, in a folder for each digit"
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write a picture, unless it is there already."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
+    if not path.is_file() or path.read_bytes() != file.getvalue():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.getvalue())

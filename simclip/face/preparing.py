@@ -22,6 +22,7 @@ from simclip.data.annotations import (
 )
 from simclip.data.coco import coco_id
 from simclip.data.exclusion import Exclusion
+from simclip.data.mnist import Digits, write_test_digits
 from simclip.data.tables import Prepared, prepare_table
 from simclip.errors import InputError
 from simclip.face.exits import DONE
@@ -45,6 +46,11 @@ class Preparation:
     def rows(self) -> tuple[list[Described], list[str]]:
         """What the annotations hold, and lines about it."""
         raise NotImplementedError
+
+    def write(self) -> list[str]:
+        """Write the table; what is to be said about it, in lines."""
+        rows, notes = self.rows()
+        return [*report(prepare_table(rows, self.images, self.out, self.exclude), self), *notes]
 
     @property
     def source(self) -> Path:
@@ -134,20 +140,41 @@ class Table(Annotations):
         return read_table_again(self.annotations), []
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mnist:
+    """Some MNIST digits with captions, the paper's rare set, and the test digits in a folder for each class."""
+
+    mnist_dir: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """folder of MNIST's IDX files, .gz or not"""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """folder to write them into"""
+    count: Annotated[int, tyro.conf.arg(metavar="N")] = 50
+    """training digits, as evenly as they come"""
+    seed: int = 1
+    """which of them"""
+
+    def write(self) -> list[str]:
+        """Write both; where they are, in lines."""
+        if self.count < 1 or self.seed < 0:
+            raise InputError(f"--count {self.count} --seed {self.seed}: expected at least 1 and 0")
+        digits = Digits(self.mnist_dir, self.count, self.seed, self.out)
+        return [digits.write(), write_test_digits(self.mnist_dir, self.out / "mnist-test")]
+
+
 Format = (
     Annotated[Coco, tyro.conf.subcommand("coco")]
     | Annotated[Karpathy, tyro.conf.subcommand("karpathy")]
     | Annotated[Flickr, tyro.conf.subcommand("flickr")]
     | Annotated[Sidecar, tyro.conf.subcommand("sidecar")]
     | Annotated[Table, tyro.conf.subcommand("tsv")]
+    | Annotated[Mnist, tyro.conf.subcommand("mnist")]
 )
 
 
 def prepare(source: Annotated[Format, tyro.conf.arg(name="")]) -> int:
     """Write a table of pairs from annotations as they are published."""
     console = Console()
-    rows, notes = source.rows()
-    for line in [*report(prepare_table(rows, source.images, source.out, source.exclude), source), *notes]:
+    for line in source.write():
         say(console, line)
     return DONE
 

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from simclip.config import ClassificationSet
 from simclip.data.captions import read_table
-from simclip.data.mnist import Digits, draw_digits, read_mnist
+from simclip.data.mnist import Digits, draw_digits, read_mnist, write_test_digits
 from simclip.errors import InputError
+from simclip.evaluation.sets import class_folders
 
 LABELS = np.random.default_rng(0).integers(0, 10, 60, dtype=np.uint8)
 PIXELS = np.random.default_rng(1).integers(0, 256, (60, 28, 28), dtype=np.uint8)
@@ -115,7 +117,7 @@ def test_fifty_are_five_of_each_and_another_seed_draws_others() -> None:
 def test_digits_are_a_training_table(tmp_path: Path) -> None:
     digits = Digits(write_mnist(tmp_path / "mnist"), 12, 3, tmp_path / "ckpts")
     line = digits.write()
-    assert line.startswith("12 MNIST digits are mixed into training (")
+    assert line.startswith(f"{digits.table.tsv}: 12 MNIST digits to train on (")
     table = read_table(digits.table.tsv, digits.table.image_dir)
     assert len(table) == 12
     for path, caption in zip(table.images, table.captions, strict=True):
@@ -133,6 +135,17 @@ def test_written_again_they_stay_untouched_and_damage_is_mended(tmp_path: Path) 
     digits.write()
     assert [path.read_bytes() for path in files] == [content for _, content in before]
     assert [path.stat().st_mtime_ns for path in files[1:]] == [time for time, _ in before[1:]]
+
+
+def test_test_digits_are_a_classification_set(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "mnist", part="t10k")
+    assert "60 MNIST digits to classify" in write_test_digits(tmp_path / "mnist", tmp_path / "digits")
+    classes = class_folders(ClassificationSet(kind="classification", name="digits", image_dir=tmp_path / "digits"))
+    assert [len(paths) for paths in classes.values()] == np.bincount(LABELS).tolist()
+    for folder, paths in classes.items():
+        for path in paths:
+            assert LABELS[int(path.stem)] == int(folder.name)
+            assert np.array_equal(np.array(Image.open(path)), PIXELS[int(path.stem)])
 
 
 def test_more_digits_than_there_are(tmp_path: Path) -> None:

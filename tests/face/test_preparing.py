@@ -92,6 +92,25 @@ def test_several_lists_and_the_other_formats(
     assert len(read_table(out, images).images) == 7
 
 
+def test_mnist_gives_a_table_and_a_classification_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["prepare", "mnist", "--mnist-dir", str(tmp_path), "--out", str(tmp_path / "digits"), "--count", "10"]
+    for part in ("train", "t10k"):
+        labels = bytes([0, 0, 8, 1, 0, 0, 0, 20]) + bytes([*range(10)] * 2)
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+        images = bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(80))
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images)
+    assert main(words) == 0
+    folder = tmp_path / "digits" / "mnist-10-seed1"
+    assert sorted(read_table(folder / "digits.tsv", folder).captions) == [f"A MNIST digit of {n}" for n in range(10)]
+    assert [len(list(each.iterdir())) for each in sorted((tmp_path / "digits" / "mnist-test").iterdir())] == [2] * 10
+    assert "20 MNIST digits to classify" in capsys.readouterr().out
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(labels)
+    assert main(words) == 2
+    assert "its magic number is 2049, expected 2051" in capsys.readouterr().err
+    assert main([*words, "--count", "0"]) == 2
+    assert "--count 0" in capsys.readouterr().err
+
+
 WRONG: dict[str, tuple[list[str], list[str]]] = {
     "instances": (["coco", "--annotations", "{d}/instances.json"], ["annotations[0].caption", "missing"]),
     "nothing there": (["coco", "--annotations", "{d}/none.json"], ["no such annotation file", "none.json"]),
