@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,37 +83,28 @@ def read_coco(path: Path) -> list[Described]:
     return [Described(image.file_name, captions[image.id]) for image in file.images]
 
 
-def read_karpathy(path: Path, splits: Sequence[str]) -> list[Described]:
+def read_karpathy(path: Path, splits: Sequence[str]) -> tuple[list[Described], dict[str, int]]:
     """Some splits of Karpathy's dataset_coco.json, dataset_flickr8k.json or dataset_flickr30k.json.
 
     COCO's images are named with the folder that the file gives them: val2014/COCO_val2014_000000391895.jpg.
 
+    Returns:
+        The images of these splits; and the number of images in every split.
+
     Raises:
         InputError: The file is missing or something else, or has no such split.
     """
-    counts = karpathy_splits(path)
+    images = _read_json(path, _Karpathy, "Karpathy's splits", "give dataset_coco.json or one of its like").images
+    counts = dict(Counter(each.split for each in images))
     if unknown := [split for split in splits if split not in counts]:
         there = ", ".join(f"{split} ({count:,} images)" for split, count in counts.items())
         raise InputError(f"{path} has no split {unknown[0]!r} but {there}")
-    return [
-        Described(
-            f"{each.filepath}/{each.filename}" if each.filepath else each.filename, [s.raw for s in each.sentences]
-        )
-        for each in _read_karpathy(path)
+    described = [
+        Described(f"{each.filepath}/{each.filename}".lstrip("/"), [sentence.raw for sentence in each.sentences])
+        for each in images
         if each.split in splits
     ]
-
-
-def karpathy_splits(path: Path) -> dict[str, int]:
-    """The number of images in each split, in the order in which the file first names them."""
-    counts: dict[str, int] = {}
-    for each in _read_karpathy(path):
-        counts[each.split] = counts.get(each.split, 0) + 1
-    return counts
-
-
-def _read_karpathy(path: Path) -> list[_KarpathyImage]:
-    return _read_json(path, _Karpathy, "Karpathy's splits", "give dataset_coco.json or one of its like").images
+    return described, counts
 
 
 def _read_json(path: Path, schema: type[Schema], what: str, otherwise: str) -> Schema:

@@ -64,7 +64,7 @@ def names_in(source: str) -> list[str]:
     """
     head, colon, splits = source.rpartition(":")
     if colon and head.endswith(".json"):
-        return [row.image for row in read_karpathy(Path(head), splits.split(","))]
+        return [row.image for row in read_karpathy(Path(head), splits.split(","))[0]]
     path = Path(source)
     if path.suffix == ".json":
         raise InputError(f"--exclude {source}: name the splits to keep out, such as {source}:val,test")

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from simclip.data.annotations import (
     Described,
-    karpathy_splits,
     read_coco,
     read_flickr,
     read_karpathy,
@@ -101,8 +100,8 @@ class Karpathy(Annotations):
     def rows(self) -> tuple[list[Described], list[str]]:
         """The images of the splits, and a line where `train` was meant with `restval`."""
         splits = self.split.split(",")
-        rows = read_karpathy(self.annotations, splits)
-        rest = karpathy_splits(self.annotations).get("restval")
+        rows, counts = read_karpathy(self.annotations, splits)
+        rest = counts.get("restval")
         if "train" in splits and rest and "restval" not in splits:
             return rows, [f"restval is left out: {rest:,} images that are usually trained on (--split train,restval)"]
         return rows, []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from simclip.data.annotations import Described, karpathy_splits, read_coco, read_flickr, read_karpathy, read_sidecar
+from simclip.data.annotations import Described, read_coco, read_flickr, read_karpathy, read_sidecar
 from simclip.errors import InputError
 
 COCO: dict[str, Any] = {
@@ -57,12 +57,11 @@ def test_coco(tmp_path: Path) -> None:
 
 def test_karpathy(tmp_path: Path) -> None:
     path = written(tmp_path, KARPATHY)
-    assert read_karpathy(path, ["test"]) == [Described("val2014/COCO_val2014_000000000042.jpg", ["A shoe.", "Shoes"])]
-    assert read_karpathy(path, ["train", "restval"]) == [
-        Described("val2014/b.jpg", ["b"]),
-        Described("c.jpg", ["c"]),
-    ]
-    assert karpathy_splits(path) == {"test": 1, "restval": 1, "train": 1}
+    rows, counts = read_karpathy(path, ["test"])
+    assert rows == [Described("val2014/COCO_val2014_000000000042.jpg", ["A shoe.", "Shoes"])]
+    assert counts == {"test": 1, "restval": 1, "train": 1}
+    rows, _ = read_karpathy(path, ["train", "restval"])
+    assert rows == [Described("val2014/b.jpg", ["b"]), Described("c.jpg", ["c"])]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def with_annotation(image_id: object) -> dict[str, Any]:
 
 
 def read_tests(path: Path) -> list[Described]:
-    return read_karpathy(path, ["test"])
+    return read_karpathy(path, ["test"])[0]
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], object, str]] = {
