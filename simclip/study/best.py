@@ -74,15 +74,10 @@ def choose(study: StudyConfig, records: Mapping[str, Record]) -> Choice | None:
     return Choice(found, "search", records[f"{found.name}-s{study.seeds[0]}"]) if found else None
 
 
-def describe_best(study: StudyConfig, choice: Choice) -> Best:
-    """The best trial as best.yaml has it."""
-    return describe_trial(study, choice.record, choice.stage, choice.arm)
-
-
 def describe_trial(
     study: StudyConfig, record: Record, stage: Stage, arm: ArmResult | ConfirmedArm | None = None
 ) -> Best:
-    """A trial that has a score, with what was confirmed of its arm."""
+    """A trial that has a score, as best.yaml has it, with what was confirmed of its arm."""
     assert record.best is not None
     confirmed = None
     if isinstance(arm, ConfirmedArm) and arm.spread.mean is not None:

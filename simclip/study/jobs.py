@@ -28,6 +28,7 @@ from simclip.errors import InputError
 from simclip.study.config import StudyConfig, locate
 from simclip.study.lock import COMMAND, JOB, typed_again
 from simclip.study.overrides import overridden, read_mapping, read_overrides
+from simclip.study.storage import is_uri
 
 ROOT = Path(simclip.__file__).parents[1]
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -151,7 +152,7 @@ def runs(job: JobDetails | None) -> bool:
 
 def where(results: str) -> str:
     """A results folder as jobs name it: absolute, or a URI."""
-    return results.rstrip("/") if "://" in results else str(Path(results).absolute())
+    return results.rstrip("/") if is_uri(results) else str(Path(results).absolute())
 
 
 def results_of(results: str | None, study: StudyConfig) -> str:
@@ -160,7 +161,7 @@ def results_of(results: str | None, study: StudyConfig) -> str:
     Raises:
         InputError: Not given, or relative: it would lie in the job's own folder, which goes with it.
     """
-    if results is None or not ("://" in results or results.startswith("/")):
+    if results is None or not (is_uri(results) or results.startswith("/")):
         example = "/shared/results" if results is None else Path(results).absolute()
         raise InputError(
             f"--results {results or 'is missing'}: a job runs in a folder of its own: give an absolute path that every "

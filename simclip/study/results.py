@@ -17,7 +17,7 @@ import torch
 import yaml
 
 import simclip
-from simclip.study.best import Choice, choose, describe_best
+from simclip.study.best import Choice, choose, describe_trial
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_records, confirm_seeds, search_records
 from simclip.study.cost import cost
@@ -63,7 +63,8 @@ def write_results(
     }
     write_atomically(folder / "results.json", json.dumps(content, indent=2) + "\n")
     if best:
-        text = yaml.safe_dump(describe_best(study, best).model_dump(mode="json"), sort_keys=False)
+        described = describe_trial(study, best.record, best.stage, best.arm)
+        text = yaml.safe_dump(described.model_dump(mode="json"), sort_keys=False)
         write_atomically(folder / "best.yaml", text)
     return best
 
