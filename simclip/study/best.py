@@ -14,6 +14,7 @@ from simclip.errors import InputError
 from simclip.study.config import FIRST_CONFIRM_SEED, Resources, StudyConfig
 from simclip.study.confirm import search_records
 from simclip.study.folder import StudyFolder
+from simclip.study.portable import local
 from simclip.study.ranking import ArmResult, best_arm, mean_metrics
 from simclip.study.records import Record, Stage, read_records
 from simclip.study.statistics import Spread
@@ -119,7 +120,7 @@ def read_best(folder: Path) -> Best:
     if not path.is_file():
         raise InputError(f"no such file: {path}; give the results folder of a study with an arm that finished")
     try:
-        return Best.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Best.model_validate(local(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except ValidationError as error:
         raise explain(error, str(path), Best) from None
     except yaml.YAMLError as error:

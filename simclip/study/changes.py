@@ -10,6 +10,7 @@ import yaml
 
 from simclip.study.arms import Trial, effective, own_name, planned_arms
 from simclip.study.config import StudyConfig, dump
+from simclip.study.portable import local
 from simclip.study.records import Record
 
 #: Fields that change neither what trials measure nor which there are, or that only add some.
@@ -28,7 +29,7 @@ def refused_changes(
         study: The study as it is now.
         records: Of all trials that have begun.
     """
-    now = flat(yaml.safe_load(dump(study)))
+    now = flat(local(yaml.safe_load(dump(study))))
     names = [name for name in {**earlier, **now} if not _among(name, FREE)]
     changed = {name: (earlier.get(name), now.get(name)) for name in names if earlier.get(name) != now.get(name)}
     extends = all(_among(name, EXTENDING) for name in changed) and _still_planned(changed, study, records)
