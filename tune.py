@@ -15,12 +15,12 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": commands.report,
     "reproduce": commands.reproduce,
     "fields": commands.fields,
-    "prepare": preparing.prepare,
-    "check": checking.check,
     "submit": jobs.submit,
     "status": jobs.status,
     "stop": jobs.stop,
     "logs": jobs.logs,
+    "prepare": preparing.prepare,
+    "check": checking.check,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from simclip.config import ClassificationSet, EvaluationSet, RetrievalSet, TrainConfig
+from simclip.config import ClassificationSet, RetrievalSet, TrainConfig
 from simclip.data.captions import CaptionTable, read_table
 from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures, centre_crop
@@ -92,17 +92,6 @@ def _classification(source: ClassificationSet, config: TrainConfig, clip: Clip) 
     tokens = tokenise(clip.tokenizer, prompts, clip.max_tokens)
     images = open_pictures(paths, clip.image_size, centre_crop, config.image_store)
     return Classification(source.name, images, labels, tokens, len(classes))
-
-
-def images_of(source: EvaluationSet, caption_columns: Sequence[str] | None = None) -> list[Path]:
-    """The images of a set, each looked for.
-
-    Raises:
-        InputError: A file, folder or image is missing or wrong.
-    """
-    if isinstance(source, RetrievalSet):
-        return read_table(source.tsv, source.image_dir, caption_columns).images
-    return [path for folder in class_folders(source).values() for path in folder]
 
 
 def class_folders(source: ClassificationSet) -> dict[Path, list[Path]]:

@@ -18,7 +18,7 @@ from simclip.data.captions import read_table
 from simclip.data.overlap import Match, find_overlaps
 from simclip.data.tables import write_whole
 from simclip.errors import InputError
-from simclip.evaluation.sets import images_of
+from simclip.evaluation.files import images_of
 from simclip.face.commands import load_with_data
 from simclip.face.exits import DONE, FAILED
 from simclip.face.session import say

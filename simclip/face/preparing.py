@@ -20,7 +20,7 @@ from simclip.data.annotations import (
     read_table_again,
 )
 from simclip.data.coco import coco_id
-from simclip.data.exclusion import Exclusion
+from simclip.data.exclusion import Exclusion, names_in
 from simclip.data.mnist import Digits, write_test_digits
 from simclip.data.tables import Prepared, prepare_table
 from simclip.errors import InputError
@@ -77,8 +77,8 @@ class Coco(Annotations):
     def rows(self) -> tuple[list[Described], list[str]]:
         """The images of the file, and a warning where Karpathy's test images are among them."""
         rows = read_coco(self.annotations)
-        clean = any(part in self.annotations.name for part in CLEAN)
-        if clean or self.exclude or all(coco_id(row.image) is None for row in rows):
+        clean = any(part in self.annotations.name for part in CLEAN) or not any(coco_id(row.image) for row in rows)
+        if clean or any("COCO_val2014_" in name for source in self.exclude for name in names_in(source)):
             return rows, []
         command = shlex.join(["python", *sys.argv, "--exclude", "dataset_coco.json:val,test"])
         return rows, [

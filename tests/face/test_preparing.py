@@ -59,6 +59,10 @@ def test_coco_warns_of_karpathys_test_images_and_keeps_them_out(
     assert "4 captions held a tab, a line break or the like" in said
     assert "under other names" in said and "--exclude dataset_coco.json:val,test" in said
 
+    (tmp_path / "broken.txt").write_text("000000000025.jpg\n")
+    assert main([*words, "--exclude", str(tmp_path / "broken.txt")]) == 0
+    assert "under other names" in capsys.readouterr().out  # these were others
+
     assert main([*words, "--exclude", f"{karpathy}:val,test"]) == 0
     said = capsys.readouterr().out
     assert f"{karpathy}:val,test: 1 images kept out; 1 of its 2 names are not in {coco}, the first val2014/COCO" in said
