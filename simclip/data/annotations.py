@@ -94,6 +94,7 @@ def read_karpathy(path: Path, splits: Sequence[str]) -> tuple[list[Described], d
     Raises:
         InputError: The file is missing or something else, or has no such split.
     """
+    splits = [split.strip() for split in splits]
     images = _read_json(path, _Karpathy, "Karpathy's splits", "give dataset_coco.json or one of its like").images
     counts = dict(Counter(each.split for each in images))
     if unknown := [split for split in splits if split not in counts]:

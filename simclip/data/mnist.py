@@ -14,7 +14,7 @@ from PIL import Image
 
 from simclip.config import Table
 from simclip.data.annotations import Described
-from simclip.data.tables import write_table
+from simclip.data.tables import writable, write_table
 from simclip.errors import InputError
 from simclip.randomness import generator
 
@@ -177,5 +177,5 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     if not path.is_file() or path.read_bytes() != file.getvalue():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.getvalue())
+        with writable(path):
+            path.write_bytes(file.getvalue())

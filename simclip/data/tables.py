@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,18 +121,31 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         InputError: It cannot be written there.
     """
+    with (
+        writable(path),
+        tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="\n") as file,
+    ):
+        try:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+            file.flush()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Make a file's folder, and say in one line if the file cannot be written.
+
+    Raises:
+        InputError: The block, or making the folder, was refused.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="\n") as file:
-            try:
-                file.write(text)
-                os.fchmod(file.fileno(), 0o644)
-                file.flush()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        yield
+    except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 

@@ -99,7 +99,7 @@ class Karpathy(Annotations):
 
     def rows(self) -> tuple[list[Described], list[str]]:
         """The images of the splits, and a line where `train` was meant with `restval`."""
-        splits = self.split.split(",")
+        splits = [split.strip() for split in self.split.split(",")]
         rows, counts = read_karpathy(self.annotations, splits)
         rest = counts.get("restval")
         if "train" in splits and rest and "restval" not in splits:

@@ -60,7 +60,7 @@ def test_karpathy(tmp_path: Path) -> None:
     rows, counts = read_karpathy(path, ["test"])
     assert rows == [Described("val2014/COCO_val2014_000000000042.jpg", ["A shoe.", "Shoes"])]
     assert counts == {"test": 1, "restval": 1, "train": 1}
-    rows, _ = read_karpathy(path, ["train", "restval"])
+    rows, _ = read_karpathy(path, ["train", " restval"])
     assert rows == [Described("val2014/b.jpg", ["b"]), Described("c.jpg", ["c"])]
 
 

@@ -148,6 +148,12 @@ def test_test_digits_are_a_classification_set(tmp_path: Path) -> None:
             assert np.array_equal(np.array(Image.open(path)), PIXELS[int(path.stem)])
 
 
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"file.mnist-5-seed1.\d+.png cannot be written: Not a directory"):
+        Digits(write_mnist(tmp_path), 5, 1, tmp_path / "file").write()
+
+
 def test_more_digits_than_there_are(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"61 MNIST digits: .* has 60 training digits"):
         Digits(write_mnist(tmp_path), 61, 1, tmp_path).write()
