@@ -116,10 +116,10 @@ class Training:
         """
         encoder = EncodedOnce(self.encoder)
         due = [each for each in self.sets if epoch % each.every == 0 or epoch == self.config.epochs]
+        others = [each for each in self.sets if each not in due]
         scores = evaluated(due, encoder)
-        if len(due) < len(self.sets) and self.workers.any(self._is_best_so_far(scores), self.compute.device):
-            rest = evaluated([each for each in self.sets if each not in due], encoder)
-            scores = {name: (scores | rest)[name] for each in self.sets for name in each.metric_names}
+        if others and self.workers.any(self._is_best_so_far(scores), self.compute.device):
+            scores |= evaluated(others, encoder)
         return scores
 
     def _is_best_so_far(self, scores: dict[str, float]) -> bool:

@@ -33,7 +33,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedSet(ABC):
     """An evaluation set, ready to be scored.
 
@@ -68,7 +68,7 @@ class LoadedSet(ABC):
         return self.scores(images, encoder.texts(self.tokens, np.arange(len(self.tokens))), encoder.clip)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Retrieval(LoadedSet):
     """Image-caption pairs; the links are the image of each caption."""
 
@@ -81,7 +81,7 @@ class Retrieval(LoadedSet):
         return {**recall_metrics(images, captions, owner), "loss": loss}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classification(LoadedSet):
     """Labelled images and the prompts of their classes, class after class; the links are the labels."""
 
@@ -92,7 +92,7 @@ class Classification(LoadedSet):
         return zero_shot_metrics(images, labels, class_embeddings(prompts))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs(LoadedSet):
     """Images, their captions, then as many negative captions; the links are the images' categories."""
 
