@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +25,11 @@ def parse_fraction(value: object) -> object:
         raise ValueError(f"{value!r} is no number or fraction such as 0.5 or 1/512") from error
 
 
+def one_or_several(value: object) -> object:
+    """A list of what is given alone."""
+    return value if isinstance(value, list) else [value]
+
+
 Proportion = Annotated[float, BeforeValidator(parse_fraction), Field(ge=0, le=1)]
 
 
@@ -42,28 +48,53 @@ class Table(Strict):
     limit: int | None = Field(None, ge=1, description="only the first rows of the table")
 
 
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+Every = Annotated[int, Field(ge=1, description="epochs from one evaluation to the next; the best and last have one")]
+
+
 class RetrievalSet(Strict):
     """Image-caption pairs scored by recall@k in both directions and by the loss."""
 
     kind: Literal["retrieval"] = "retrieval"
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: SetName
     tsv: Path
     image_dir: Path
+    every: Every = 1
 
 
 class ClassificationSet(Strict):
     """Images in one folder per class, scored zero-shot by top-1 and top-5 accuracy."""
 
     kind: Literal["classification"]
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: SetName
     image_dir: Path
+    every: Every = 1
     templates: list[str] = Field(["a photo of a {}."], min_length=1)
     class_names: dict[str, str] = Field(
         {}, description="what to call a class in prompts, by folder; else the folder's name with spaces for _"
     )
 
 
-EvaluationSet = Annotated[RetrievalSet | ClassificationSet, Field(discriminator="kind")]
+class PairsSet(Strict):
+    """Images with a true and a false caption each, scored by how often the true one is the more similar."""
+
+    kind: Literal["pairs"]
+    name: SetName
+    files: Annotated[list[Path], BeforeValidator(one_or_several)] = Field(
+        min_length=1, description="TSVs (image, caption, negative_caption, category), SugarCrepe's JSON, or its folder"
+    )
+    image_dir: Path
+    every: Every = 1
+
+
+EvaluationSet = Annotated[RetrievalSet | ClassificationSet | PairsSet, Field(discriminator="kind")]
+#: First parts of the names of other figures of an epoch.
+RESERVED_NAMES = ("train", "share")
+
+
+def metric_weights(metric: str | Mapping[str, float]) -> Mapping[str, float]:
+    """The weight of every metric in an objective."""
+    return {metric: 1.0} if isinstance(metric, str) else metric
 
 
 class TrainConfig(Strict):
@@ -154,6 +185,15 @@ class TrainConfig(Strict):
         names = [each.name for each in self.evaluation_sets]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} stands twice")
+        if taken := [name for name in names if name in RESERVED_NAMES]:
+            raise ValueError(f"no evaluation set can be named {taken[0]!r}: figures of training are")
+        for each in self.evaluation_sets:
+            needed = [name for name in metric_weights(self.metric) if name.rpartition("/")[0] == each.name]
+            if needed and each.every > 1:
+                raise ValueError(
+                    f"evaluate: the metric {needed[0]} is needed after each epoch, but {each.name} is evaluated every "
+                    f"{each.every}: leave out its `every`, or choose another metric"
+                )
         return self
 
     @property
@@ -164,7 +204,7 @@ class TrainConfig(Strict):
         return [Table(tsv=self.train_tsv, image_dir=self.train_image_dir), *self.train_tables]
 
     @property
-    def evaluation_sets(self) -> list[RetrievalSet | ClassificationSet]:
+    def evaluation_sets(self) -> list[EvaluationSet]:
         """Every evaluation set, `val` first."""
         if self.val_tsv is None or self.val_image_dir is None:
             return list(self.evaluate)

@@ -55,11 +55,15 @@ class Encoder:
         order = np.argsort(tokens.lengths[captions], kind="stable")
         return self._shared(order, embed)[torch.from_numpy(np.argsort(order))]
 
-    def images(self, pictures: Pictures, count: int) -> torch.Tensor:
-        """Embed the first `count` pictures; they are of the model's own size.
+    def images(self, pictures: Pictures, rows: np.ndarray | int) -> torch.Tensor:
+        """Embed pictures; they are of the model's own size.
+
+        Args:
+            pictures: Some of them are embedded.
+            rows: int [n], which; a number stands for so many from the first on.
 
         Returns:
-            float32 [count, d] on the CPU.
+            float32 [n, d] on the CPU.
         """
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
@@ -70,7 +74,7 @@ class Encoder:
                     moved = pixels.to(self.compute.device, non_blocking=True)
                     yield embed_images(self.clip.model, normalise(moved, self.clip.mean, self.clip.std))
 
-        return self._shared(np.arange(count), embed)
+        return self._shared(np.arange(rows) if isinstance(rows, int) else rows, embed)
 
     @torch.inference_mode()
     def _shared(self, items: np.ndarray, embed: Callable[[np.ndarray], Iterator[torch.Tensor]]) -> torch.Tensor:

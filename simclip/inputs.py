@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from simclip.config import RetrievalSet, TrainConfig
+from collections.abc import Mapping
+
+from simclip.config import ClassificationSet, RetrievalSet, TrainConfig, metric_weights
 from simclip.data.captions import read_table, read_training_tables
 from simclip.distributed import Workers
 from simclip.errors import InputError
@@ -29,12 +31,17 @@ def check_inputs(config: TrainConfig, workers: int = 1) -> None:
     for each in config.evaluation_sets:
         if isinstance(each, RetrievalSet):
             read_table(each.tsv, each.image_dir, config.caption_columns)
-        else:
-            class_folders(each)
+        elif isinstance(each, ClassificationSet):
+            class_folders(each)  # pairs were read for their metrics
 
 
-def check_metric(config: TrainConfig) -> None:
+def check_metric(config: TrainConfig, metric: str | Mapping[str, float] | None = None, field: str = "metric") -> None:
     """Refuse an objective that no evaluation set brings.
+
+    Args:
+        config: The run.
+        metric: Another objective than the run's own.
+        field: What it is called.
 
     Raises:
         InputError: There is no such metric, or no set at all.
@@ -42,7 +49,6 @@ def check_metric(config: TrainConfig) -> None:
     known = metric_names(config)
     if not known:
         raise InputError("no evaluation set: set val_tsv and val_image_dir (or evaluate), to tell which run is best")
-    names = [config.metric] if isinstance(config.metric, str) else list(config.metric)
-    for name in names:
+    for name in metric_weights(metric or config.metric):
         if name not in known:
-            raise InputError(f"metric {name!r}: no evaluation set has it; {hint(name, known)}")
+            raise InputError(f"{field} {name!r}: no evaluation set has it; {hint(name, known)}")

@@ -21,7 +21,6 @@ from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.config import TrainConfig
 from simclip.data.images import Pictures
-from simclip.evaluation.sets import Retrieval
 from simclip.training import Training
 from simclip.training_data import Batch, iterations_of
 
@@ -37,7 +36,7 @@ class Costs:
 
     Attributes:
         rows: Of the training set.
-        images: Of all evaluation sets.
+        images: Of all evaluation sets; one that several have counts once.
         captions: And prompts, of all evaluation sets.
         load: Seconds until the first step.
         decode: Seconds to read one image from its file, in one process.
@@ -140,8 +139,8 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
         cuda = training.compute.device.type == "cuda"
         return Costs(
             rows=len(rows),
-            images=sum(len(each.images) for each in training.sets),
-            captions=sum(len(each.tokens if isinstance(each, Retrieval) else each.prompts) for each in training.sets),
+            images=len({path for each in training.sets for path in each.images.paths}),
+            captions=sum(len(each.tokens) for each in training.sets),
             load=load,
             decode=decode / len(sample),
             step=statistics.median(steps[1:]),  # the first one also prepares memory and kernels

@@ -27,7 +27,8 @@ from simclip.config import TrainConfig
 from simclip.data.augment import crop_and_resize, normalise
 from simclip.distributed import Workers
 from simclip.encoder import Encoder
-from simclip.evaluation.sets import load_sets, objective
+from simclip.evaluation.once import EncodedOnce
+from simclip.evaluation.sets import evaluated, load_sets, objective
 from simclip.evaluation.untouched import untouched_scores
 from simclip.flops import peak_flops, training_flops
 from simclip.gradients import backward_in_parts, backward_whole
@@ -107,9 +108,23 @@ class Training:
             report([*self.history], self._save())
         return self.history
 
-    def evaluate(self) -> dict[str, float]:
-        """Every metric of every evaluation set, by <set>/<metric>."""
-        return {f"{each.name}/{name}": v for each in self.sets for name, v in each.score(self.encoder).items()}
+    def evaluate(self, epoch: int = 0) -> dict[str, float]:
+        """The metrics after an epoch, by <set>/<metric>; of the untouched model (epoch 0) those of every set.
+
+        A set whose turn it is not is left out, unless this is the best epoch so far or the last one: the epoch that
+        tables are about and whose model is kept has all metrics.
+        """
+        encoder = EncodedOnce(self.encoder)
+        due = [each for each in self.sets if epoch % each.every == 0 or epoch == self.config.epochs]
+        others = [each for each in self.sets if each not in due]
+        scores = evaluated(due, encoder)
+        if others and self.workers.any(self._is_best_so_far(scores), self.compute.device):
+            scores |= evaluated(others, encoder)
+        return scores
+
+    def _is_best_so_far(self, scores: dict[str, float]) -> bool:
+        history = [*self.history, {"epoch": len(self.history), "metric": objective(self.config.metric, scores)}]
+        return best_row(history, self.config.mode) is history[-1]
 
     def plan(self, epoch: int, watch: Stopwatch | None = None) -> Iterator[np.ndarray]:
         """The rows of every batch of an epoch, int64 [N] each, planned by the first worker as they are asked for.
@@ -174,7 +189,7 @@ class Training:
         if not math.isfinite(loss):
             raise FloatingPointError(f"epoch {epoch + 1}: the loss is {loss}; lower learning_rate, or try fp32")
         with watch("evaluate"):
-            scores = self.evaluate()
+            scores = self.evaluate(epoch + 1)
         row = {
             "epoch": epoch + 1,
             **self._with_objective(scores),

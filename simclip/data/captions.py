@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,14 +84,14 @@ def read_table(tsv: Path, image_dir: Path, caption_columns: Sequence[str] | None
     Raises:
         InputError: The file or a column is missing, a line is malformed, an image is missing or outside its folder.
     """
-    frame = _read_tsv(tsv)
+    frame = read_tsv(tsv)
     columns = _caption_columns(tsv, list(frame.columns), caption_columns)
     lines = [number + 2 for number in frame.index]
     captions_of_row = [[text for text in row if text] for row in frame[columns].itertuples(index=False)]
     for line, captions in zip(lines, captions_of_row, strict=True):
         if not captions:
             raise InputError(f"{tsv}, line {line}: no caption in {', '.join(columns)}; write one or remove the line")
-    images = _image_paths(tsv, lines, list(frame["image"]), image_dir)
+    images = image_paths(tsv, list(frame["image"]), image_dir, lambda row: f"line {lines[row]}")
     flat = [caption for captions in captions_of_row for caption in captions]
     return CaptionTable(images, flat, offsets([len(captions) for captions in captions_of_row]))
 
@@ -102,14 +102,23 @@ def read_captions(tsv: Path, caption_columns: Sequence[str] | None = None) -> li
     Raises:
         InputError: The file or its columns are wrong (see `read_table`).
     """
-    frame = _read_tsv(tsv)
+    frame = read_tsv(tsv)
     columns = _caption_columns(tsv, list(frame.columns), caption_columns)
     return [text for row in frame[columns].itertuples(index=False) for text in row if text]
 
 
-def _read_tsv(tsv: Path) -> pd.DataFrame:
+def read_tsv(tsv: Path, columns: str = "image, caption1, ...") -> pd.DataFrame:
+    """The fields of a TSV as they stand, without outer spaces and empty lines; the index counts lines from line 2.
+
+    Args:
+        tsv: UTF-8 file with a header.
+        columns: What is to be in it, for people.
+
+    Raises:
+        InputError: The file is missing or malformed, or has no column `image`.
+    """
     if not tsv.is_file():
-        raise InputError(f"no such TSV file: {tsv}; give the path of a file with the columns image, caption1, ...")
+        raise InputError(f"no such TSV file: {tsv}; give the path of a file with the columns {columns}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a first row that is too long would be cut
@@ -124,7 +133,7 @@ def _read_tsv(tsv: Path) -> pd.DataFrame:
                 skip_blank_lines=False,  # so that the index counts lines
             )
     except pd.errors.EmptyDataError as error:
-        raise InputError(f"{tsv} is empty: expected a header with image, caption1, ... and a line per pair") from error
+        raise InputError(f"{tsv} is empty: expected a header with {columns} and a line per pair") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{tsv} is not UTF-8 text ({error.reason} at byte {error.start}): convert it") from error
     except pd.errors.ParserWarning as error:
@@ -155,17 +164,32 @@ def _caption_columns(tsv: Path, present: list[str], wanted: Sequence[str] | None
     return list(wanted)
 
 
-def _image_paths(tsv: Path, lines: list[int], names: list[str], image_dir: Path) -> list[Path]:
+def image_paths(source: Path, names: list[str], image_dir: Path, place: Callable[[int], str]) -> list[Path]:
+    """The paths of a table's images.
+
+    Args:
+        source: The table's file.
+        names: Relative to `image_dir`, row by row.
+        image_dir: Their folder.
+        place: Says of a row where it stands in the file: line 7.
+
+    Raises:
+        InputError: The folder or an image is missing, or a name is empty or leads out of the folder.
+    """
     if not image_dir.is_dir():
-        raise InputError(f"no such image folder: {image_dir} (for {tsv})")
-    for line, name in zip(lines, names, strict=True):
+        raise InputError(f"no such image folder: {image_dir} (for {source})")
+    for row, name in enumerate(names):
         if not name:
-            raise InputError(f"{tsv}, line {line}: the image name is empty; write one or remove the line")
+            raise InputError(
+                f"{source}, {place(row)}: the image name is empty; write one or remove the {place(row).split()[0]}"
+            )
         if os.path.isabs(name) or ".." in name.split("/"):  # Path would say the same, for many times the time
-            raise InputError(f"{tsv}, line {line}: image {name!r} leaves its folder {image_dir}; use a path inside it")
+            raise InputError(
+                f"{source}, {place(row)}: image {name!r} leaves its folder {image_dir}; use a path inside it"
+            )
     paths = [image_dir / name for name in names]
     if missing := [name for name, path in zip(names, paths, strict=True) if not os.path.isfile(path)]:
-        raise InputError(f"{tsv}: {len(missing)} of {len(names)} images are not in {image_dir}: {_listed(missing)}")
+        raise InputError(f"{source}: {len(missing)} of {len(names)} images are not in {image_dir}: {_listed(missing)}")
     return paths
 
 
@@ -184,7 +208,7 @@ def read_rows(tsv: Path) -> list[tuple[str, list[str]]]:
     Raises:
         InputError: The file or its columns are wrong (see `read_table`).
     """
-    frame = _read_tsv(tsv)
+    frame = read_tsv(tsv)
     columns = _caption_columns(tsv, list(frame.columns), None)
     captions = [[text for text in row if text] for row in frame[columns].itertuples(index=False)]
     return list(zip(frame["image"], captions, strict=True))
@@ -196,4 +220,4 @@ def read_names(tsv: Path) -> list[str]:
     Raises:
         InputError: The file is wrong or has no column `image`.
     """
-    return list(_read_tsv(tsv)["image"])
+    return list(read_tsv(tsv)["image"])

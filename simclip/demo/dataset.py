@@ -1,4 +1,4 @@
-"""The demo's data set, made by code at first use: pictures, captions, and a rare set with its own zero-shot test."""
+"""The demo's data set, made by code at first use: pictures with captions, true and false, and a rare set of flags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import PIL
 from simclip.demo.captions import PER_PICTURE, captions
 from simclip.demo.flags import NATIONS, Flag
 from simclip.demo.pictures import draw
-from simclip.demo.scenes import Scene, families, known_scenes
+from simclip.demo.scenes import Scene, families, known_scenes, swapped
 
 FOLDER = Path(__file__).parents[2] / "datasets" / "demo"
 BASE = FOLDER.with_name("demo-base")
@@ -36,7 +36,8 @@ def ensure_dataset(folder: Path = FOLDER) -> Path:
 
     Args:
         folder: Where it goes: train.tsv, val.tsv and test.tsv (scenes), rare.tsv (flags), their pictures in images/,
-            and rare_test/<nation>/ and test_rare/<nation>/ with one folder of pictures for each class.
+            rare_test/<nation>/ and test_rare/<nation>/ with one folder of pictures for each class, and swapped.tsv and
+            test_swapped.tsv, which pair pictures of val.tsv and test.tsv with a true and a false caption.
 
     Returns:
         The folder.
@@ -97,7 +98,9 @@ def _make(folder: Path) -> None:
     train, val = split()
     _write_pairs(folder, "train", train)
     _write_pairs(folder, "val", val)
-    _write_pairs(folder, "test", held_out())
+    _write_pairs(folder, "test", test := held_out())
+    _write_swapped(folder, "swapped", "val", val)
+    _write_swapped(folder, "test_swapped", "test", test)
     _write_pairs(folder, "rare", [Flag(nation) for nation in NATIONS for _ in range(RARE_TRAIN)])
     for name, nation in product(RARE_SETS, NATIONS):
         classes = folder / name / nation.replace(" ", "_")
@@ -116,3 +119,14 @@ def _write_pairs(folder: Path, name: str, subjects: Sequence[Scene | Flag]) -> N
             rng = random.Random(f"{SEED}/{name}/{i}")
             draw(subject, rng).save(folder / "images" / f"{name}_{i:04d}.png")
             rows.writerow([f"{name}_{i:04d}.png", *captions(subject, rng)])
+
+
+def _write_swapped(folder: Path, name: str, pictures: str, scenes: Sequence[Scene]) -> None:
+    """Write <name>.tsv: pictures of <pictures>.tsv, and a caption beside each with two attributes swapped."""
+    with open(folder / f"{name}.tsv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
+        rows.writerow(["image", "caption", "negative_caption", "category"])
+        for i, scene in enumerate(scenes):
+            for category, other in swapped(scene).items():
+                both = [captions(each, random.Random(f"{SEED}/{name}/{i}"))[0] for each in (scene, other)]
+                rows.writerow([f"{pictures}_{i:04d}.png", *both, category])

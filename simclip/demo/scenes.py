@@ -85,6 +85,12 @@ KINDS: tuple[type[Scene], ...] = (Couple, Group, Couple, House, Couple, Boat)
 OPTIONS: dict[type[Scene], dict[str, tuple[str, ...]]] = {
     kind: {name: get_args(hint) for name, hint in get_type_hints(kind).items()} for kind in KINDS
 }
+#: Pairs of attributes that can change places, by what they are.
+SWAPS: dict[type[Scene], dict[str, tuple[str, str]]] = {
+    Couple: {name: (f"first_{name}", f"second_{name}") for name in ("colour", "shape", "size")},
+    House: {"colour": ("walls", "roof")},
+    Boat: {"colour": ("hull", "sail")},
+}
 #: The base model is trained on scenes of these kinds that have none of these values.
 KNOWN_KINDS: tuple[type[Scene], ...] = (Couple, Group)
 UNKNOWN = {"orange", "purple", "pink", "brown", "star", "heart", "ring", "cross", "four", "five", "mint", "sand"}
@@ -105,6 +111,16 @@ def with_other_detail(scene: Scene, rng: random.Random) -> Scene:
     details = attributes(scene)
     name, choices = rng.choice(list(OPTIONS[type(scene)].items()))
     return type(scene)(**details | {name: rng.choice([each for each in choices if each != details[name]])})
+
+
+def swapped(scene: Scene) -> dict[str, Scene]:
+    """The other scenes that two attributes of this one make by changing places, by what the attributes are."""
+    details = attributes(scene)
+    others = {
+        name: type(scene)(**details | {one: details[two], two: details[one]})
+        for name, (one, two) in SWAPS.get(type(scene), {}).items()
+    }
+    return {name: other for name, other in others.items() if other != scene}
 
 
 def known_scenes() -> set[Scene]:

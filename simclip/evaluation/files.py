@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from simclip.config import EvaluationSet, RetrievalSet
+from simclip.config import EvaluationSet, PairsSet, RetrievalSet
 from simclip.data.captions import read_table
+from simclip.data.negatives import read_negative_pairs
 from simclip.evaluation.sets import class_folders
 
 
@@ -18,4 +19,6 @@ def images_of(source: EvaluationSet, caption_columns: Sequence[str] | None = Non
     """
     if isinstance(source, RetrievalSet):
         return read_table(source.tsv, source.image_dir, caption_columns).images
+    if isinstance(source, PairsSet):
+        return read_negative_pairs(source.files, source.image_dir).images
     return [path for folder in class_folders(source).values() for path in folder]

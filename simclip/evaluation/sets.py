@@ -1,8 +1,9 @@
-"""Evaluation sets: read and checked once, scored after every epoch."""
+"""Evaluation sets: read and checked once, then scored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,88 +11,149 @@ import numpy as np
 import torch
 from PIL import Image
 
-from simclip.config import ClassificationSet, RetrievalSet, TrainConfig
-from simclip.data.captions import CaptionTable, read_table
+from simclip.config import ClassificationSet, EvaluationSet, PairsSet, RetrievalSet, TrainConfig, metric_weights
+from simclip.data.captions import read_table
 from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures, centre_crop
+from simclip.data.negatives import NegativePairs, read_negative_pairs
 from simclip.data.tokens import Tokens, tokenise
 from simclip.encoder import Encoder
 from simclip.errors import InputError
+from simclip.evaluation.once import EncodedOnce
+from simclip.evaluation.pairs import pair_metric_names, pair_metrics
 from simclip.evaluation.recall import KS, contrastive_loss_metric, recall_metrics
 from simclip.evaluation.zero_shot import class_embeddings, zero_shot_metrics
 from simclip.model import Clip
 
-#: The metrics of each kind of set; in a run they are called <set>/<metric>.
+#: The metrics of each kind of set; in a run they are called <set>/<metric>. To those of pairs come their categories.
 METRICS: Mapping[str, tuple[str, ...]] = {
     "retrieval": ("mean_r1", *(f"{way}_r{k}" for way in ("t2i", "i2t") for k in KS), "loss"),
     "classification": ("top1", "top5"),
+    "pairs": ("accuracy",),
 }
 
 
-@dataclass(frozen=True)
-class Retrieval:
-    """Image-caption pairs, ready to be scored."""
+@dataclass(frozen=True, eq=False)
+class LoadedSet(ABC):
+    """An evaluation set, ready to be scored.
+
+    Attributes:
+        name: What its metrics' names begin with.
+        every: Epochs from one evaluation to the next.
+        metrics: Their names.
+        images: Every image, cropped.
+        tokens: Every caption or prompt.
+        links: What belongs to what: any int64 array that says so.
+    """
 
     name: str
-    table: CaptionTable
-    tokens: Tokens
+    every: int
+    metrics: tuple[str, ...]
     images: Pictures
+    tokens: Tokens
+    links: np.ndarray
+
+    @abstractmethod
+    def scores(self, images: torch.Tensor, captions: torch.Tensor, clip: Clip) -> dict[str, float]:
+        """The metrics, from the embeddings of all images and captions."""
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Of a run: <set>/<metric>."""
+        return [f"{self.name}/{metric}" for metric in self.metrics]
+
+    def score(self, encoder: Encoder | EncodedOnce) -> dict[str, float]:
+        """Every metric of the set."""
+        images = encoder.images(self.images, len(self.images))
+        return self.scores(images, encoder.texts(self.tokens, np.arange(len(self.tokens))), encoder.clip)
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieval(LoadedSet):
+    """Image-caption pairs; the links are the image of each caption."""
+
     batch_size: int
 
-    def score(self, encoder: Encoder) -> dict[str, float]:
+    def scores(self, images: torch.Tensor, captions: torch.Tensor, clip: Clip) -> dict[str, float]:
         """Recalls both ways with all captions, and the loss with the model's logit scale."""
-        images = encoder.images(self.images, len(self.images))
-        captions = encoder.texts(self.tokens, np.arange(len(self.tokens)))
-        owner = torch.from_numpy(self.table.row_of_caption)
-        scale = encoder.clip.model.logit_scale.exp().item()
+        owner, scale = torch.from_numpy(self.links), clip.model.logit_scale.exp().item()
         loss = contrastive_loss_metric(images, captions, owner, scale, self.batch_size)
         return {**recall_metrics(images, captions, owner), "loss": loss}
 
 
-@dataclass(frozen=True)
-class Classification:
-    """Labelled images and the prompts of their classes, ready to be scored."""
+@dataclass(frozen=True, eq=False)
+class Classification(LoadedSet):
+    """Labelled images and the prompts of their classes, class after class; the links are the labels."""
 
-    name: str
-    images: Pictures
-    labels: torch.Tensor
-    prompts: Tokens
-    classes: int
-
-    def score(self, encoder: Encoder) -> dict[str, float]:
+    def scores(self, images: torch.Tensor, captions: torch.Tensor, clip: Clip) -> dict[str, float]:
         """Zero-shot accuracy."""
-        prompts = encoder.texts(self.prompts, np.arange(len(self.prompts)))
-        classes = class_embeddings(prompts.view(self.classes, -1, prompts.shape[1]))
-        return zero_shot_metrics(encoder.images(self.images, len(self.images)), self.labels, classes)
+        labels = torch.from_numpy(self.links)
+        prompts = captions.view(int(labels.max()) + 1, -1, captions.shape[1])
+        return zero_shot_metrics(images, labels, class_embeddings(prompts))
 
 
-def load_sets(config: TrainConfig, clip: Clip) -> list[Retrieval | Classification]:
+@dataclass(frozen=True, eq=False)
+class Pairs(LoadedSet):
+    """Images, their captions, then as many negative captions; the links are the images' categories."""
+
+    names: list[str]
+
+    def scores(self, images: torch.Tensor, captions: torch.Tensor, clip: Clip) -> dict[str, float]:
+        """Accuracy by category."""
+        true, false = captions.chunk(2)
+        return pair_metrics(images, true, false, torch.from_numpy(self.links), self.names)
+
+
+def load_sets(config: TrainConfig, clip: Clip) -> Sequence[LoadedSet]:
     """Read every evaluation set of a run.
 
     Raises:
         InputError: A file, folder or image of a set is missing or wrong.
     """
-    sets: list[Retrieval | Classification] = []
-    for each in config.evaluation_sets:
-        if isinstance(each, RetrievalSet):
-            table = read_table(each.tsv, each.image_dir, config.caption_columns)
-            tokens = tokenise(clip.tokenizer, table.captions, clip.max_tokens)
-            images = open_pictures(table.images, clip.image_size, centre_crop, config.image_store)
-            sets.append(Retrieval(each.name, table, tokens, images, config.val_batch_size))
-        else:
-            sets.append(_classification(each, config, clip))
-    return sets
+    return [_load(each, config, clip) for each in config.evaluation_sets]
 
 
-def _classification(source: ClassificationSet, config: TrainConfig, clip: Clip) -> Classification:
+def _load(source: EvaluationSet, config: TrainConfig, clip: Clip) -> LoadedSet:
+    def pictures(paths: Sequence[Path]) -> Pictures:
+        return open_pictures(paths, clip.image_size, centre_crop, config.image_store)
+
+    def tokens(captions: Sequence[str]) -> Tokens:
+        return tokenise(clip.tokenizer, captions, clip.max_tokens)
+
+    if isinstance(source, RetrievalSet):
+        table = read_table(source.tsv, source.image_dir, config.caption_columns)
+        images, captions, links = pictures(table.images), tokens(table.captions), table.row_of_caption
+        return Retrieval(
+            source.name, source.every, METRICS["retrieval"], images, captions, links, config.val_batch_size
+        )
+    if isinstance(source, PairsSet):
+        pairs = read_pairs(source)
+        images, captions = pictures(pairs.images), tokens([*pairs.captions, *pairs.negatives])
+        names = pairs.category_names
+        links = np.array([names.index(each) for each in pairs.categories])
+        return Pairs(source.name, source.every, pair_metric_names(names), images, captions, links, names)
     classes = class_folders(source)
-    names = [source.class_names.get(folder.name, folder.name.replace("_", " ")) for folder in classes]
-    prompts = [template.format(name) for name in names for template in source.templates]
-    paths = [path for folder in classes.values() for path in folder]
-    labels = torch.tensor([label for label, folder in enumerate(classes.values()) for _ in folder])
-    tokens = tokenise(clip.tokenizer, prompts, clip.max_tokens)
-    images = open_pictures(paths, clip.image_size, centre_crop, config.image_store)
-    return Classification(source.name, images, labels, tokens, len(classes))
+    called = [source.class_names.get(folder.name, folder.name.replace("_", " ")) for folder in classes]
+    prompts = [template.replace("{}", name) for name in called for template in source.templates]
+    labels = np.array([label for label, folder in enumerate(classes.values()) for _ in folder])
+    images = pictures([path for folder in classes.values() for path in folder])
+    return Classification(source.name, source.every, METRICS["classification"], images, tokens(prompts), labels)
+
+
+def read_pairs(source: PairsSet) -> NegativePairs:
+    """The rows of a set of pairs.
+
+    Raises:
+        InputError: A file or image is missing or wrong, or a category has the name of a metric.
+    """
+    try:
+        pairs = read_negative_pairs(source.files, source.image_dir)
+    except InputError as error:
+        raise InputError(f"evaluation set {source.name!r}: {error}") from None
+    taken = {name for names in METRICS.values() for name in names}
+    if doubled := [name for name in pairs.category_names if name in taken]:
+        raise InputError(f"evaluation set {source.name!r}: category {doubled[0]!r} is a metric's name: choose another")
+    return pairs
 
 
 def class_folders(source: ClassificationSet) -> dict[Path, list[Path]]:
@@ -120,11 +182,26 @@ def class_folders(source: ClassificationSet) -> dict[Path, list[Path]]:
 
 
 def metric_names(config: TrainConfig) -> list[str]:
-    """Every metric that a run reports, as <set>/<metric>."""
-    return [f"{each.name}/{metric}" for each in config.evaluation_sets for metric in METRICS[each.kind]]
+    """Every metric that a run reports, as <set>/<metric>; those of pairs are known from their files alone.
+
+    Raises:
+        InputError: See `read_pairs`.
+    """
+    return [
+        f"{each.name}/{metric}"
+        for each in config.evaluation_sets
+        for metric in (
+            pair_metric_names(read_pairs(each).category_names) if isinstance(each, PairsSet) else METRICS[each.kind]
+        )
+    ]
+
+
+def evaluated(sets: Sequence[LoadedSet], encoder: Encoder | EncodedOnce) -> dict[str, float]:
+    """Every metric of some sets, by <set>/<metric>."""
+    return {f"{each.name}/{name}": value for each in sets for name, value in each.score(encoder).items()}
 
 
 def objective(metric: str | Mapping[str, float], scores: Mapping[str, float]) -> float:
     """The one figure that epochs, trials and arms are compared by: a metric, or a weighted mean of several."""
-    weights = {metric: 1.0} if isinstance(metric, str) else metric
+    weights = metric_weights(metric)
     return sum(weight * scores[name] for name, weight in weights.items()) / sum(weights.values())

@@ -10,12 +10,12 @@ import torch
 from simclip.cache import cached_array, file_stamps, fingerprint, weights_bytes
 from simclip.config import TrainConfig
 from simclip.encoder import Encoder
-from simclip.evaluation.sets import Classification, Retrieval, metric_names
+from simclip.evaluation.sets import LoadedSet
 
 
 def untouched_scores(
     config: TrainConfig,
-    sets: Sequence[Retrieval | Classification],
+    sets: Sequence[LoadedSet],
     encoder: Encoder,
     evaluate: Callable[[], dict[str, float]],
 ) -> dict[str, float]:
@@ -27,7 +27,7 @@ def untouched_scores(
         encoder: With the initial weights.
         evaluate: Computes the metrics where they are not known yet.
     """
-    names, compute = metric_names(config), encoder.compute
+    names, compute = [name for each in sets for name in each.metric_names], encoder.compute
     setting = (names, str(compute), torch.get_num_threads(), torch.__version__, config.val_batch_size,
                encoder.workers.size, encoder.clip.mean, encoder.clip.std)  # fmt: skip
     parts = [part for each in sets for part in _content(each)]
@@ -41,10 +41,7 @@ def untouched_scores(
     return dict(zip(names, cached_array("untouched", key, values, anyone).tolist(), strict=True))
 
 
-def _content(each: Retrieval | Classification) -> list[bytes]:
+def _content(each: LoadedSet) -> list[bytes]:
     """What a set consists of: its pictures, its token ids, and what belongs to what."""
-    if isinstance(each, Retrieval):
-        pairs, tokens = each.table.starts, each.tokens
-    else:
-        pairs, tokens = each.labels.numpy(), each.prompts
-    return [file_stamps(each.images.paths), tokens.ids.tobytes(), tokens.starts.tobytes(), pairs.tobytes()]
+    tokens = each.tokens
+    return [file_stamps(each.images.paths), tokens.ids.tobytes(), tokens.starts.tobytes(), each.links.tobytes()]

@@ -36,7 +36,7 @@ def confirmation(study: StudyConfig, records: Mapping[str, Record]) -> Renderabl
     arms, metric = verdict.arms, Metric.of(verdict.metric)
     untouched = untouched_metrics(confirm_records(study, records))
     best = choose(study, records)
-    others = [each for each in main_metrics([*study.train.evaluation_sets, *study.test]) if each.name != metric.name]
+    others = [each for each in main_metrics([*study.test, *study.train.evaluation_sets]) if each.name != metric.name]
 
     def column(title: str, cells: list[str], last: str, rank: int, least: int | None = None) -> Column:
         styles = ["bold" if best and arm.name == best.arm.name else "" for arm in arms]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from simclip.config import ClassificationSet, RetrievalSet
+from simclip.config import EvaluationSet
 from simclip.evaluation.sets import METRICS
 from simclip.study.records import Record
 
@@ -68,7 +68,7 @@ class Metric:
         return f"{self.difference(difference)} points" if self.percent else self.difference(difference)
 
 
-def main_metrics(sets: Iterable[RetrievalSet | ClassificationSet]) -> list[Metric]:
+def main_metrics(sets: Iterable[EvaluationSet]) -> list[Metric]:
     """The first metric of each evaluation set."""
     return [Metric.of(f"{each.name}/{METRICS[each.kind][0]}") for each in sets]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from simclip.config import DEFAULT_METRIC, EvaluationSet, Strict, TrainConfig
+from simclip.config import DEFAULT_METRIC, EvaluationSet, Strict, TrainConfig, metric_weights
 from simclip.errors import InputError
 from simclip.evaluation.sets import METRICS
 from simclip.study.arms import check_arms
@@ -132,8 +132,11 @@ class StudyConfig(Strict):
 
     def _on_test(self, metric: str) -> str:
         """The metric of the same kind on the first test set that has it."""
-        kind = metric.rpartition("/")[2]
-        found = next((each.name for each in self.test if kind in METRICS[each.kind]), None)
+        name, _, kind = metric.rpartition("/")
+        of_pairs = any(each.name == name and each.kind == "pairs" for each in self.train.evaluation_sets)
+        found = next(
+            (each.name for each in self.test if kind in METRICS[each.kind] or (of_pairs and each.kind == "pairs")), None
+        )
         if found is None:
             raise ValueError(f"test_metric: missing; no test set has a {kind}, as the metric {metric} asks for")
         return f"{found}/{kind}"
@@ -148,8 +151,9 @@ class StudyConfig(Strict):
             raise ValueError("test: read by the confirm stage alone, which confirm: null leaves out")
         metric = self.confirmed_metric
         known = [f"{each.name}/{name}" for each in self.test for name in METRICS[each.kind]]
-        for name in [metric] if isinstance(metric, str) else metric:
-            if name not in known:
+        with_categories = [each.name for each in self.test if each.kind == "pairs"]  # which their files alone tell
+        for name in metric_weights(metric):
+            if name not in known and name.rpartition("/")[0] not in with_categories:
                 raise ValueError(f"test_metric: no test set reports {name!r}; {hint(name, known)}")
         if not isinstance(metric, str) and not sum(metric.values()) > 0:
             raise ValueError(f"test_metric: its weights add up to {sum(metric.values()):g}: expected more than 0")

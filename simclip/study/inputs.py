@@ -11,7 +11,7 @@ from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedE
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from simclip.errors import InputError
-from simclip.inputs import check_inputs
+from simclip.inputs import check_inputs, check_metric
 from simclip.prepare import prepare
 from simclip.study.arms import Arm, corner_arms, planned_arms
 from simclip.study.config import StudyConfig
@@ -35,6 +35,8 @@ def check_study(study: StudyConfig) -> None:
     for arm in inputs:
         try:
             check_inputs(arm.config, study.resources.workers)
+            if study.test:
+                check_metric(arm.config, study.confirmed_metric, "test_metric")
         except InputError as error:
             raise error if len(inputs) == 1 else InputError(f"arm {arm.name}: {error}") from None
 

@@ -2,6 +2,8 @@ import csv
 import hashlib
 import multiprocessing
 import random
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 from simclip.demo import dataset
 from simclip.demo.dataset import FAMILY_SIZE, ensure_dataset, held_out, split
 from simclip.demo.flags import NATIONS
-from simclip.demo.scenes import KNOWN_KINDS, UNKNOWN, attributes, unrelated
+from simclip.demo.scenes import KNOWN_KINDS, UNKNOWN, attributes, swapped, unrelated
 
 NAMES = ("train", "val", "test", "rare")
 
@@ -56,6 +58,31 @@ def test_every_picture_belongs_to_one_row_and_is_48_pixels_rgb(demo: Path) -> No
 def test_no_two_pictures_are_the_same(demo: Path) -> None:
     pictures = {path: key for path, key in digest(demo).items() if path.endswith(".png")}
     assert len(set(pictures.values())) == len(pictures)
+
+
+@pytest.mark.parametrize(("name", "pictures"), [("swapped", "val"), ("test_swapped", "test")])
+def test_swapped_captions_have_the_words_of_the_true_ones(demo: Path, name: str, pictures: str) -> None:
+    header, *body = rows(demo / f"{name}.tsv")
+    assert header == ["image", "caption", "negative_caption", "category"]
+    named = {row[0]: row[1:] for row in rows(demo / f"{pictures}.tsv")[1:]}
+    counts = Counter(row[3] for row in body)
+    assert {*counts} == {"colour", "shape", "size"} and min(counts.values()) > 80
+    assert len({(image, category) for image, _, _, category in body}) == len(body)
+    for image, caption, negative, _ in body:
+        assert image in named and caption != negative
+        assert Counter(without_articles(caption)) == Counter(without_articles(negative))
+
+
+def without_articles(caption: str) -> list[str]:
+    return [word for word in re.findall(r"\w+", caption) if word not in ("a", "an")]
+
+
+def test_swapped_scenes_differ_in_the_attributes_that_changed_places() -> None:
+    for scene in split()[1]:
+        for category, other in swapped(scene).items():
+            changed = dict(attributes(scene).items() - attributes(other).items())
+            assert len(changed) == 2 and other.is_sound() and swapped(other)[category] == scene
+            assert sorted(changed.values()) == sorted(attributes(other)[name] for name in changed)
 
 
 @pytest.mark.parametrize("name", ["rare_test", "test_rare"])

@@ -44,6 +44,13 @@ def tsv(folder: Path, *lines: str) -> str:
     return f"train.train_tsv={path}"
 
 
+def negatives(folder: Path, config: TrainConfig, *lines: str) -> str:
+    path = folder / "few.tsv"
+    rows = ["image|caption|negative_caption|category", *lines]
+    path.write_text("".join(line.replace("|", "\t") + "\n" for line in rows), encoding="utf-8")
+    return f"train.evaluate=[{{kind: pairs, name: few, files: {path}, image_dir: {config.val_image_dir}}}]"
+
+
 def folder_without_weights(folder: Path, model: str) -> str:
     target = folder / "no-weights"
     target.mkdir()
@@ -99,6 +106,14 @@ WRONG: dict[str, tuple[Wrong, list[str]]] = {
     "a batch that workers cannot share": (
         lambda d, c: ["resources.workers=3"],
         ["batch_size 8", "3 workers", "multiple"],
+    ),
+    "a negative caption missing": (
+        lambda d, c: [negatives(d, c, '000.png|a|b|x', '001.png|a||x')],
+        ["evaluation set 'few'", "few.tsv, line 3", "no negative_caption"],
+    ),
+    "an unknown category": (
+        lambda d, c: [negatives(d, c, '000.png|a|b|size', '001.png|a|b|hue'), "metric=few/sizes"],
+        ["metric 'few/sizes'", "did you mean few/size?"],
     ),
     "an override that is none": (lambda d, c: ["epochs"], ["'epochs'", "key=value"]),
     "a placeholder": (

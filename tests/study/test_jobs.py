@@ -238,6 +238,7 @@ def test_the_bundle_runs_by_itself(study_file: Path, tmp_path: Path) -> None:
         ("train.model=tests", "train.model"),
         ("train.train_tables=[{tsv: a.tsv, image_dir: /images}]", "train.train_tables[0].tsv"),
         ("parameters.model.values=[tests, openai/clip-vit-base-patch32]", "parameters.model.values[0]"),
+        ("train.evaluate=[{kind: pairs, name: x, files: a.json, image_dir: /i}]", "train.evaluate[0].files[0]"),
         ("test=[{kind: classification, name: rare, image_dir: rare}]", "test[0].image_dir"),
     ],
 )

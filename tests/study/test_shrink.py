@@ -40,7 +40,7 @@ def test_shipped_studies_load_and_plan_arms_on_the_demo(path: Path) -> None:
     assert (train.batch_size, train.epochs, train.learning_rate, train.warmup_intervals) == (64, 5, 1e-3, 3)
     assert train.iterations_per_epoch is None and train.data_workers == 0
     assert train.train_tsv == Path(STUDIES.parent, "datasets/demo/train.tsv")
-    assert {each.name for each in train.evaluation_sets} == {"val", "rare"}
+    assert {each.name for each in train.evaluation_sets} == {"val", "rare", "swapped"}
     assert study.confirm is not None and (study.confirm.arms, study.confirm.seeds) == (2, 3)
     assert study.resources == StudyConfig.model_fields["resources"].default
 
@@ -229,7 +229,7 @@ def test_metrics_of_sets_that_the_demo_has_stay() -> None:
     [
         ({"metric": "imagenet/top1"}, "metric: 'imagenet/top1' is of a set that the embedded data do not have"),
         ({"metric": {"val/mean_r1": 1, "aro/top1": 1}}, "metric: 'aro/top1'"),
-        ({"metric": "test/mean_r1"}, "they have val, rare: run the study without --demo"),
+        ({"metric": "test/mean_r1"}, "they have val, rare, swapped: run the study without --demo"),
         ({"test_metric": "val/mean_r1"}, "test_metric: 'val/mean_r1'"),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from simclip.config import RetrievalSet, TrainConfig
+from simclip.config import ClassificationSet, PairsSet, RetrievalSet, TrainConfig
 from simclip.study.arms import planned_arms
 from simclip.study.best import choose
 from simclip.study.config import Confirm, StudyConfig
@@ -100,6 +100,26 @@ def test_test_sets_are_read_by_the_confirm_stage_alone(make, tmp_path) -> None:
     trials = confirm_trials(study, recorded(study, SEARCH))
     assert all(trial.config.evaluation_sets == [test] for trial in trials)
     assert study.confirmed_metric == "test/mean_r1"
+
+
+def test_categories_are_confirmed_on_the_pairs_of_the_test_sets(tmp_path) -> None:
+    pairs = [PairsSet(kind="pairs", name=name, files=[tmp_path], image_dir=tmp_path) for name in ("val", "test")]
+    flags = ClassificationSet(kind="classification", name="flags", image_dir=tmp_path)
+
+    def make(**fields) -> StudyConfig:
+        parameters = {"cluster_size": {"values": [4, 8]}}
+        return StudyConfig(name="toy", train={"evaluate": pairs[:1]}, parameters=parameters, **fields)
+
+    for metric, confirmed in (
+        ("val/swap_att", "test/swap_att"),
+        ("val/accuracy", "test/accuracy"),
+        ({"val/accuracy": 1.0, "val/swap_att": 3.0}, {"test/accuracy": 1.0, "test/swap_att": 3.0}),
+    ):
+        assert make(metric=metric, test=[flags, pairs[1]]).confirmed_metric == confirmed
+    with pytest.raises(ValueError, match="test_metric: missing; no test set has a swap_att"):
+        make(metric="val/swap_att", test=[flags])
+    with pytest.raises(ValueError, match="test_metric: no test set reports 'flags/swap_att'"):
+        make(metric="val/swap_att", test=[flags, pairs[1]], test_metric="flags/swap_att")
 
 
 def confirmed(study: StudyConfig, **arms: list[float]) -> dict[str, Record]:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from simclip.checkpoint import Row
+from simclip.config import EvaluationSet
 from simclip.evaluation.sets import METRICS
 from simclip.face.figures import Metric
 from simclip.face.report.canvas import FAINT, INK, Picture, panel, shortened
 from simclip.face.report.findings import Findings
 
-#: Shown of each kind of set.
-SHOWN = {"retrieval": ("mean_r1", "t2i_r5", "i2t_r5"), "classification": METRICS["classification"]}
+#: Shown of each kind of set; of pairs every category too, unless there are more than these.
+SHOWN = {**METRICS, "retrieval": ("mean_r1", "t2i_r5", "i2t_r5")}
+MOST_CATEGORIES = 8
+
+
+def _shown(each: EvaluationSet, start: Row) -> list[str]:
+    every = [name for name in start if name.startswith(f"{each.name}/")]
+    if each.kind == "pairs" and len(every) <= 1 + MOST_CATEGORIES:
+        return every
+    return [name for metric in SHOWN[each.kind] if (name := f"{each.name}/{metric}") in every]
 
 
 def gains(findings: Findings) -> Iterator[Picture]:
@@ -19,7 +29,7 @@ def gains(findings: Findings) -> Iterator[Picture]:
     means = {arm.name: arm.metrics for arm in (verdict.arms if verdict else findings.arms) if arm.metrics}
     start = findings.untouched(findings.confirm if verdict else findings.search)
     sets = [*findings.study.train.evaluation_sets, *(findings.study.test if verdict else [])]
-    names = [name for each in sets for metric in SHOWN[each.kind] if (name := f"{each.name}/{metric}") in start]
+    names = [name for each in sets for name in _shown(each, start)]
     arms = [name for name in findings.colours if name in means][:2]
     if not names or not arms:
         return

@@ -10,9 +10,6 @@ from simclip.face.report.findings import Findings
 from simclip.face.report.table import Cell, Table, number
 from simclip.study.ranking import mean_metrics
 
-#: Of a training epoch: no metric of an evaluation set.
-NO_SCORES = ("metric", "train/")
-
 
 def metrics_of(findings: Findings) -> list[Table]:
     """Every metric of the stage that decides."""
@@ -36,7 +33,7 @@ def searched_metrics(findings: Findings) -> Iterator[Table]:
 def _metrics(name: str, title: str, arms: Mapping[str, Mapping[str, float]], start: Row) -> Table:
     """A row per metric, a column per arm: arms are many, but each has the same short list of metrics."""
     untouched = mean_metrics([start])
-    names = [each for each in untouched if not each.startswith(NO_SCORES)]
+    names = [each for each in untouched if each != "metric"]
     rows = []
     for each in sorted(names, key=lambda each: each.rpartition("/")[0] != "val"):
         metric = Metric.of(each)
