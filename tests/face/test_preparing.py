@@ -198,8 +198,12 @@ def test_check_a_study_with_its_test_sets(
         "train": {name: str(path) for name, path in files.items()} | {"batch_size": 8, "epochs": 2},
         "parameters": {"cluster_size": {"values": [2, 4]}},
         "test_metric": "digits/top1",
-        "test": [{"kind": "classification", "name": "digits", "image_dir": str(tmp_path / "digits")}],
+        "test": [
+            {"kind": "classification", "name": "digits", "image_dir": str(tmp_path / "digits")},
+            {"kind": "pairs", "name": "swapped", "files": str(tmp_path / "p.tsv"), "image_dir": str(pairs / "images")},
+        ],
     }
+    (tmp_path / "p.tsv").write_text("image\tcaption\tnegative_caption\n003.png\ta b\tb a\n045.png\ta b\tb a\n")
     study = tmp_path / "checked.yaml"
     study.write_text(yaml.safe_dump(content))
     assert main(["check", str(study)]) == 1
@@ -207,6 +211,7 @@ def test_check_a_study_with_its_test_sets(
     assert "training: 40 images, all there" in said
     assert "val: 12 images, all there; none is trained on" in said
     assert "digits: 4 images, all there; 1 are trained on (1 by content): " in said
+    assert "swapped: 2 images, all there; 1 are trained on (1 by content): " in said
     assert "digits: 1 more share only the name of a training image: " in said
     limited = f'train.train_tables=[{{tsv: "{files["val_tsv"]}", image_dir: "{files["val_image_dir"]}", limit: 1}}]'
     assert main(["check", str(study), limited]) == 1
