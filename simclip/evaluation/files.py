@@ -7,8 +7,7 @@ from pathlib import Path
 
 from simclip.config import EvaluationSet, PairsSet, RetrievalSet
 from simclip.data.captions import read_table
-from simclip.data.negatives import read_negative_pairs
-from simclip.evaluation.sets import class_folders
+from simclip.evaluation.sets import class_folders, read_pairs
 
 
 def images_of(source: EvaluationSet, caption_columns: Sequence[str] | None = None) -> list[Path]:
@@ -20,5 +19,5 @@ def images_of(source: EvaluationSet, caption_columns: Sequence[str] | None = Non
     if isinstance(source, RetrievalSet):
         return read_table(source.tsv, source.image_dir, caption_columns).images
     if isinstance(source, PairsSet):
-        return read_negative_pairs(source.files, source.image_dir).images
+        return read_pairs(source).images
     return [path for folder in class_folders(source).values() for path in folder]
