@@ -85,6 +85,9 @@ class TrainConfig(Strict):
     model: str = Field(DEFAULT_MODEL, description="hub name or local folder of a CLIP model")
     preprocessor: str | None = Field(None, description="hub name or folder of tokenizer and image processor")
     pretrain: bool = Field(False, description="start from random weights instead of the model's own")
+    freeze: Literal["none", "image", "text"] = Field(
+        "none", description="tower that is not trained, its projection neither (image: LiT); the logit scale is"
+    )
 
     # Similarity clusters (paper, Algorithm 1). p = 0 or k = 1 is plain fine-tuning, the control.
     cluster_size: int = Field(16, ge=1, description="k: rows in a cluster")
@@ -151,6 +154,8 @@ class TrainConfig(Strict):
             )
         if isinstance(self.metric, dict) and not sum(self.metric.values()) > 0:
             raise ValueError(f"the weights of metric add up to {sum(self.metric.values()):g}: expected more than 0")
+        if self.pretrain and self.freeze != "none":
+            raise ValueError(f"freeze {self.freeze} with pretrain: the tower would keep random weights; drop either")
         names = [each.name for each in self.evaluation_sets]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} stands twice")

@@ -29,6 +29,7 @@ from simclip.distributed import Workers
 from simclip.encoder import Encoder
 from simclip.evaluation.sets import load_sets, objective
 from simclip.evaluation.untouched import untouched_scores
+from simclip.family import train_mode
 from simclip.flops import peak_flops, training_flops
 from simclip.gradients import backward_in_parts, backward_whole
 from simclip.model import TwoTowers, load_clip
@@ -159,7 +160,7 @@ class Training:
         plan = self.plan(epoch, watch)
         on_cuda = self.compute.device.type == "cuda"
         batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda)
-        self.clip.model.train()
+        train_mode(self.clip.model)
         torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
         losses, flops = [], 0.0
         with closing(batches):
@@ -218,6 +219,8 @@ class Training:
             len(self.data), len(self.data.tokens), self.iterations, self.config.batch_size, self.config.epochs,
             self.compute, self.workers.size, torch.get_num_threads(),
         )  # fmt: skip
+        if self.config.freeze != "none":
+            log.info("the %s tower keeps its weights (freeze)", self.config.freeze)
         if self.data.skipped:
             log.warning("%d rows left out: their images do not decode (bad_images=skip)", self.data.skipped)
         if self.data.tokens.shortened:

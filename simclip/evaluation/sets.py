@@ -13,7 +13,7 @@ from PIL import Image
 from simclip.config import ClassificationSet, RetrievalSet, TrainConfig
 from simclip.data.captions import CaptionTable, read_table
 from simclip.data.image_store import open_pictures
-from simclip.data.images import Pictures, centre_crop
+from simclip.data.images import Pictures
 from simclip.data.tokens import Tokens, tokenise
 from simclip.encoder import Encoder
 from simclip.errors import InputError
@@ -76,7 +76,7 @@ def load_sets(config: TrainConfig, clip: Clip) -> list[Retrieval | Classificatio
         if isinstance(each, RetrievalSet):
             table = read_table(each.tsv, each.image_dir, config.caption_columns)
             tokens = tokenise(clip.tokenizer, table.captions, clip.max_tokens)
-            images = open_pictures(table.images, clip.image_size, centre_crop, config.image_store)
+            images = open_pictures(table.images, clip.image_size, clip.transform, config.image_store)
             sets.append(Retrieval(each.name, table, tokens, images, config.val_batch_size))
         else:
             sets.append(_classification(each, config, clip))
@@ -90,7 +90,7 @@ def _classification(source: ClassificationSet, config: TrainConfig, clip: Clip) 
     paths = [path for folder in classes.values() for path in folder]
     labels = torch.tensor([label for label, folder in enumerate(classes.values()) for _ in folder])
     tokens = tokenise(clip.tokenizer, prompts, clip.max_tokens)
-    images = open_pictures(paths, clip.image_size, centre_crop, config.image_store)
+    images = open_pictures(paths, clip.image_size, clip.transform, config.image_store)
     return Classification(source.name, images, labels, tokens, len(classes))
 
 
