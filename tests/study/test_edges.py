@@ -11,14 +11,13 @@ from simclip.config import TrainConfig
 from simclip.study.config import StudyConfig
 from simclip.study.edges import edges
 from simclip.study.records import Record
+from tests.study import examples
 
 Untrained = Callable[..., dict[str, Record]]
 
 
 def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    train = {"batch_size": 64, "epochs": 4, "proportion": 0.5, **fields.pop("train", {})}
-    return StudyConfig(name="s", train=train, parameters=parameters, **fields)
+    return examples.study(parameters, **{**fields, "train": {"proportion": 0.5, **fields.get("train", {})}})
 
 
 @pytest.mark.parametrize(

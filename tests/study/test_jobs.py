@@ -26,7 +26,8 @@ import yaml
 from simclip.config import TrainConfig
 from simclip.errors import InputError
 from simclip.study.config import StudyConfig, load_study
-from simclip.study.jobs import ROOT, bundle, check_travels, results_of
+from simclip.study.jobs import bundle, check_travels, results_of
+from simclip.study.portable import PROJECT
 from simclip.study.records import read_all, read_records
 
 PATIENCE = 240  # for a machine that is busy with others; nothing waits longer than it must
@@ -64,7 +65,7 @@ class Head:
 
 def open_shell(environment: dict[str, str]) -> subprocess.Popen:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", SHELL], cwd=ROOT, env=environment, **pipes)
+    return subprocess.Popen([sys.executable, "-c", SHELL], cwd=PROJECT, env=environment, **pipes)
 
 
 def free_ports(count: int) -> list[int]:
