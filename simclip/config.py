@@ -188,6 +188,11 @@ class TrainConfig(Strict):
         """Whether no batch of this run holds a cluster: plain fine-tuning."""
         return self.cluster_size == 1 or not any(self.proportion_by_epoch)
 
+    @property
+    def similarity_stays(self) -> bool:
+        """Whether every epoch has the same similarities: made once, or of pictures by a tower that does not change."""
+        return self.embeddings == "offline" or self.similarity == self.freeze == "image"
+
 
 #: The fields of similarity clusters: what a control differs in from its arm.
 CLUSTER_FIELDS = (

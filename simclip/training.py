@@ -209,7 +209,7 @@ class Training:
         return folder
 
     def _offline_neighbours(self) -> Neighbours | None:
-        if self.config.is_control or self.config.embeddings == "online":
+        if self.config.is_control or not self.config.similarity_stays:
             return None
         return offline_neighbours(self.config, self.data, self.encoder, self.iterations)
 

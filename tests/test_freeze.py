@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -78,6 +79,18 @@ def test_resuming_equals_training_straight_through(
     resumed.run(lambda *_: None)
     expected = state(straight)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in state(resumed).items())
+
+
+def test_similarities_of_a_frozen_image_tower_are_made_once(config: TrainConfig, tmp_path: Path) -> None:
+    """And lead to the same plans as those that are made again each epoch."""
+    given = config.model_copy(update={"freeze": "image", "similarity": "image"})
+    once = Training(given, tmp_path)
+    assert once.offline is not None
+    again = Training(given.model_copy(update={"freeze": "none"}), tmp_path)
+    assert again.offline is None
+    for epoch in (0, 1):
+        assert np.array_equal(list(once.plan(epoch)), list(again.plan(epoch)))
+    assert Training(given.model_copy(update={"similarity": "text"}), tmp_path).offline is None
 
 
 def test_a_frozen_tower_of_random_weights_is_refused() -> None:
