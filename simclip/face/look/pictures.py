@@ -9,7 +9,7 @@ from simclip.clusters.survey import Survey
 from simclip.face.report.canvas import ARM_COLOURS, INK, Picture, panel
 
 BLUE, ORANGE, GREEN = list(ARM_COLOURS)[:3]
-BINS = 60
+BINS = 80
 POINTS = 200
 
 
@@ -21,10 +21,10 @@ def similarities(found: Survey, line: float) -> Picture:
         "in a neighbourhood": (found.cosines.ravel(), BLUE, 1.0),
         "nearest neighbours": (found.nearest, ORANGE, 1.0),
     }
-    low, high = min(values.min() for values, *_ in shown.values()), 1.0
-    edges = np.linspace(low, max(high, line), BINS + 1)
+    low = min(float(np.median(found.random)), float(found.cosines.min()), line)
+    edges = np.linspace(low, 1.0, BINS + 1)
     for label, (values, colour, alpha) in shown.items():
-        heights = np.histogram(np.clip(values, low, edges[-1]), edges)[0] / len(values)
+        heights = np.histogram(np.minimum(values, 1), edges)[0] / len(values)
         axes.stairs(heights, edges, color=colour, alpha=alpha, linewidth=1.8, label=label)
     axes.axvline(line, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
     axes.set_xlabel("cosine similarity")
@@ -34,7 +34,8 @@ def similarities(found: Survey, line: float) -> Picture:
     return Picture(
         "similarities",
         "How similar neighbours are",
-        f"Of {len(found.anchors):,} anchors. Dashed: {line:.3f}, where likely duplicates begin.",
+        f"Of {len(found.anchors):,} anchors; {(found.random < low).mean():.0%} of any two rows are less similar than "
+        f"shown here. Dashed: {line:.3f}, where likely duplicates begin.",
         f"Medians: any two rows {np.median(found.random):.2f}, in a neighbourhood {np.median(found.cosines):.2f}, "
         f"nearest {np.median(found.nearest):.2f}",
         figure,
