@@ -24,6 +24,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from simclip.errors import InputError
+from simclip.study.cluster import TOKEN
 from simclip.study.config import StudyConfig, locate
 from simclip.study.lock import COMMAND, JOB, typed_again
 from simclip.study.overrides import overridden, read_mapping, read_overrides
@@ -131,10 +132,7 @@ class Jobs:
             yield
         except AuthenticationError as error:
             said = str(error).partition("\n")[0]
-            raise InputError(
-                f"{self.address}: {said}; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to what "
-                "`ray get-auth-token` prints on the cluster"
-            ) from None
+            raise InputError(f"{self.address}: {said}; {TOKEN}") from None
         except (requests.RequestException, ConnectionError) as error:
             raise InputError(
                 f"{self.address}: no Ray dashboard answers there ({type(error).__name__}); give that of the cluster's "
