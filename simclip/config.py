@@ -86,7 +86,7 @@ class TrainConfig(Strict):
     preprocessor: str | None = Field(None, description="hub name or folder of tokenizer and image processor")
     pretrain: bool = Field(False, description="start from random weights instead of the model's own")
     freeze: Literal["none", "image", "text"] = Field(
-        "none", description="tower that is not trained, its projection neither (image: LiT); the logit scale is"
+        "none", description="tower that keeps its weights, its projection too (image: LiT)"
     )
 
     # Similarity clusters (paper, Algorithm 1). p = 0 or k = 1 is plain fine-tuning, the control.

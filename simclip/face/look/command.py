@@ -59,8 +59,10 @@ def clusters(
     console = Console()
     fields = {"model": model, "cluster_size": k, "neighborhood": neighborhood, "similarity": similarity,
               "max_similarity": max_similarity}  # fmt: skip
-    _check(k, anchors, seed, out)
+    _check(anchors, seed, out)
     chosen = subject(place, image_dir, fields)
+    if chosen.config.cluster_size < 2:
+        raise InputError(f"k = {chosen.config.cluster_size}: a cluster has at least 2 rows; give another --k")
     disable_progress_bar()
     look = look_at(chosen, anchors, seed, console)
     page = write_look(look, out or (chosen.folder.path / PAGE if chosen.folder else Path(PAGE)))
@@ -103,9 +105,7 @@ def shown_rows(data: TrainingData) -> Sequence[Shown]:
     return [Shown(path, data.table.captions[c]) for path, c in zip(data.table.images, drawn, strict=True)]
 
 
-def _check(k: int | None, anchors: int, seed: int, out: Path | None) -> None:
-    if k is not None and k < 2:
-        raise InputError(f"--k {k}: a cluster has at least 2 rows")
+def _check(anchors: int, seed: int, out: Path | None) -> None:
     if anchors < 1:
         raise InputError(f"--anchors {anchors}: expected at least 1")
     if seed < 0:

@@ -76,9 +76,12 @@ def headline(look: Look) -> str:
     """The page in a sentence, for the terminal too."""
     config, found = look.subject.config, look.found
     near, far = float(np.median(found.nearest)), float(np.median(found.cosines[:, -1]))
+    neighbours = f"neighbours have similarities from {near:.3f} down to {far:.3f} (medians)"
+    if found.cosines.shape[1] == 1:
+        neighbours = f"neighbour has a similarity of {near:.3f} (median)"
     return (
-        f"In clusters of {config.cluster_size} by {config.similarity}, an anchor's neighbours have similarities from "
-        f"{near:.3f} down to {far:.3f} (medians); any two rows have {float(np.median(found.random)):.3f}."
+        f"In clusters of {config.cluster_size} by {config.similarity}, an anchor's {neighbours}; any two rows have "
+        f"{float(np.median(found.random)):.3f}."
     )
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
 from simclip.face.look.marks import plain
-from simclip.study.config import load_study
+from simclip.study.config import Resources, load_study
 from simclip.study.folder import StudyFolder
+from simclip.study.single import single_run
 from tests.families import write_family
 from tune import main
 
@@ -130,6 +131,17 @@ def test_a_study_of_random_weights_says_so_and_another_family_is_looked_at(
     assert f"model {tmp_path / 'other'}" in typed("--k", "3", "--model", str(tmp_path / "other"))
 
 
+def test_a_single_runs_results(config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, size in (("clustered", 2), ("plain", 1)):
+        run = config.model_copy(update={"cluster_size": size})
+        StudyFolder(tmp_path / name).claim(single_run(name, run, Resources()))
+    assert main(["clusters", str(tmp_path / "clustered")]) == 0
+    assert "In clusters of 2 by text, an anchor's neighbour has" in capsys.readouterr().out
+    assert main(["clusters", str(tmp_path / "plain")]) == 2
+    assert "k = 1: a cluster has at least 2 rows; give another --k" in capsys.readouterr().err
+    assert main(["clusters", str(tmp_path / "plain"), "--k", "3"]) == 0
+
+
 def test_the_demo(tmp_path: Path) -> None:
     ensure_dataset()
     assert main(["clusters", "studies/demo.yaml", "--anchors", "2", "--out", str(tmp_path / "demo.html")]) == 0
@@ -143,7 +155,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a TSV without a folder": (["{data}/train.tsv"], "name the folder that its images lie in with --image-dir"),
     "a folder for a study": (["studies/demo.yaml", "--image-dir", "."], "--image-dir goes with a TSV"),
     "no results": (["{data}"], "study.yaml; give the results folder of a study"),
-    "k of one": (["{tsv}", "--k", "1"], "--k 1: a cluster has at least 2 rows"),
+    "k of one": (["{tsv}", "--k", "1"], "k = 1: a cluster has at least 2 rows; give another --k"),
     "k of more than there are": (["{tsv}", "--k", "43"], "42 rows: too few for the 42 neighbours of an anchor"),
     "s of nothing": (["{tsv}", "--neighborhood", "0"], "neighborhood: should be greater than or equal to 1; got 0"),
     "max_similarity of 2": (["{tsv}", "--max-similarity", "2"], "max_similarity"),
