@@ -153,6 +153,21 @@ def examples(
     return made
 
 
+def pairs(embeddings: np.ndarray, found: Survey) -> list[tuple[int, int, float]]:
+    """For each level the surveyed row whose nearest neighbour is closest to it: row, neighbour and their cosine.
+
+    A pair that two levels would share stands once.
+    """
+    whole, free = Neighbours(embeddings), np.zeros(len(embeddings), dtype=bool)
+    made: dict[frozenset[int], tuple[int, int, float]] = {}
+    for level in found.levels:
+        anchor = int(found.anchors[np.abs(found.nearest - level).argmin()])
+        neighbour = int(whole.nearest(anchor, 1, free)[0])
+        cosine = float(_cosines(embeddings, anchor, [neighbour])[0])
+        made.setdefault(frozenset((anchor, neighbour)), (anchor, neighbour, cosine))
+    return [*made.values()]
+
+
 def _excluded(
     whole: Neighbours, embeddings: np.ndarray, anchor: int, count: int, max_similarity: float | None
 ) -> list[int]:

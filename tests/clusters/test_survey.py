@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from simclip.clusters.neighbours import EQUAL
 from simclip.clusters.plan import Recipe
-from simclip.clusters.survey import SAMPLE, SHARES, examples, survey
+from simclip.clusters.survey import SAMPLE, SHARES, examples, pairs, survey
 from simclip.errors import InputError
 
 
@@ -97,3 +97,15 @@ def test_max_similarity_leaves_rows_out_and_says_where_too_few_are_left() -> Non
     assert 1 not in made[0].members and len(made[0].members) == 3
     low = examples(embeddings, recipe, survey(embeddings, recipe, -0.9, 1), -0.9, 3, 1)
     assert all(f"leaves row {each.anchor} " in each.short and len(each.members) < 3 for each in low)
+
+
+def test_pairs_are_nearest_neighbours_one_for_each_level() -> None:
+    embeddings = unit(300, dimension=32)
+    embeddings[7] = embeddings[3]
+    cosines, found = all_cosines(embeddings), survey(embeddings, Recipe(2, 1.0, 4), None, 1)
+    made = pairs(embeddings, found)
+    assert {made[0][0], made[0][1]} == {3, 7} and made[0][2] == pytest.approx(1, abs=1e-6)
+    assert len({frozenset(each[:2]) for each in made}) == len(made) > 5
+    for row, neighbour, cosine in made:
+        assert cosine == pytest.approx(cosines[row].max(), abs=1e-6) == cosines[row, neighbour]
+    assert [each[2] for each in made] == sorted((each[2] for each in made), reverse=True)

@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from simclip.clusters.plan import Recipe
 from simclip.clusters.similarity import OFFLINE_SEED, offline_embeddings
-from simclip.clusters.survey import examples, survey
+from simclip.clusters.survey import examples, pairs, survey
 from simclip.compute import Compute
 from simclip.distributed import Workers
 from simclip.encoder import Encoder
@@ -96,7 +96,7 @@ def look_at(chosen: Subject, anchors: int, seed: int, console: Console) -> Look:
     limit = config.max_similarity
     found = survey(embeddings, recipe, limit, seed)
     made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed)
-    return Look(chosen, shown_rows(data), found, made, seed)
+    return Look(chosen, shown_rows(data), found, made, pairs(embeddings, found), seed)
 
 
 def shown_rows(data: TrainingData) -> Sequence[Shown]:

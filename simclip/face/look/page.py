@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ class Look:
     Attributes:
         rows: Of the training set, each with the caption that similarity was measured on.
         examples: From the tightest cluster to the loosest.
+        pairs: Rows, their nearest neighbours and the cosine of both, the most similar first.
         seed: Of the anchors.
     """
 
@@ -40,6 +40,7 @@ class Look:
     rows: Sequence[Shown]
     found: Survey
     examples: Sequence[Example]
+    pairs: Sequence[tuple[int, int, float]]
     seed: int
 
     @property
@@ -67,6 +68,7 @@ def content(look: Look) -> dict[str, Any]:
         "rule": str(look.rule),
         "notes": [*notes(look)],
         "levels": levels(look),
+        "pairs": [*pairs(look)],
         "clusters": [*clusters(look)],
         "seed": look.seed,
     }
@@ -140,31 +142,45 @@ def levels(look: Look) -> Table:
         "levels",
         "What a max_similarity leaves out",
         "Rows that are kept out of some cluster, and how many of them each anchor would do without on average. Where "
-        "duplicates end and hard negatives begin is for the clusters below to tell.",
+        "duplicates end and hard negatives begin is for the pairs below to tell.",
         ["max_similarity", "rows left out", "in all", "per anchor"],
         rows,
     )
 
 
+def pairs(look: Look) -> Iterator[dict[str, Any]]:
+    """Nearest neighbours at the table's similarities."""
+    for row, neighbour, cosine in look.pairs:
+        yield {"cosine": f"{cosine:.3f}", "rows": [card(look, row), card(look, neighbour, row, cosine)]}
+
+
+def card(
+    look: Look, row: int, anchor: int | None = None, cosine: float = 1.0, excluded: bool = False
+) -> dict[str, Any]:
+    """One row with its picture, and what it is to its anchor."""
+    shown = look.rows[row]
+    said, marks = None, []
+    if anchor is not None:
+        said, marks = f"{cosine:.3f}", look.rule.marks(look.rows[anchor], shown, -1.0 if excluded else cosine)
+    return {
+        "file": shown.path.name,
+        "src": thumbnail(shown.path),
+        "caption": shown.caption,
+        "cosine": said,
+        "marks": marks,
+    }
+
+
 def clusters(look: Look) -> Iterator[dict[str, Any]]:
     """The examples, with pictures."""
-    picture = lru_cache(maxsize=None)(thumbnail)
-
-    def card(row: int, cosine: float | None, anchor: int, excluded: bool = False) -> dict[str, Any]:
-        shown = look.rows[row]
-        marks = [] if cosine is None else look.rule.marks(look.rows[anchor], shown, -1.0 if excluded else cosine)
-        said = None if cosine is None else f"{cosine:.3f}"
-        return {"file": shown.path.name, "src": picture(shown.path), "caption": shown.caption, "cosine": said,
-                "marks": marks, "excluded": excluded}  # fmt: skip
-
     for each in look.examples:
         out = [*zip(each.excluded, each.excluded_cosines, strict=True)]
         members = [*zip(each.members, each.cosines, strict=True)]
         rest = members[MOST_SHOWN:]
         yield {
-            "anchor": card(each.anchor, None, each.anchor),
-            "excluded": [card(row, cosine, each.anchor, excluded=True) for row, cosine in out[:MOST_EXCLUDED]],
-            "members": [card(row, cosine, each.anchor) for row, cosine in members[:MOST_SHOWN]],
+            "anchor": card(look, each.anchor),
+            "excluded": [card(look, row, each.anchor, cosine, excluded=True) for row, cosine in out[:MOST_EXCLUDED]],
+            "members": [card(look, row, each.anchor, cosine) for row, cosine in members[:MOST_SHOWN]],
             "more_excluded": max(0, len(out) - MOST_EXCLUDED),
             "rest": f"{len(rest)} more, down to {rest[-1][1]:.3f}" if rest else "",
             "looser": f"{each.looser:.0%}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from simclip.data.images import read_square
 SIDE, QUALITY = 224, 70
 
 
+@cache
 def thumbnail(path: Path) -> str:
     """A picture as a data: address.
 
