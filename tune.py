@@ -9,12 +9,14 @@ import tyro
 
 from simclip.face import checking, commands, jobs, preparing
 from simclip.face.exits import exit_code
+from simclip.face.look import clusters
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "run": commands.run,
     "report": commands.report,
     "reproduce": commands.reproduce,
     "fields": commands.fields,
+    "clusters": clusters,
     "submit": jobs.submit,
     "status": jobs.status,
     "stop": jobs.stop,

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch.optim.lr_scheduler import LambdaLR
 
+from simclip.family import trained_model
 from simclip.model import Clip
 
 Row = dict[str, Any]
@@ -66,7 +66,7 @@ def read_history(folder: Path) -> list[Row]:
 
 def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
     """Put model, optimizer and schedule back into the state that a checkpoint holds."""
-    clip.model.load_state_dict(load_file(folder / "last" / "model.safetensors"), strict=False)
+    clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # whose names may differ in the file
     state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])

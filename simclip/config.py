@@ -116,6 +116,9 @@ class TrainConfig(Strict):
     model: str = Field(DEFAULT_MODEL, description="hub name or local folder of a CLIP model")
     preprocessor: str | None = Field(None, description="hub name or folder of tokenizer and image processor")
     pretrain: bool = Field(False, description="start from random weights instead of the model's own")
+    freeze: Literal["none", "image", "text"] = Field(
+        "none", description="tower that keeps its weights, its projection too (image: LiT)"
+    )
 
     # Similarity clusters (paper, Algorithm 1). p = 0 or k = 1 is plain fine-tuning, the control.
     cluster_size: int = Field(16, ge=1, description="k: rows in a cluster")
@@ -182,6 +185,8 @@ class TrainConfig(Strict):
             )
         if isinstance(self.metric, dict) and not sum(self.metric.values()) > 0:
             raise ValueError(f"the weights of metric add up to {sum(self.metric.values()):g}: expected more than 0")
+        if self.pretrain and self.freeze != "none":
+            raise ValueError(f"freeze {self.freeze} with pretrain: the tower would keep random weights; drop either")
         names = [each.name for each in self.evaluation_sets]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} stands twice")
@@ -222,6 +227,11 @@ class TrainConfig(Strict):
     def is_control(self) -> bool:
         """Whether no batch of this run holds a cluster: plain fine-tuning."""
         return self.cluster_size == 1 or not any(self.proportion_by_epoch)
+
+    @property
+    def similarity_stays(self) -> bool:
+        """Whether every epoch has the same similarities: made once, or of pictures by a tower that does not change."""
+        return self.embeddings == "offline" or self.similarity == self.freeze == "image"
 
 
 #: The fields of similarity clusters: what a control differs in from its arm.

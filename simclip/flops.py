@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 from transformers import CLIPModel
 
 #: Dense bf16 tensor-core FLOP/s by a part of the device's name, from the makers' data sheets; the first match counts.
@@ -31,7 +32,8 @@ def peak_flops(device: torch.device) -> float | None:
 def training_flops(model: CLIPModel, pairs: int, tokens: int) -> float:
     """Multiplications and additions of one forward and backward pass of the towers, loss apart.
 
-    A backward pass costs two forward ones (Kaplan et al. 2020, section 2.1). Only matrix products count.
+    A backward pass costs two forward ones (Kaplan et al. 2020, section 2.1); a frozen tower has none. Only matrix
+    products count.
 
     Args:
         model: The towers.
@@ -41,9 +43,16 @@ def training_flops(model: CLIPModel, pairs: int, tokens: int) -> float:
     vision, text = model.vision_model.config, model.text_model.config
     patches = (vision.image_size // vision.patch_size) ** 2
     stem = 2.0 * patches * 3 * vision.patch_size**2 * vision.hidden_size
-    image = stem + _layers(vision, patches + 1) + 2.0 * vision.hidden_size * model.config.projection_dim
-    caption = _layers(text, tokens) + 2.0 * text.hidden_size * model.config.projection_dim
-    return 3.0 * pairs * (image + caption)
+    image = stem + _layers(vision, patches + 1) + 2.0 * model.visual_projection.weight.numel()
+    caption = _layers(text, tokens) + 2.0 * model.text_projection.weight.numel()
+    if hasattr(model.text_model, "transformation"):  # AltCLIP's, from the text tower's width to the teacher's
+        caption += 2.0 * tokens * model.text_model.transformation.weight.numel()
+    return pairs * (_passes(model.visual_projection) * image + _passes(model.text_projection) * caption)
+
+
+def _passes(projection: nn.Module) -> int:
+    """Forward passes that a tower's step amounts to, by its projection: whether it is trained."""
+    return 3 if any(parameter.requires_grad for parameter in projection.parameters()) else 1
 
 
 def _layers(tower: object, tokens: int) -> float:

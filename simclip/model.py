@@ -10,16 +10,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import (
-    AutoImageProcessor,
-    AutoTokenizer,
-    CLIPConfig,
-    CLIPModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
 
+from simclip.cache import fingerprint, weights_bytes
 from simclip.config import TrainConfig
+from simclip.data.images import Transform, centre_crop, stretch
 from simclip.errors import InputError
+from simclip.family import check_end_token, freeze, model_config, most_positions, trained_model, untrained_model
 from simclip.randomness import generator
 
 WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -29,7 +26,7 @@ WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json", "pytorch_model
 class Clip:
     """A model and what turns captions and images into its input."""
 
-    model: CLIPModel
+    model: CLIPModel  # or one of its relatives (see family.py)
     tokenizer: PreTrainedTokenizerBase
     image_processor: Any  # which class it is depends on whether torchvision is there
 
@@ -41,7 +38,14 @@ class Clip:
     @property
     def max_tokens(self) -> int:
         """Tokens of the longest caption that the model takes, special ones included."""
-        return int(self.model.text_model.config.max_position_embeddings)
+        return min(most_positions(self.model.config), self.tokenizer.model_max_length)
+
+    @property
+    def transform(self) -> Transform:
+        """What makes a square of a picture that is not augmented: OpenCLIP's, unless the model's own stretches it."""
+        processor = self.image_processor
+        stretches = getattr(processor.size, "height", None) and not getattr(processor, "do_center_crop", False)
+        return stretch if stretches else centre_crop
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -52,6 +56,12 @@ class Clip:
     def std(self) -> tuple[float, ...]:
         """Standard deviation of each colour channel."""
         return tuple(self.image_processor.image_std)
+
+    def identity(self) -> str:
+        """A key that differs where weights, architecture or preprocessing do, and with them an embedding."""
+        shape = {k: v for k, v in self.model.config.to_dict().items() if k != "_name_or_path"}
+        views = (self.transform.__name__, self.mean, self.std)
+        return fingerprint(weights_bytes(self.model.state_dict().items()), repr((shape, views)).encode())
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder: weights, tokenizer, image processor."""
@@ -72,20 +82,21 @@ def load_clip(config: TrainConfig) -> Clip:
     source = config.preprocessor or config.model
     loading = f"model {config.model!r}"
     try:
-        model = _random_start(config) if config.pretrain else _trained(config.model)
+        model = _random_start(config) if config.pretrain else trained_model(config.model)
         loading = f"tokenizer and image processor of {source!r}"
         tokenizer = _tokenizer(source, model)
         processor = AutoImageProcessor.from_pretrained(source)
     except Exception as error:  # a broken file shows as any of a dozen types
         raise _not_loading(loading, error) from error
-    return Clip(model.float(), tokenizer, processor)
+    freeze(model, config.freeze)
+    return Clip(model, tokenizer, processor)
 
 
 def check_model_folder(model: str, needs_weights: bool = True) -> None:
     """Refuse a local folder that cannot be loaded, before anything is spent; hub names are left to the hub.
 
     Raises:
-        InputError: The folder has no config.json or no weights, or its model is no CLIP.
+        InputError: The folder has no config.json or no weights, or its model is none that can be trained.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -99,7 +110,7 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
             f"{folder} has no weights (model.safetensors or pytorch_model.bin): save the model there again"
         )
     try:
-        _clip_config(model)
+        model_config(model)
     except Exception as error:
         raise _not_loading(f"model {model!r}", error) from error
 
@@ -114,38 +125,18 @@ def _not_loading(what: str, error: Exception) -> InputError:
     return InputError(f"{what} cannot be loaded ({reason}): give a folder or hub name of a CLIP")
 
 
-def _clip_config(model: str) -> CLIPConfig:
-    """The shape of a CLIP; transformers itself would make a random CLIP of any other family's folder."""
-    kind = CLIPConfig.get_config_dict(model)[0].get("model_type", CLIPConfig.model_type)
-    if kind != CLIPConfig.model_type:
-        raise ValueError(f"its config.json says model_type {kind}")
-    return CLIPConfig.from_pretrained(model)
-
-
-def _trained(name: str) -> CLIPModel:
-    """The model with its own weights, all of them: transformers fills gaps with random numbers and a warning."""
-    loaded: Any = CLIPModel.from_pretrained(
-        name, config=_clip_config(name), dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
-    )
-    model, report = loaded
-    if gaps := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
-        raise ValueError(f"its weights lack {gaps[0]}, or have it in another shape; {len(gaps)} such in all")
-    return model
-
-
 def _tokenizer(source: str, model: CLIPModel) -> PreTrainedTokenizerBase:
     """The tokenizer of a model; transformers makes an empty one where its files are missing."""
     tokenizer = AutoTokenizer.from_pretrained(source)
     most = model.text_model.config.vocab_size
     if not len(tokenizer.all_special_ids) < len(tokenizer) <= most:
         raise ValueError(f"its vocabulary has {len(tokenizer)} tokens, the model's {most}")
+    check_end_token(tokenizer, model.config)
     return tokenizer
 
 
 def _random_start(config: TrainConfig) -> CLIPModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator(config.seed, "initial weights").integers(2**31)))
-        return CLIPModel(_clip_config(config.model))
+    return untrained_model(config.model, int(generator(config.seed, "initial weights").integers(2**31)))
 
 
 class TwoTowers(nn.Module):

@@ -80,7 +80,7 @@ class Costs:
         epoch = iterations * step + evaluation + self.save
         refresh = self.rows * (max(self.image, decode) if config.similarity == "image" else self.caption)
         plans = 0.0 if config.is_control else config.epochs * iterations * self.batch_plan
-        refreshes = 0 if config.is_control else config.epochs if config.embeddings == "online" else 1
+        refreshes = 0 if config.is_control else 1 if config.similarity_stays else config.epochs
         return self.load + evaluation + config.epochs * epoch + plans + refreshes * refresh
 
     def preparation(self, config: TrainConfig, cores: int) -> float:
@@ -119,7 +119,7 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
     """
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        lean = config.model_copy(update={"embeddings": "online", "image_store": "off"})
+        lean = config.model_copy(update={"embeddings": "online", "similarity": "text", "image_store": "off"})
         training = Training(lean, Path(scratch))
         training.share = slice(0, config.batch_size // workers)
         load = time.perf_counter() - begin

@@ -30,6 +30,7 @@ from simclip.encoder import Encoder
 from simclip.evaluation.once import EncodedOnce
 from simclip.evaluation.sets import evaluated, load_sets, objective
 from simclip.evaluation.untouched import untouched_scores
+from simclip.family import train_mode
 from simclip.flops import peak_flops, training_flops
 from simclip.gradients import backward_in_parts, backward_whole
 from simclip.model import TwoTowers, load_clip
@@ -174,7 +175,7 @@ class Training:
         plan = self.plan(epoch, watch)
         on_cuda = self.compute.device.type == "cuda"
         batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda)
-        self.clip.model.train()
+        train_mode(self.clip.model)
         torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
         losses, flops = [], 0.0
         with closing(batches):
@@ -223,7 +224,7 @@ class Training:
         return folder
 
     def _offline_neighbours(self) -> Neighbours | None:
-        if self.config.is_control or self.config.embeddings == "online":
+        if self.config.is_control or not self.config.similarity_stays:
             return None
         return offline_neighbours(self.config, self.data, self.encoder, self.iterations)
 
@@ -233,6 +234,8 @@ class Training:
             len(self.data), len(self.data.tokens), self.iterations, self.config.batch_size, self.config.epochs,
             self.compute, self.workers.size, torch.get_num_threads(),
         )  # fmt: skip
+        if self.config.freeze != "none":
+            log.info("the %s tower keeps its weights (freeze)", self.config.freeze)
         if self.data.skipped:
             log.warning("%d rows left out: their images do not decode (bad_images=skip)", self.data.skipped)
         if self.data.tokens.shortened:

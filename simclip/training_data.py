@@ -17,7 +17,7 @@ from simclip.config import TrainConfig
 from simclip.data.augment import random_crops
 from simclip.data.captions import CaptionTable, read_training_tables
 from simclip.data.image_store import BLOCK, open_pictures
-from simclip.data.images import Pictures, centre_crop, in_threads, read_square, squash
+from simclip.data.images import Pictures, Transform, in_threads, read_square, squash
 from simclip.data.tokens import Tokens, tokenise
 from simclip.errors import InputError
 from simclip.model import Clip
@@ -49,6 +49,7 @@ class TrainingData:
     Attributes:
         squashed: Whole pictures as squares, a little larger than the model's.
         image_size: Side of the model's input.
+        transform: Makes such a square of a picture that is not augmented.
         skipped: Rows left out because their image does not decode (bad_images=skip).
     """
 
@@ -57,6 +58,7 @@ class TrainingData:
     tokens: Tokens
     squashed: Pictures
     image_size: int
+    transform: Transform
     skipped: int = 0
 
     def __len__(self) -> int:
@@ -71,7 +73,7 @@ class TrainingData:
     @cached_property
     def whole(self) -> Pictures:
         """The pictures without augmentation, as in evaluation; made ready when first asked for."""
-        return open_pictures(self.table.images, self.image_size, centre_crop, self.config.image_store)
+        return open_pictures(self.table.images, self.image_size, self.transform, self.config.image_store)
 
     def batches(
         self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool = False
@@ -113,7 +115,7 @@ def load_training_data(config: TrainConfig, clip: Clip) -> TrainingData:
     tokens = tokenise(clip.tokenizer, table.captions, clip.max_tokens)
     size = config.store_size or squashed_size(clip.image_size)
     squashed = open_pictures(table.images, size, squash, config.image_store)
-    return TrainingData(config, table, tokens, squashed, clip.image_size, len(skipped))
+    return TrainingData(config, table, tokens, squashed, clip.image_size, clip.transform, len(skipped))
 
 
 def check_rows(config: TrainConfig, rows: int) -> None:

@@ -64,6 +64,7 @@ def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
         "run": run(config, folder / "run"),
         "offline": run(offline, folder / "offline"),
         "in_parts": gradients_of_a_step(config.model_copy(update={"micro_batch_size": 3}), folder / "parts"),
+        "frozen": gradients_of_a_step(config.model_copy(update={"freeze": "image"}), folder / "frozen"),
         "streamed": [each.tolist() for each in workers.stream(counting(workers), 3, 2)],
         "broken": broken_stream(workers),
         "gathered": workers.gather(torch.full((1, 2), float(workers.rank))),
@@ -169,6 +170,19 @@ def test_gradients_equal_those_of_one_worker(kind: str, together: list[dict[str,
         assert found.keys() == expected.keys()
         for name, gradient in expected.items():
             assert (found[name] - gradient).abs().max() <= 1e-5 * largest, name
+
+
+def test_gradients_beside_a_frozen_tower_equal_those_of_one_worker(
+    together: list[dict[str, Any]], alone: dict[str, Any]
+) -> None:
+    expected = alone["frozen"]
+    assert expected.keys() == {name for name in alone["gradients"] if not name.startswith("vis")}
+    largest = max(gradient.abs().max() for name, gradient in expected.items() if name != "loss")
+    for worker in together:
+        assert worker["frozen"].keys() == expected.keys()
+        for name, gradient in expected.items():
+            assert torch.equal(expected[name], alone["gradients"][name]), name
+            assert (worker["frozen"][name] - gradient).abs().max() <= 1e-5 * largest, name
 
 
 @pytest.mark.parametrize("kind", ["run", "offline"])

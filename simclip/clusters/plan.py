@@ -103,18 +103,29 @@ def plan_batch(
         anchors, draw = _anchors(rows, seed, epoch, batch), generator(seed, "members", epoch, batch)
         for size in recipe.cluster_sizes:
             anchor = next(row for row in anchors if not taken[row])
-            taken[anchor] = True
-            neighbourhood = neighbours.nearest(anchor, recipe.neighborhood * (size - 1), taken)
-            if len(neighbourhood) < size - 1:
-                raise InputError(
-                    f"max_similarity {neighbours.max_similarity} leaves row {anchor} of the training set "
-                    f"{len(neighbourhood)} free neighbours, a cluster of {size} needs {size - 1}: raise it or lower k"
-                )
-            members = draw.choice(neighbourhood, size - 1, replace=False)
-            taken[members] = True
-            chosen += [anchor, *members.tolist()]
+            members = grow(anchor, size, recipe.neighborhood, neighbours, taken, draw)
+            taken[[anchor, *members]] = True
+            chosen += [anchor, *members]
     chosen += walk.take(recipe.batch_size - len(chosen), taken)
     return np.array(chosen, dtype=np.int64)
+
+
+def grow(
+    anchor: int, size: int, neighborhood: int, neighbours: Neighbours, taken: np.ndarray, draw: np.random.Generator
+) -> list[int]:
+    """The other rows of an anchor's cluster: drawn from the s(k-1) most similar rows that are free.
+
+    Raises:
+        InputError: `max_similarity` leaves the anchor too few neighbours.
+    """
+    nearest = neighbours.nearest(anchor, neighborhood * (size - 1), taken)
+    if len(nearest) < size - 1:
+        raise InputError(
+            f"max_similarity {neighbours.max_similarity} leaves row {anchor} of the training set "
+            f"{len(nearest)} free neighbours, a cluster of {size} needs {size - 1}: raise it or lower k"
+        )
+    members: list[int] = draw.choice(nearest, size - 1, replace=False).tolist()
+    return members
 
 
 def _growing(count: int, most: int) -> Iterator[range]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simclip.cache import cached_array, file_stamps, fingerprint, weights_bytes
+from simclip.cache import cached_array, file_stamps, fingerprint
 from simclip.clusters.neighbours import ListedNeighbours, Neighbours
 from simclip.clusters.plan import Recipe
 from simclip.config import TrainConfig
@@ -27,16 +27,16 @@ def similarity_embeddings(config: TrainConfig, data: TrainingData, encoder: Enco
 def offline_embeddings(config: TrainConfig, data: TrainingData, encoder: Encoder) -> np.ndarray:
     """The same once for all epochs, by the initial model, with captions drawn under seed 0.
 
-    Equal for every trial of a study that starts from the same weights, so it is kept on disk under a key of weights,
-    captions or images as the model sees them, modality and precision.
+    Equal for every trial of a study that starts from the same weights, so it is kept on disk under a key of the model,
+    captions or images, modality and precision.
     """
-    clip, compute = encoder.clip, encoder.compute
+    compute = encoder.compute
     if config.similarity == "image":
-        source = file_stamps(data.table.images) + repr((clip.mean, clip.std)).encode()
+        source = file_stamps(data.table.images)
     else:
         source = data.tokens.ids.tobytes() + data.table.starts.tobytes()
     kind = f"{config.similarity} {compute.dtype}".encode()
-    key = fingerprint(weights_bytes(clip.model.state_dict().items()), source, kind)
+    key = fingerprint(encoder.clip.identity().encode(), source, kind)
     fixed = config.model_copy(update={"seed": OFFLINE_SEED})
     anyone = encoder.workers.agreed(compute.device)
     return cached_array("similarity", key, lambda: similarity_embeddings(fixed, data, encoder, epoch=0), anyone)

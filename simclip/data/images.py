@@ -48,6 +48,11 @@ def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     return np.array(resized.crop((left, top, left + size, top + size)).convert("RGB"))
 
 
+def stretch(image: Image.Image, size: int) -> np.ndarray:
+    """The whole picture as a square, to the bit as transformers' Pillow processors make it where they do not crop."""
+    return np.array(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+
+
 def read_square(path: Path, size: int, transform: Transform) -> np.ndarray:
     """Decode one file.
 

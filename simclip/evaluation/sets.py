@@ -14,7 +14,7 @@ from PIL import Image
 from simclip.config import ClassificationSet, EvaluationSet, PairsSet, RetrievalSet, TrainConfig, metric_weights
 from simclip.data.captions import read_table
 from simclip.data.image_store import open_pictures
-from simclip.data.images import Pictures, centre_crop
+from simclip.data.images import Pictures
 from simclip.data.negatives import NegativePairs, read_negative_pairs
 from simclip.data.tokens import Tokens, tokenise
 from simclip.encoder import Encoder
@@ -115,7 +115,7 @@ def load_sets(config: TrainConfig, clip: Clip) -> Sequence[LoadedSet]:
 
 def _load(source: EvaluationSet, config: TrainConfig, clip: Clip) -> LoadedSet:
     def pictures(paths: Sequence[Path]) -> Pictures:
-        return open_pictures(paths, clip.image_size, centre_crop, config.image_store)
+        return open_pictures(paths, clip.image_size, clip.transform, config.image_store)
 
     def tokens(captions: Sequence[str]) -> Tokens:
         return tokenise(clip.tokenizer, captions, clip.max_tokens)

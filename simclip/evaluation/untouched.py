@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from simclip.cache import cached_array, file_stamps, fingerprint, weights_bytes
+from simclip.cache import cached_array, file_stamps, fingerprint
 from simclip.config import TrainConfig
 from simclip.encoder import Encoder
 from simclip.evaluation.sets import LoadedSet
@@ -29,9 +29,9 @@ def untouched_scores(
     """
     names, compute = [name for each in sets for name in each.metric_names], encoder.compute
     setting = (names, str(compute), torch.get_num_threads(), torch.__version__, config.val_batch_size,
-               encoder.workers.size, encoder.clip.mean, encoder.clip.std)  # fmt: skip
+               encoder.workers.size)  # fmt: skip
     parts = [part for each in sets for part in _content(each)]
-    key = fingerprint(weights_bytes(encoder.clip.model.state_dict().items()), repr(setting).encode(), *parts)
+    key = fingerprint(encoder.clip.identity().encode(), repr(setting).encode(), *parts)
 
     def values() -> np.ndarray:
         scores = evaluate()

@@ -8,8 +8,10 @@ from typing import Any
 
 import yaml
 
+from simclip.config import TrainConfig
 from simclip.study.arms import Trial, effective, own_name, planned_arms
 from simclip.study.config import StudyConfig, dump
+from simclip.study.fields import STUDY_FIELDS
 from simclip.study.portable import local
 from simclip.study.records import Record
 
@@ -30,6 +32,7 @@ def refused_changes(
         records: Of all trials that have begun.
     """
     now = flat(local(yaml.safe_load(dump(study))))
+    earlier = {**_defaults(), **earlier}
     names = [name for name in {**earlier, **now} if not _among(name, FREE)]
     changed = {name: (earlier.get(name), now.get(name)) for name in names if earlier.get(name) != now.get(name)}
     extends = all(_among(name, EXTENDING) for name in changed) and _still_planned(changed, study, records)
@@ -57,6 +60,11 @@ def listed(fields: Mapping[str, tuple[Any, Any]], most: int = 3) -> str:
     said = [f"{name} is {there!r} there and {here!r} here" for name, (there, here) in list(fields.items())[:most]]
     more = len(fields) - len(said)
     return ", ".join(said) + (f" (and {more} more)" if more else "")
+
+
+def _defaults() -> dict[str, Any]:
+    """The training fields by dotted name, for results from before one of them was there."""
+    return flat({"train": TrainConfig().model_dump(mode="json", exclude=set(STUDY_FIELDS))})
 
 
 def _among(name: str, fields: tuple[str, ...]) -> bool:

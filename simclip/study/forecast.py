@@ -49,14 +49,14 @@ class Forecast:
 
 
 def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
-    """Probe the arm with the largest clusters, where a trial would run, and reckon up.
+    """Probe the arm with the largest clusters, no tower frozen if there is one, where a trial would run, and reckon up.
 
     Args:
         study: With its resources filled in.
         cluster: That it would run on.
     """
     arms = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
-    probed = max(arms, key=lambda arm: 0 if arm.is_control else arm.config.cluster_size)
+    probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))
     resources = study.resources
     task: Any = ray.remote(probe).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
     costs: Costs = ray.get(task.remote(probed.config, resources.workers))

@@ -83,10 +83,12 @@ def measure(case: Case, device: torch.device, full: bool) -> Iterator[Row]:
 def write_model(config: CLIPConfig, folder: Path) -> None:
     """A CLIP of random weights, with the demo's small tokenizer."""
     torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "datasets" / "demo-base")
+    config.text_config.eos_token_id = tokenizer.eos_token_id
     model = CLIPModel(config)
     size = model.vision_model.config.image_size
     processor = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
-    Clip(model, AutoTokenizer.from_pretrained(ROOT / "datasets" / "demo-base"), processor).save(folder)
+    Clip(model, tokenizer, processor).save(folder)
 
 
 def make_training(case: Case, folder: Path, device: torch.device, **fields: Any) -> Training:
@@ -107,7 +109,7 @@ def made_up_tokens(captions: int, clip: Clip) -> Tokens:
     text = clip.model.text_model.config
     lengths = np.minimum(10 + random.exponential(3, captions).astype(int), text.max_position_embeddings)
     starts = offsets(lengths)
-    ids = random.integers(0, min(text.bos_token_id, text.eos_token_id), starts[-1]).astype(np.int32)
+    ids = random.integers(text.eos_token_id + 1, text.vocab_size, starts[-1]).astype(np.int32)
     ids[starts[1:] - 1] = text.eos_token_id
     return Tokens(ids, starts, 0, 0)
 

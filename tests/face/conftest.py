@@ -1,4 +1,4 @@
-"""Studies that are played by hand, at a clock that is set by hand."""
+"""Studies that are played by hand, at a clock that is set by hand; a browser for the pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from simclip.study.arms import Trial, planned_trials
 from simclip.study.config import StudyConfig
 from simclip.study.listeners import Listener
 from simclip.study.records import Record
+from tests.face.browser import CHROMIUM, FLAGS
 
 UNTOUCHED = 0.2
 
@@ -87,3 +88,37 @@ def make_study() -> Callable[..., StudyConfig]:
 @pytest.fixture
 def trials() -> Callable[[StudyConfig], dict[str, Trial]]:
     return lambda study: {trial.name: trial for trial in planned_trials(study)}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, where it and playwright are installed."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on the path")
+    with api.sync_playwright() as running:
+        found = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """A page at a width in a colour scheme, and what it said and asked for."""
+    pages = []
+
+    def open_page(path, width, scheme):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        heard, asked = [], []
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        pages.append(page)
+        assert heard == []
+        assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()

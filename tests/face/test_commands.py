@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,13 @@ def folder_without_weights(folder: Path, model: str) -> str:
     return str(target)
 
 
+def folder_of_siglip(folder: Path, model: str) -> str:
+    target = shutil.copytree(model, folder / "siglip")
+    content = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**content, "model_type": "siglip"}))
+    return str(target)
+
+
 Wrong = Callable[[Path, TrainConfig], list[str]]
 
 WRONG: dict[str, tuple[Wrong, list[str]]] = {
@@ -97,6 +105,18 @@ WRONG: dict[str, tuple[Wrong, list[str]]] = {
     "a model folder without weights": (
         lambda d, c: [f"train.model={folder_without_weights(d, c.model)}"],
         ["no-weights", "has no weights"],
+    ),
+    "a model that is no CLIP": (
+        lambda d, c: [f"train.model={folder_of_siglip(d, c.model)}"],
+        ["siglip", "sigmoid loss", "folder or hub name of a CLIP"],
+    ),
+    "a tower that there is not": (
+        lambda d, c: ["parameters.freeze={values: [none, both]}"],
+        ["freeze", "'none', 'image' or 'text'"],
+    ),
+    "a frozen tower of random weights": (
+        lambda d, c: ["train.freeze=image", "train.pretrain=true"],
+        ["freeze image with pretrain", "drop either"],
     ),
     "an image outside its folder": (
         lambda d, c: [tsv(d, 'image|caption1', '../secret.png|a')],

@@ -57,6 +57,9 @@ def test_a_control_for_each_setting_of_the_ordinary_fields():
     ]
     assert [arm.settings for arm in arms[:2]] == [{"learning_rate": 1e-5}, {"learning_rate": 3e-5}]
     assert [arm.config.learning_rate for arm in arms[:2]] == [1e-5, 3e-5]
+    frozen = planned_arms(study({"freeze": ["none", "image"], "cluster_size": [4]}, train={"proportion": 0.5}))
+    controls = [arm.config for arm in frozen if arm.is_control]
+    assert [each.freeze for each in controls] == ["none", "image"] and len(frozen) == 4
 
 
 def test_linked_parameters_vary_together_and_constants_are_not_named():

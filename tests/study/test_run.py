@@ -253,6 +253,11 @@ def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: P
     folder = StudyFolder(tmp_path / "tiny")
     folder.claim(make_study())
     folder.claim(make_study(description="other words", keep_models=7))
+    folder.file.write_text(folder.file.read_text().replace("  freeze: none\n", ""))  # from before the field was there
+    folder.claim(make_study())
+    assert "freeze: none" in folder.file.read_text()
+    with pytest.raises(InputError, match=r"train\.freeze is 'none' there and 'image' here"):
+        folder.claim(make_study(train={"freeze": "image"}))
     with pytest.raises(InputError, match=r"holds another study: train\.batch_size is 8 there and 10 here.*--fresh"):
         folder.claim(make_study(train={"batch_size": 10}))
     assert load_study(folder.file).train.batch_size == 8

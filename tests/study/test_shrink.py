@@ -65,7 +65,7 @@ def test_the_content_is_left_as_it_is_and_the_result_is_a_file_again(path: Path,
 
 
 def test_every_training_field_is_rescaled_the_demos_or_kept() -> None:
-    kept = {"lr_schedule", "weight_decay", "beta1", "beta2", "epsilon", "crop_scale", "flip"}
+    kept = {"lr_schedule", "weight_decay", "beta1", "beta2", "epsilon", "crop_scale", "flip", "freeze"}
     of_the_study = {"seed", "metric", "mode"}
     groups = [set(SCALED), set(DEMOS_OWN), {*CLUSTER_FIELDS} - set(SCALED), kept, of_the_study]
     assert set().union(*groups) == set(TrainConfig.model_fields)
