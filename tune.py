@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
-from simclip.face import commands, jobs
+from simclip.face import checking, commands, jobs, preparing
 from simclip.face.exits import exit_code
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -19,6 +19,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "status": jobs.status,
     "stop": jobs.stop,
     "logs": jobs.logs,
+    "prepare": preparing.prepare,
+    "check": checking.check,
 }
 
 

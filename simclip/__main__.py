@@ -31,6 +31,8 @@ def train(words: list[str]) -> int:
     console, run = Console(), parse(words)
     for note in run.notes:
         say(console, note)
+    if run.digits:
+        say(console, run.digits.write(run.config.caption_columns))
     check_inputs(run.config)
     for line in prepare(run.config):
         say(console, line)

@@ -59,6 +59,7 @@ def build_parser() -> Parser:
     _add_data(parser.add_argument_group("data"))
     _add_model(parser.add_argument_group("model"))
     _add_clusters(parser.add_argument_group("similarity clusters"))
+    _add_mixed_in(parser.add_argument_group("a rare set mixed in"))
     _add_training(parser.add_argument_group("length, batches, optimisation"))
     _add_superseded(parser.add_argument_group("accepted, but a better mechanism does their job now"))
     return parser
@@ -156,6 +157,23 @@ def _add_clusters(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_mixed_in(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--mnist-injection",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="mix so many MNIST digits into training; default: 0",
+    )
+    group.add_argument(
+        "--mnist-dir",
+        type=_path,
+        default=_path("mnist_data"),
+        metavar="DIR",
+        help="folder of MNIST's IDX files, .gz or not; default: ./mnist_data",
+    )
+
+
 def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--num-epochs", dest="epochs", type=_positive, default=15, metavar="INT", help="default: 15")
     group.add_argument(
@@ -201,6 +219,12 @@ def _epochs(word: str) -> list[int]:
     if not all(epoch.strip().isdecimal() for epoch in epochs):
         raise argparse.ArgumentTypeError(f"{word!r}: expected epochs such as 4,6,8, counted from 0")
     return [int(epoch) for epoch in epochs]
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r}: expected a whole number of at least 0")
+    return int(word)
 
 
 def _positive(word: str) -> int:

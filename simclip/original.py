@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from simclip.clusters.proportion import clustered_rows, doubled_proportions
 from simclip.config import CLUSTER_FIELDS, TrainConfig
+from simclip.data.mnist import Digits
 from simclip.errors import InputError
 from simclip.flags import SUPERSEDED, build_parser, flag_names, read_flags
 
@@ -33,6 +34,7 @@ class Run:
         data_parallel: Whether to use every visible GPU, or one.
         config: What decides the numbers.
         notes: Lines to print before the run starts.
+        digits: What --mnist-injection mixes in, to be written before the run starts; config names its table already.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Run:
     data_parallel: bool
     config: TrainConfig
     notes: list[str]
+    digits: Digits | None = None
 
 
 def parse(argv: Sequence[str] | None = None) -> Run:
@@ -59,8 +62,12 @@ def parse(argv: Sequence[str] | None = None) -> Run:
             f"{', '.join(missing)} missing: a run needs pairs and their images, to train and to validate on"
         )
     ordinary = [name for name in TrainConfig.model_fields if name in flags and name not in CLUSTER_FIELDS]
-    config = _config({name: flags[name] for name in ordinary} | _cluster_fields(flags))
-    run_name = flags.get("run_name") or Path(flags.get("log_dir", "")).name or describe(config)
+    fields = {name: flags[name] for name in ordinary} | _cluster_fields(flags)
+    config, digits = _config(fields), None
+    if count := flags["mnist_injection"]:
+        digits = Digits(flags["mnist_dir"], count, config.seed, flags["save_dir"])
+        config = _config(fields | {"train_tables": [digits.table]})
+    run_name = flags.get("run_name") or Path(flags.get("log_dir", "")).name or describe(config, digits)
     return Run(
         name=f"{flags['exp_name']}-{run_name}",
         project=flags["exp_name"],
@@ -68,12 +75,14 @@ def parse(argv: Sequence[str] | None = None) -> Run:
         data_parallel=flags["data_parallel"],
         config=config,
         notes=_notes(flags, config),
+        digits=digits,
     )
 
 
-def describe(config: TrainConfig) -> str:
+def describe(config: TrainConfig, digits: Digits | None = None) -> str:
     """A run's name made of the settings that the original varies, such as text+p1+k16+s1+seed1."""
     words = ["pretrain"] if config.pretrain else []
+    words += [f"mnist{digits.count}"] if digits else []
     if config.is_control:
         return "+".join([*words, "plain", f"seed{config.seed}"])
     words += ["warmup"] if config.proportions else []

@@ -8,10 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transformers import CLIPModel
 
 from simclip.__main__ import main
+from simclip.inputs import check_inputs
+from simclip.model import load_clip
+from simclip.original import parse
+from simclip.training_data import load_training_data
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,6 +76,42 @@ def test_wrong_flags_are_one_line(
         assert line.count("\n") == 1
         assert part in line
     assert not list(tmp_path.iterdir())
+
+
+def test_wrong_digits_are_one_line(
+    pairs: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = flags(pairs, tiny_model, tmp_path / "ckpts", "--num-clusters=2", "--mnist-injection=5")
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 0]))
+    for content, part in [
+        (None, "download https://"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "its magic number is 2049, expected 2051"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 7]), "has 17 bytes, expected 7,072"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28]), "has 0 training digits"),
+    ]:
+        if content is not None:
+            (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
+        assert main([*words, f"--mnist-dir={tmp_path}"]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert part in line
+    assert not (tmp_path / "ckpts").exists()
+
+
+def test_digits_are_trained_on(pairs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    labels = np.arange(10, dtype=np.uint8)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 10]) + labels.tobytes())
+    pixels = bytes([0, 0, 8, 3, 0, 0, 0, 10, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(10 * 28 * 28)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(pixels)
+    more = ["--num-clusters=2", "--mnist-injection=5", f"--mnist-dir={tmp_path}", "--caption-keys=caption1,caption2"]
+    run = parse(flags(pairs, tiny_model, tmp_path / "ckpts", *more))
+    assert run.digits is not None
+    run.digits.write(run.config.caption_columns)
+    check_inputs(run.config)
+    data = load_training_data(run.config, load_clip(run.config))
+    assert len(data) == 45
+    assert all(caption.startswith("A MNIST digit of ") for caption in data.table.captions[-5:])
+    assert data.squashed[44].shape[0] == 3
 
 
 def test_the_placeholder_says_so(capsys: pytest.CaptureFixture[str], pairs: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.config import TrainConfig
+from simclip.config import Table, TrainConfig
+from simclip.data.mnist import Digits
 from simclip.data.placeholder import refuse_placeholder
 from simclip.errors import InputError
 from simclip.flags import build_parser, flag_names
@@ -92,8 +93,8 @@ def test_every_flag_of_the_original_is_known():
         --train-image-dir --val-image-dir --batch-size --val-batch-size --num-epochs --learning-rate
         --max-iters-per-epoch --save-dir --log-dir --save-freq --data-parallel --num-workers --pretrain --log-offset
         --synthesis --preprocess-neighbors --synthesis-prop --num-clusters --online-sim --neighborhood --warmup-prop
-        --cluster-size --upweight-epochs"""
-    assert set(original.split()) == set(every_flag()) | {"--warmup-prop"}
+        --cluster-size --upweight-epochs --mnist-injection"""
+    assert set(original.split()) | {"--mnist-dir"} == set(every_flag()) | {"--warmup-prop"}
 
 
 @given(st.data())
@@ -211,6 +212,23 @@ def test_a_local_model_folder_becomes_absolute(tmp_path, monkeypatch):
     assert config.model == config.preprocessor == str(tmp_path / "mine")
 
 
+def test_digits_are_a_further_training_table_of_their_own_run(tmp_path):
+    flags = f"--mnist-injection 50 --save-dir {tmp_path} --mnist_dir={tmp_path / 'mnist'} --seed 7"
+    run = parse([*DATA, *flags.split()])
+    folder = tmp_path / "mnist-50-seed7"
+    assert run.config.train_tables == [Table(tsv=folder / "digits.tsv", image_dir=folder)]
+    assert run.digits == Digits(tmp_path / "mnist", 50, 7, tmp_path)
+    assert run.save_dir == tmp_path / "mnist50+plain+seed7"
+    assert parse([*DATA, "--mnist-injection", "3"]).digits.source == Path.cwd() / "mnist_data"
+    assert not list(tmp_path.iterdir())  # reading flags writes nothing
+
+
+def test_without_digits_there_is_no_table():
+    run = parse([*DATA, "--mnist-injection", "0"])
+    assert run == parse(DATA)
+    assert run.digits is None
+
+
 @pytest.mark.parametrize(
     ("flags", "note"),
     [
@@ -252,6 +270,8 @@ def test_what_a_flag_does_not_do_is_said(flags, note):
         ("--num-workers=-2", "--num-workers -2: "),
         ("--pretrain maybe", "'maybe': expected True or False"),
         ("--batch-size 1", "--batch-size 1: "),
+        ("--mnist-injection few", "'few': expected a whole number of at least 0"),
+        ("--mnist-injection=-1", "'-1': expected a whole number of at least 0"),
         ("--caption-keys a,,b", "'a,,b': expected column names"),
     ],
 )

@@ -200,3 +200,24 @@ def _listed(names: list[str], most: int = 10) -> str:
     with tempfile.NamedTemporaryFile("w", prefix="missing-images-", suffix=".txt", delete=False) as file:
         file.write("\n".join(names) + "\n")
     return f"{', '.join(names[:most])}, ... (all of them in {file.name})"
+
+
+def read_rows(tsv: Path) -> list[tuple[str, list[str]]]:
+    """The image names of a TSV and their captions, without asking for the images.
+
+    Raises:
+        InputError: The file or its columns are wrong (see `read_table`).
+    """
+    frame = read_tsv(tsv)
+    columns = _caption_columns(tsv, list(frame.columns), None)
+    captions = [[text for text in row if text] for row in frame[columns].itertuples(index=False)]
+    return list(zip(frame["image"], captions, strict=True))
+
+
+def read_names(tsv: Path) -> list[str]:
+    """The image names of a TSV, whatever else it holds.
+
+    Raises:
+        InputError: The file is wrong or has no column `image`.
+    """
+    return list(read_tsv(tsv)["image"])

@@ -31,7 +31,7 @@ def check_study(study: StudyConfig) -> None:
     Raises:
         InputError: The first thing that is wrong, naming the arm if others are right.
     """
-    inputs = _inputs(study)
+    inputs = arms_by_input(study)
     for arm in inputs:
         try:
             check_inputs(arm.config, study.resources.workers)
@@ -50,7 +50,7 @@ def prepare_study(study: StudyConfig) -> list[str]:
     Raises:
         InputError: Model or data are not as they should be.
     """
-    return list(dict.fromkeys(line for arm in _inputs(study) for line in prepare(arm.config)))
+    return list(dict.fromkeys(line for arm in arms_by_input(study) for line in prepare(arm.config)))
 
 
 def prepare_nodes(study: StudyConfig, storage: Storage) -> list[str]:
@@ -98,7 +98,7 @@ def _prepare(study: StudyConfig, storage: Storage) -> tuple[list[str], str | Non
         return [], str(error)
 
 
-def _inputs(study: StudyConfig) -> list[Arm]:
+def arms_by_input(study: StudyConfig) -> list[Arm]:
     """One arm for each kind of input that the study reads, the confirm stage's test sets included."""
     found = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
     arms = [replace(arm, config=confirm_config(study, arm.config)) for arm in found]
