@@ -19,5 +19,5 @@ def images_of(source: EvaluationSet, caption_columns: Sequence[str] | None = Non
     if isinstance(source, RetrievalSet):
         return read_table(source.tsv, source.image_dir, caption_columns).images
     if isinstance(source, PairsSet):
-        return read_pairs(source).images
+        return list(dict.fromkeys(read_pairs(source).images))
     return [path for folder in class_folders(source).values() for path in folder]
