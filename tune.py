@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import tyro
 
-from simclip.face import commands, jobs
+from simclip.face import commands, exporting, jobs
 from simclip.face.exits import exit_code
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "run": commands.run,
     "report": commands.report,
     "reproduce": commands.reproduce,
+    "export": exporting.export,
     "fields": commands.fields,
     "submit": jobs.submit,
     "status": jobs.status,

@@ -9,6 +9,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
 
+from tests.torchvision_operators import declare_operators
+
+declare_operators()  # before transformers is imported
+
 import numpy as np
 import pytest
 import torch
