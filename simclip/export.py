@@ -20,7 +20,7 @@ from transformers import CLIPConfig, PreTrainedTokenizerBase
 
 from simclip.config import TrainConfig
 from simclip.errors import InputError
-from simclip.model import Clip, check_model_folder, load_clip
+from simclip.model import Clip, load_clip
 
 #: Families whose towers are OpenCLIP's own, to the last layer; OpenCLIP has others too, but as other architectures.
 COUNTERPARTS = ("clip", "metaclip_2")
@@ -112,7 +112,8 @@ def open_clip_config(clip: Clip) -> dict[str, Any]:
     Raises:
         InputError: OpenCLIP has no such activation or input.
     """
-    text, vision = clip.model.config.text_config, clip.model.config.vision_config
+    config: Any = clip.model.config
+    text, vision = config.text_config, config.vision_config
     activations = {text.hidden_act, vision.hidden_act}
     if activations not in ({"gelu"}, {"quick_gelu"}):
         said = " and ".join(sorted(activations))
@@ -120,7 +121,7 @@ def open_clip_config(clip: Clip) -> dict[str, Any]:
     if vision.num_channels != 3:
         raise InputError(f"OpenCLIP has no counterpart of num_channels {vision.num_channels}: its pictures have 3")
     model = {
-        "embed_dim": clip.model.config.projection_dim,
+        "embed_dim": config.projection_dim,
         "quick_gelu": activations == {"quick_gelu"},
         "vision_cfg": {
             **_tower(vision),
@@ -134,7 +135,7 @@ def open_clip_config(clip: Clip) -> dict[str, Any]:
             "vocab_size": text.vocab_size,
             "heads": text.num_attention_heads,
             "hf_tokenizer_name": ".",  # any name: OpenCLIP looks into the folder itself
-            **_pooling(clip.model.config),
+            **_pooling(config),
         },
     }
     # What `centre_crop` does.

@@ -26,12 +26,13 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int, most_tokens: int) 
     """A lower-casing byte-pair tokenizer that puts CLIP's begin and end tokens around a caption.
 
     A word's begin is a character of its own: a suffix for its end, as CLIP has it, would be numbered by the trainer in
-    the order of a hash table, another one in every process.
+    the order of a hash table, another one in every process. The end token's id must not be 2: by that old folders of
+    CLIP say that a caption is read at its highest id.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()])
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=[UNKNOWN, BEGIN, END], show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=[BEGIN, END, UNKNOWN], show_progress=False)
     tokenizer.train_from_iterator(map(clean_caption, captions), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN} $A {END}", special_tokens=[(token, tokenizer.token_to_id(token)) for token in (BEGIN, END)]

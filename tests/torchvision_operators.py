@@ -1,7 +1,8 @@
 """torchvision beside a CPU build of torch: the registry's torchvision is built for CUDA and lacks two operators there.
 
 Nothing that is tested here calls them, but torchvision describes them to torch when it is imported, so that they must
-have been declared by then. `python -m tests.torchvision_operators eval ...` is clip_benchmark's own command line.
+have been declared by then: importing this module declares them. `python -m tests.torchvision_operators eval ...` is
+clip_benchmark's own command line.
 """
 
 from __future__ import annotations
@@ -11,26 +12,26 @@ import sys
 
 import torch
 
-_declared: list[torch.library.Library] = []  # what is declared goes with the object that declared it
 
-
-def declare_operators() -> None:
-    """Declare what is missing, where torchvision is there but does not load."""
+def declared() -> torch.library.Library | None:
+    """What was missing, if anything was; the declarations go with this object."""
     if importlib.util.find_spec("torchvision") is None:
-        return
+        return None
     try:
-        import torchvision  # noqa: F401
+        importlib.import_module("torchvision")
     except RuntimeError:
         library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _declared.append(library)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for module in [module for module in sys.modules if module.partition(".")[0] == "torchvision"]:
+            del sys.modules[module]
+        return library
+    return None
 
+
+DECLARED = declared()
 
 if __name__ == "__main__":
-    declare_operators()
     from clip_benchmark.cli import main
 
     sys.exit(main())
