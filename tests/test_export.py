@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,12 +181,17 @@ def test_metaclip_2_ends_a_text_with_token_2(open_clip: ModuleType, tiny_model: 
     check_same(open_clip, clip, tmp_path / "both")
 
 
-def test_a_tokenizer_that_cannot_pad_learns_to(open_clip: ModuleType, tiny_model: Path, tmp_path: Path) -> None:
-    clip = changed(tiny_model)
-    clip.tokenizer.pad_token = None
-    clip.tokenizer.padding_side = "left"
+def test_a_tokenizer_that_cannot_pad_or_pads_the_wrong_side(
+    open_clip: ModuleType, tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "odd")
+    said = json.loads((tmp_path / "odd" / "tokenizer_config.json").read_text())
+    del said["pad_token"]
+    (tmp_path / "odd" / "tokenizer_config.json").write_text(json.dumps({**said, "padding_side": "left"}))
+    clip = changed(tmp_path / "odd")
+    assert (clip.tokenizer.pad_token, clip.tokenizer.padding_side) == (None, "left")
     check_same(open_clip, clip, tmp_path / "both")
-    assert clip.tokenizer.pad_token is None
+    assert (clip.tokenizer.pad_token, clip.tokenizer.padding_side) == (None, "left")
 
 
 def test_the_inner_width_survives_openclips_rounding(tiny_model: Path) -> None:
