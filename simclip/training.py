@@ -88,8 +88,8 @@ class Training:
         """Evaluate the untouched model, then train and evaluate epoch by epoch.
 
         Args:
-            report: Called by every worker after each epoch with the whole history, and by the first worker with the
-                folder of a checkpoint that holds it (epoch 0, the untouched model, has none).
+            report: Called by every worker after each epoch with the whole history, which it may keep, and by the first
+                worker with the folder of a checkpoint that holds it (epoch 0, the untouched model, has none).
 
         Returns:
             The history: a row per epoch.
@@ -99,12 +99,12 @@ class Training:
             with watch("evaluate"):
                 scores = untouched_scores(self.config, self.sets, self.encoder, self.evaluate)
             self.history.append({"epoch": 0, **self._with_objective(scores), **watch.summary()})
-            report(self.history, None)
+            report([*self.history], None)
         elif len(self.history) > self.config.epochs:
-            report(self.history, self.checkpoint)  # lost after its last epoch, before anyone was told
+            report([*self.history], self.checkpoint)  # lost after its last epoch, before anyone was told
         for epoch in range(len(self.history) - 1, self.config.epochs):
             self.history.append(self._epoch(epoch))
-            report(self.history, self._save())
+            report([*self.history], self._save())
         return self.history
 
     def evaluate(self) -> dict[str, float]:

@@ -40,6 +40,13 @@ def test_history_has_the_untouched_model_and_every_epoch(config: TrainConfig, tm
     assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-0003"]
 
 
+def test_a_history_that_was_reported_stays_as_it_was(config: TrainConfig, tmp_path: Path) -> None:
+    # Whoever sends it on may do so when the next epoch has ended.
+    reported: list[list[Row]] = []
+    Training(config, tmp_path).run(lambda history, checkpoint: reported.append(history))
+    assert [len(history) for history in reported] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("changes", [{}, {"embeddings": "offline", "similarity": "image"}, {"lr_schedule": "cosine"}])
 def test_resuming_after_epoch_two_equals_training_straight_through(
     config: TrainConfig, tmp_path: Path, changes: dict[str, str]

@@ -30,7 +30,7 @@ def standing(folder: StudyFolder) -> Iterator[str]:
     study, records = folder.study(), read_all(folder.trials)
     ended = {name: record for name, record in records.items() if record.outcome}
     now, last = holder(folder.path), last_holder(folder.path)
-    yield f"{study.name}: {_state(study, records, now, last)}"
+    yield f"{study.name}: {_state(folder, study, records, now, last)}"
     yield _trials(study, records, running=now is not None)
     for record in records.values():
         if not record.outcome:
@@ -46,10 +46,14 @@ def standing(folder: StudyFolder) -> Iterator[str]:
         yield f"Report: {shlex.join(['python', 'tune.py', 'report', folder.place()])}"
 
 
-def _state(study: StudyConfig, records: Mapping[str, Record], now: Owner | None, last: Owner | None) -> str:
+def _state(
+    folder: StudyFolder, study: StudyConfig, records: Mapping[str, Record], now: Owner | None, last: Owner | None
+) -> str:
     if now:
         return f"running ({now})"
     word = "interrupted" if _left(study, records, last) else "finished"
+    if folder.mirror and word == "interrupted":
+        return "unfinished; whether it runs only its cluster knows, where results lie in a bucket"
     return f"{word} (last run: {last})" if last else word
 
 
@@ -103,7 +107,7 @@ def _cost(study: StudyConfig, ended: Mapping[str, Record]) -> str:
 
 def _command(folder: StudyFolder, last: Owner | None) -> str:
     if last is None:
-        results = folder.place().rpartition("/")[0]
-        return shlex.join(["python", "tune.py", "run", folder.place(folder.file.name), "--results", results])
+        file = "STUDY" if folder.mirror else folder.place(folder.file.name)
+        return shlex.join(["python", "tune.py", "run", file, "--results", folder.place().rpartition("/")[0]])
     elsewhere = last.cwd and last.cwd != os.getcwd()
     return f"cd {shlex.quote(str(last.cwd))} && {last.command}" if elsewhere else last.command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -74,8 +74,22 @@ def tune_config(trial: Trial, checkpoint: str | None = None) -> dict[str, Any]:
 def trial_of(config: dict[str, Any]) -> Trial:
     """The trial that tune_config made this of."""
     train = TrainConfig(**config["train"])
-    unseeded = train.model_copy(update={"seed": TrainConfig.model_fields["seed"].default})
-    return Trial(Arm(config["arm"], config["settings"], unseeded, config["control"]), train.seed)
+    return Trial(Arm(config["arm"], config["settings"], unseeded(train), config["control"]), train.seed)
+
+
+def unseeded(config: TrainConfig) -> TrainConfig:
+    """The configuration as an arm has it."""
+    return config.model_copy(update={"seed": TrainConfig.model_fields["seed"].default})
+
+
+def own_name(name: str, others: Iterable[str]) -> str:
+    """The name, or the first of <name>-v2, -v3 ... that none of the others has; upper case is no difference.
+
+    Trials name files, and some file systems do not tell upper from lower case.
+    """
+    taken = {each.casefold() for each in others}
+    names = itertools.chain([name], (f"{name}-v{count}" for count in itertools.count(2)))
+    return next(each for each in names if each.casefold() not in taken)
 
 
 class Arms:
@@ -106,9 +120,8 @@ class Arms:
 
     def take(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
         """An arm of an earlier run, under the name that it had there."""
-        unseeded = config.model_copy(update={"seed": TrainConfig.model_fields["seed"].default})
         settings = config.model_dump(mode="json", include={*self._named})
-        return self._arms.setdefault(effective(unseeded), Arm(name, settings, unseeded, is_control))
+        return self._arms.setdefault(effective(config), Arm(name, settings, unseeded(config), is_control))
 
     def __iter__(self) -> Iterator[Arm]:
         """Every arm, controls first."""
@@ -121,14 +134,9 @@ class Arms:
         run = effective(config)
         if run not in self._arms:
             settings = config.model_dump(mode="json", include=set(fields))
-            self._arms[run] = self._with_own_name(Arm(name, settings, config, is_control))
+            own = own_name(name, (each.name for each in self._arms.values()))
+            self._arms[run] = Arm(own, settings, config, is_control)
         return self._arms[run]
-
-    def _with_own_name(self, arm: Arm) -> Arm:
-        # Some file systems do not tell upper from lower case.
-        taken = {each.name.casefold() for each in self._arms.values()}
-        names = itertools.chain([arm.name], (f"{arm.name}-v{count}" for count in itertools.count(2)))
-        return replace(arm, name=next(name for name in names if name.casefold() not in taken))
 
 
 def planned_arms(study: StudyConfig) -> list[Arm]:

@@ -14,6 +14,7 @@ from simclip.errors import InputError
 from simclip.study.config import FIRST_CONFIRM_SEED, Resources, StudyConfig
 from simclip.study.confirm import search_records
 from simclip.study.folder import StudyFolder
+from simclip.study.portable import local
 from simclip.study.ranking import ArmResult, best_arm, mean_metrics
 from simclip.study.records import Record, Stage, read_records
 from simclip.study.statistics import Spread
@@ -74,15 +75,10 @@ def choose(study: StudyConfig, records: Mapping[str, Record]) -> Choice | None:
     return Choice(found, "search", records[f"{found.name}-s{study.seeds[0]}"]) if found else None
 
 
-def describe_best(study: StudyConfig, choice: Choice) -> Best:
-    """The best trial as best.yaml has it."""
-    return describe_trial(study, choice.record, choice.stage, choice.arm)
-
-
 def describe_trial(
     study: StudyConfig, record: Record, stage: Stage, arm: ArmResult | ConfirmedArm | None = None
 ) -> Best:
-    """A trial that has a score, with what was confirmed of its arm."""
+    """A trial that has a score, as best.yaml has it, with what was confirmed of its arm."""
     assert record.best is not None
     confirmed = None
     if isinstance(arm, ConfirmedArm) and arm.spread.mean is not None:
@@ -124,7 +120,7 @@ def read_best(folder: Path) -> Best:
     if not path.is_file():
         raise InputError(f"no such file: {path}; give the results folder of a study with an arm that finished")
     try:
-        return Best.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Best.model_validate(local(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except ValidationError as error:
         raise explain(error, str(path), Best) from None
     except yaml.YAMLError as error:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import yaml
 
-from simclip.study.arms import Trial, effective, planned_arms
+from simclip.study.arms import Trial, effective, own_name, planned_arms
 from simclip.study.config import StudyConfig, dump
+from simclip.study.portable import local
 from simclip.study.records import Record
 
 #: Fields that change neither what trials measure nor which there are, or that only add some.
@@ -29,7 +29,7 @@ def refused_changes(
         study: The study as it is now.
         records: Of all trials that have begun.
     """
-    now = flat(yaml.safe_load(dump(study)))
+    now = flat(local(yaml.safe_load(dump(study))))
     names = [name for name in {**earlier, **now} if not _among(name, FREE)]
     changed = {name: (earlier.get(name), now.get(name)) for name in names if earlier.get(name) != now.get(name)}
     extends = all(_among(name, EXTENDING) for name in changed) and _still_planned(changed, study, records)
@@ -38,13 +38,9 @@ def refused_changes(
 
 def under_recorded_names(trials: Sequence[Trial], records: Mapping[str, Record]) -> list[Trial]:
     """The trials, each arm under the name that it has in the records; an extended study may name it otherwise."""
-    recorded = {effective(record.config): record.arm for record in records.values()}
-    taken, names = set(recorded.values()), dict(recorded)
+    names = {effective(record.config): record.arm for record in records.values()}
     for arm in {trial.arm.name: trial.arm for trial in trials}.values():
-        run = effective(arm.config)
-        if run not in names:
-            options = itertools.chain([arm.name], (f"{arm.name}-v{count}" for count in itertools.count(2)))
-            names[run] = next(name for name in options if name not in taken)
+        names.setdefault(effective(arm.config), own_name(arm.name, names.values()))
     return [replace(trial, arm=replace(trial.arm, name=names[effective(trial.arm.config)])) for trial in trials]
 
 

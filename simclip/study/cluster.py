@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 from dataclasses import dataclass
 from typing import TypeVar
 
 import ray
+from ray.exceptions import AuthenticationError
 from ray.tune import PlacementGroupFactory
 
 from simclip.errors import InputError
@@ -16,6 +18,10 @@ from simclip.study.config import StudyConfig
 
 AnyStudy = TypeVar("AnyStudy", bound=StudyConfig)
 
+#: A head that does not take a connection by then is not there.
+CONNECT_SECONDS = 10.0
+#: What to do where a cluster asks for one.
+TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to what `ray get-auth-token` prints there"
 #: What the driver of a nested trainer asks for: a sliver of the head, since it only waits.
 DRIVER = {"node:__internal_head__": 0.001}
 
@@ -42,6 +48,9 @@ def connect(address: str | None = None) -> Cluster:
 
     Args:
         address: Of a running cluster; by default $RAY_ADDRESS, else a local one is started.
+
+    Raises:
+        InputError: Nobody answers there, or not to this token.
     """
     # Our own records, tables and log files say what Ray's would.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -51,15 +60,41 @@ def connect(address: str | None = None) -> Cluster:
     os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "64")  # else it warns of nested trainers' processes
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's makes fit() return as if all were done
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    # The dashboard is on loopback unless the cluster was started otherwise.
-    context = ray.init(
-        address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=address == "local" or None
-    )
+    if address not in ("local", "auto"):
+        _check_answers(address)
+    try:
+        # The dashboard is on loopback unless the cluster was started otherwise.
+        context = ray.init(
+            address=address, log_to_driver=False, logging_level=logging.ERROR,
+            include_dashboard=address == "local" or None,
+        )  # fmt: skip
+    except (ConnectionError, AuthenticationError) as error:
+        if address == "local":
+            raise
+        reasons = f"{error} {error.__cause__}"
+        token = f"the cluster asks for a token: {TOKEN}" if "token" in reasons else " ".join(reasons.split())
+        raise InputError(f"Ray cluster at {address}: {token}") from None
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails stands in the trial's record and log
     resources = ray.cluster_resources()
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
     return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard, address != "local")
+
+
+def _check_answers(address: str) -> None:
+    """Ask the address of a cluster's head; Ray itself would wait for it for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        raise InputError(
+            f"--address {address}: expected HOST:PORT of the Ray cluster's head, such as 10.0.0.1:6379, or auto on a "
+            "machine of the cluster; from elsewhere, `python tune.py submit` takes the address of its dashboard"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"--address {address}: no Ray cluster answers there ({error}); is it up, and the port its GCS's?"
+        ) from None
 
 
 def resolved(study: AnyStudy, cluster: Cluster) -> AnyStudy:

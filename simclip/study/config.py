@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-import simclip
 from simclip.config import DEFAULT_METRIC, EvaluationSet, Strict, TrainConfig
 from simclip.errors import InputError
 from simclip.evaluation.sets import METRICS
 from simclip.study.arms import check_arms
 from simclip.study.fields import STUDY_FIELDS, settings_of, typed
 from simclip.study.overrides import Override, overridden, read_mapping, read_overrides
+from simclip.study.portable import PROJECT, portable
 from simclip.study.shrink import shrunk
 from simclip.study.space import Parameter
 from simclip.suggest import explain, hint
@@ -224,7 +224,8 @@ def dump(study: StudyConfig) -> str:
     """The study as YAML with every default filled in; load_study reads it back as an equal study."""
     content = study.model_dump(mode="json", exclude={"train": set(STUDY_FIELDS), "parameters": True})
     given = {name: each.model_dump(mode="json", exclude_unset=True) for name, each in study.parameters.items()}
-    return yaml.dump({**content, "parameters": given}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    content = portable({**content, "parameters": given})
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -242,7 +243,7 @@ _Dumper.add_representer(str, _quoted)
 def locate(path: Path) -> Path:
     """The absolute path: as seen from the project's folder where it exists only there, else from the working one."""
     here = path.expanduser().absolute()
-    shipped = Path(simclip.__file__).parents[1] / path
+    shipped = PROJECT / path
     return shipped if not here.exists() and shipped.exists() else here
 
 

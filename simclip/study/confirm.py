@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Mapping
 
 from simclip.config import TrainConfig
-from simclip.study.arms import Arm, Trial, varied_fields
+from simclip.study.arms import Arm, Trial, unseeded, varied_fields
 from simclip.study.config import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.ranking import ArmResult, rank_arms
 from simclip.study.records import Record
@@ -81,7 +81,5 @@ def detectable_difference(study: StudyConfig, records: Mapping[str, Record]) -> 
 
 
 def _arm(study: StudyConfig, record: Record) -> Arm:
-    unseeded = record.config.model_copy(update={"seed": TrainConfig.model_fields["seed"].default})
-    varied = {*varied_fields(study)}
-    settings = record.config.model_dump(mode="json", include=varied)
-    return Arm(record.arm, settings, confirm_config(study, unseeded), record.control)
+    settings = record.config.model_dump(mode="json", include={*varied_fields(study)})
+    return Arm(record.arm, settings, confirm_config(study, unseeded(record.config)), record.control)

@@ -10,8 +10,10 @@ from typing import Literal
 from simclip.clusters.proportion import clustered_rows
 from simclip.config import CLUSTER_FIELDS, TrainConfig
 from simclip.study.config import StudyConfig
+from simclip.study.confirm import search_records
 from simclip.study.fields import fields_of, settings_of
-from simclip.study.points import arm_means, varied
+from simclip.study.points import varied
+from simclip.study.ranking import best_arm
 from simclip.study.records import Record
 from simclip.study.space import Parameter
 
@@ -37,7 +39,7 @@ class Edge:
 
 
 def edges(study: StudyConfig, records: Mapping[str, Record]) -> list[Edge]:
-    """Where the arm with the best mean has an extreme of what was searched, and there is more beyond it.
+    """Where the search's best arm has an extreme of what was searched, and there is more beyond it.
 
     Looked at are numbers: three or more values, or a range. There is nothing beyond a field's own bound, beyond a
     cluster of all of a batch's clustered rows, and below k = 2, where the control is. A control as the best arm says
@@ -47,11 +49,11 @@ def edges(study: StudyConfig, records: Mapping[str, Record]) -> list[Edge]:
         study: The study.
         records: Its trials.
     """
-    means = arm_means(records)
-    if not means:
+    search = search_records(study, records)
+    best = best_arm(search, len(study.seeds))
+    if best is None:
         return []
-    best = (max if study.mode == "max" else min)(means, key=lambda arm: means[arm])
-    record = next(each for each in records.values() if each.arm == best and each.stage == "search")
+    record = next(each for each in search.values() if each.arm == best.name)
     searched = [
         (field, _ends(name, field, parameter), "log" in parameter.kind)
         for name, parameter in varied(study).items()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from simclip.errors import InputError
@@ -113,7 +112,7 @@ class StudyFolder:
 
     def recorded(self) -> dict[str, Any] | None:
         """The fields of the study that these results are of, by dotted name; None where there are none yet."""
-        return flat(yaml.safe_load(self.file.read_text(encoding="utf-8"))) if self.file.exists() else None
+        return flat(read_mapping(self.file)) if self.file.exists() else None
 
     def study(self) -> StudyConfig:
         """The study that these results are of.

@@ -23,13 +23,14 @@ from pydantic import BaseModel
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-import simclip
 from simclip.errors import InputError
+from simclip.study.cluster import TOKEN
 from simclip.study.config import StudyConfig, locate
 from simclip.study.lock import COMMAND, JOB, typed_again
 from simclip.study.overrides import overridden, read_mapping, read_overrides
+from simclip.study.portable import PROJECT
+from simclip.study.storage import is_uri
 
-ROOT = Path(simclip.__file__).parents[1]
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 #: What a job's working folder holds. The demo's pictures are made where the job runs; other data lie on the cluster.
 SHIPPED = ("simclip/**/*", "studies/*.yaml", "datasets/*.tsv", "datasets/demo-base/*", "tune.py", "requirements.txt")
@@ -86,7 +87,7 @@ class Jobs:
                 "env_vars": {JOB: job, COMMAND: typed_again(), "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
             }
             if install:
-                environment["pip"] = str(ROOT / "requirements.txt")
+                environment["pip"] = str(PROJECT / "requirements.txt")
             with self._asked():
                 return self._client.submit_job(
                     entrypoint=shlex.join(command),
@@ -131,10 +132,7 @@ class Jobs:
             yield
         except AuthenticationError as error:
             said = str(error).partition("\n")[0]
-            raise InputError(
-                f"{self.address}: {said}; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to what "
-                "`ray get-auth-token` prints on the cluster"
-            ) from None
+            raise InputError(f"{self.address}: {said}; {TOKEN}") from None
         except (requests.RequestException, ConnectionError) as error:
             raise InputError(
                 f"{self.address}: no Ray dashboard answers there ({type(error).__name__}); give that of the cluster's "
@@ -151,7 +149,7 @@ def runs(job: JobDetails | None) -> bool:
 
 def where(results: str) -> str:
     """A results folder as jobs name it: absolute, or a URI."""
-    return results.rstrip("/") if "://" in results else str(Path(results).absolute())
+    return results.rstrip("/") if is_uri(results) else str(Path(results).absolute())
 
 
 def results_of(results: str | None, study: StudyConfig) -> str:
@@ -160,7 +158,7 @@ def results_of(results: str | None, study: StudyConfig) -> str:
     Raises:
         InputError: Not given, or relative: it would lie in the job's own folder, which goes with it.
     """
-    if results is None or not ("://" in results or results.startswith("/")):
+    if results is None or not (is_uri(results) or results.startswith("/")):
         example = "/shared/results" if results is None else Path(results).absolute()
         raise InputError(
             f"--results {results or 'is missing'}: a job runs in a folder of its own: give an absolute path that every "
@@ -173,18 +171,18 @@ def bundle(file: Path, to: Path) -> str:
     """Copy the project's code into a folder, and a study file that is not part of it; returns its path there."""
     for path in shipped():
         (to / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, to / path)
+        shutil.copy2(PROJECT / path, to / path)
     located = locate(file)
-    if located.is_relative_to(ROOT) and located.relative_to(ROOT) in shipped():
-        return str(located.relative_to(ROOT))
+    if located.is_relative_to(PROJECT) and located.relative_to(PROJECT) in shipped():
+        return str(located.relative_to(PROJECT))
     shutil.copy2(located, to / located.name)
     return located.name
 
 
 def shipped() -> set[Path]:
     """The files that travel with every job, relative to the project's folder."""
-    files = {path for pattern in SHIPPED for path in ROOT.glob(pattern) if path.is_file()}
-    return {path.relative_to(ROOT) for path in files if "__pycache__" not in path.parts}
+    files = {path for pattern in SHIPPED for path in PROJECT.glob(pattern) if path.is_file()}
+    return {path.relative_to(PROJECT) for path in files if "__pycache__" not in path.parts}
 
 
 def check_travels(file: Path, overrides: Sequence[str]) -> None:
@@ -202,7 +200,7 @@ def check_travels(file: Path, overrides: Sequence[str]) -> None:
     there = {MADE_THERE, *files, *(folder for each in files for folder in each.parents)} - {Path(".")}
     for name, path in _paths(study, ""):
         ours = MADE_THERE in path.parents or path in there
-        if not path.is_absolute() and not (ours and locate(path) == ROOT / path):
+        if not path.is_absolute() and not (ours and locate(path) == PROJECT / path):
             raise InputError(
                 f"{file}: {name}: {path} is relative, and a job runs in a folder of its own: give the absolute path "
                 f"that every node of the cluster sees, such as {locate(path)}"

@@ -24,6 +24,7 @@ import ray
 from ray.exceptions import ActorAlreadyExistsError, RayError
 
 from simclip.errors import InputError
+from simclip.study.storage import is_uri
 
 LOCK = ".lock"
 NAMESPACE = "simclip"
@@ -100,7 +101,7 @@ def held(results: Path | str, shared: bool, patience: float = PATIENCE_SECONDS) 
     Raises:
         InputError: Another driver holds it.
     """
-    owner, uri = Owner.me(), "://" in str(results)
+    owner, uri = Owner.me(), is_uri(results)
     with contextlib.ExitStack() as locks:
         done: Callable[[], None] = lambda: None  # noqa: E731
         if not uri:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from simclip.errors import InputError
+from simclip.study.portable import local
 from simclip.suggest import hint
 
 
@@ -35,7 +36,7 @@ class Override(NamedTuple):
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
+    """A YAML file that holds a mapping, its paths as they are here.
 
     Raises:
         InputError: No such file, or it is unreadable, no YAML (with the line) or no mapping.
@@ -50,7 +51,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     content = _parse(text, str(path))
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping such as 'name: demo' and 'train: ...', not {_kind(content)}")
-    return content
+    return dict(local(content))
 
 
 def read_overrides(words: Sequence[str]) -> list[Override]:

@@ -45,9 +45,15 @@ def final_proportion(config: TrainConfig) -> float:
     return config.proportion_by_epoch[-1]
 
 
+def warm_after(config: TrainConfig) -> int:
+    """Epochs finished when the first one on the final p is; 1 where p never changes."""
+    schedule = config.proportion_by_epoch
+    return 1 + max((epoch for epoch in range(1, len(schedule)) if schedule[epoch] != schedule[epoch - 1]), default=0)
+
+
 def warms_up(config: TrainConfig) -> bool:
     """Whether p changes over the epochs."""
-    return len(set(config.proportion_by_epoch)) > 1
+    return warm_after(config) > 1
 
 
 def coordinates(study: StudyConfig, record: Record) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.study.config import FIRST_CONFIRM_SEED
+from simclip.study.portable import local, portable
 from simclip.training import best_row
 
 #: How files end that are being written.
@@ -72,7 +73,7 @@ class Record:
     def write(self, folder: Path) -> None:
         """Write the file anew, whole or not at all."""
         head = {"arm": self.arm, "seed": self.seed, "control": self.control, "started": self.started,
-                "config": self.config.model_dump(mode="json")}  # fmt: skip
+                "config": portable(self.config.model_dump(mode="json"))}  # fmt: skip
         end = {"outcome": self.outcome, "score": self.score, "best_epoch": self.best["epoch"] if self.best else None,
                "seconds": self.seconds, "error": self.error}  # fmt: skip
         lines = [head, *self.history, *([end] if self.outcome else [])]
@@ -103,7 +104,7 @@ def _read(path: Path) -> Record | None:
     ended = "outcome" in history[-1] if history else False
     end = history.pop() if ended else {}
     return Record(
-        head["arm"], head["seed"], head["control"], TrainConfig(**head["config"]), history, end.get("outcome"),
+        head["arm"], head["seed"], head["control"], TrainConfig(**local(head["config"])), history, end.get("outcome"),
         end.get("seconds", sum(row["seconds"] for row in history)), end.get("error"), head["started"],
     )  # fmt: skip
 

@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 import yaml
 
-import simclip
-from simclip.study.best import Choice, choose, describe_best
+from simclip.study.best import Choice, choose, describe_trial
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_records, confirm_seeds, search_records
 from simclip.study.cost import cost
+from simclip.study.portable import PROJECT, portable
 from simclip.study.ranking import mean_metrics, rank_arms, untouched_metrics
 from simclip.study.records import Record, write_atomically
 from simclip.study.verdict import judge
@@ -63,7 +63,8 @@ def write_results(
     }
     write_atomically(folder / "results.json", json.dumps(content, indent=2) + "\n")
     if best:
-        text = yaml.safe_dump(describe_best(study, best).model_dump(mode="json"), sort_keys=False)
+        described = describe_trial(study, best.record, best.stage, best.arm)
+        text = yaml.safe_dump(portable(described.model_dump(mode="json")), sort_keys=False)
         write_atomically(folder / "best.yaml", text)
     return best
 
@@ -88,11 +89,10 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The project's commit, with a + where files differ from it; None outside of a checkout."""
-    root = Path(simclip.__file__).parents[1]
     try:
         run = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
-            cwd=root, capture_output=True, text=True, check=True,
+            cwd=PROJECT, capture_output=True, text=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -12,7 +12,7 @@ from simclip.study.arms import corner_arms, planned_arms
 from simclip.study.config import StudyConfig
 from simclip.study.points import scored
 from simclip.study.records import Record
-from simclip.study.search import scheduler, warm_after
+from simclip.study.search import first_rung, scheduler
 
 #: Of fewer trials no correlation is given.
 LEAST_TRIALS = 5
@@ -66,7 +66,7 @@ def rung_epochs(study: StudyConfig) -> list[int]:
     if scheduler(study, arms)[0] is None:
         return []
     last = max(arm.config.epochs for arm in arms)
-    reached = float(max(study.asha.grace_period, *(warm_after(arm.config) for arm in arms)))
+    reached = float(first_rung(study, arms))
     epochs = []
     while reached < last:
         epochs.append(math.ceil(reached))

@@ -15,7 +15,6 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from simclip.config import TrainConfig
 from simclip.study.arms import (
     MOST_COMBINATIONS,
     PATIENCE,
@@ -29,7 +28,7 @@ from simclip.study.arms import (
 )
 from simclip.study.budget import Budget
 from simclip.study.config import StudyConfig
-from simclip.study.points import coordinates, sets_clusters, varied
+from simclip.study.points import coordinates, sets_clusters, varied, warm_after
 from simclip.study.records import Record
 from simclip.study.space import Parameter
 
@@ -53,12 +52,17 @@ def scheduler(study: StudyConfig, arms: Sequence[Arm]) -> tuple[TrialScheduler |
     if study.scheduler == "none":
         return None, None
     warmed = max(arms, key=lambda arm: warm_after(arm.config))
-    grace = max(study.asha.grace_period, warm_after(warmed.config))
+    grace = first_rung(study, arms)
     shortest, longest = (best(arm.config.epochs for arm in arms) for best in (min, max))
     if 2 * grace > shortest:
         reason = f"p of {warmed.name} still changes" if grace > study.asha.grace_period else "its grace_period lasts"
         return None, f"ASHA is off: {reason} up to epoch {grace} of {shortest}, which leaves less than half to save"
     return _Asha(study, grace, longest), None
+
+
+def first_rung(study: StudyConfig, arms: Sequence[Arm]) -> int:
+    """Epochs finished when ASHA may first decide: grace_period, or more as long as an arm's p warms up."""
+    return max(study.asha.grace_period, *(warm_after(arm.config) for arm in arms))
 
 
 def optuna_searcher(
@@ -326,9 +330,3 @@ def _value(parameter: Parameter, chosen: Any) -> Any:
 def label(value: Any) -> Any:
     """Optuna's categories are plain values; anything else goes by its text."""
     return value if isinstance(value, bool | int | float | str | None) else json.dumps(value, default=str)
-
-
-def warm_after(config: TrainConfig) -> int:
-    """Epochs finished when the first one on the final p is; 1 where p never changes."""
-    schedule = config.proportion_by_epoch
-    return 1 + max((epoch for epoch in range(1, len(schedule)) if schedule[epoch] != schedule[epoch - 1]), default=0)

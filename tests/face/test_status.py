@@ -111,6 +111,16 @@ def test_without_a_lock_the_records_tell(folder: StudyFolder, trials: Trials) ->
     assert "Best so far: val/mean_r1 40.0% (control-s1, epoch 2)" in text(folder)
 
 
+def test_results_in_a_bucket_do_not_tell_whether_a_study_runs(
+    tmp_path: Path, make_study: MakeStudy, trials: Trials
+) -> None:
+    folder, study = StudyFolder.at((tmp_path / "bucket" / "toy").as_uri()), make_study()
+    folder.claim(study)
+    folder.write(record_of(trials(study)["control-s1"], 0.3, 0.4))
+    assert "toy: unfinished; whether it runs only its cluster knows" in text(folder)
+    assert f"To go on: python tune.py run STUDY --results {(tmp_path / 'bucket').as_uri()}" in text(folder)
+
+
 def test_trials_that_confirm_are_to_come(tmp_path: Path, make_study: MakeStudy, trials: Trials) -> None:
     study = make_study(confirm={"arms": 1, "seeds": 3})
     folder = StudyFolder(tmp_path / "toy")

@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from simclip.config import CLUSTER_FIELDS, TrainConfig, control_of
 from simclip.errors import InputError
 from simclip.study.arms import corner_arms, planned_arms, planned_trials, trial_of, tune_config
-from simclip.study.config import StudyConfig
 from simclip.study.names import arm_name
-
-
-def study(parameters, **fields):
-    train = {"batch_size": 64, "epochs": 4, **fields.pop("train", {})}
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    return StudyConfig(name="s", train=train, parameters=parameters, **fields)
+from tests.study.examples import study
 
 
 def names(study):

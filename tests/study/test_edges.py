@@ -11,14 +11,13 @@ from simclip.config import TrainConfig
 from simclip.study.config import StudyConfig
 from simclip.study.edges import edges
 from simclip.study.records import Record
+from tests.study import examples
 
 Untrained = Callable[..., dict[str, Record]]
 
 
 def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    train = {"batch_size": 64, "epochs": 4, "proportion": 0.5, **fields.pop("train", {})}
-    return StudyConfig(name="s", train=train, parameters=parameters, **fields)
+    return examples.study(parameters, **{**fields, "train": {"proportion": 0.5, **fields.get("train", {})}})
 
 
 @pytest.mark.parametrize(
@@ -105,3 +104,10 @@ def test_means_over_seeds_decide_and_nothing_is_said_of_nothing(untrained: Untra
     lucky = {(16, 1): 1.0, (16, 2): 0.0, (8, 1): 0.6, (8, 2): 0.6}
     records = untrained(grid, lambda c: [0.0 if c.is_control else lucky.get((c.cluster_size, c.seed), 0.0)])
     assert edges(grid, records) == [] == edges(grid, {})
+
+
+def test_only_an_arm_that_has_finished_all_of_its_seeds_is_the_best(untrained: Untrained) -> None:
+    grid = study({"cluster_size": [4, 8, 16]}, seeds=[1, 2])
+    records = untrained(grid, lambda config: [config.cluster_size * config.proportion])
+    del records["k16-s2"]
+    assert edges(grid, records) == []  # k8, as long as the study runs

@@ -9,23 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from simclip.config import TrainConfig
-from simclip.randomness import generator
-from simclip.study.config import StudyConfig
 from simclip.study.effects import Effect, effects
 from simclip.study.records import Record
+from tests.study.examples import noise, study
 
 Untrained = Callable[..., dict[str, Record]]
-
-
-def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    train = {"batch_size": 64, "epochs": 4, **fields.pop("train", {})}
-    return StudyConfig(name="s", train=train, parameters=parameters, **fields)
-
-
-def noise(config: TrainConfig) -> list[float]:
-    return [float(generator(config.seed, config.model_dump_json()).random())]
 
 
 def shape(effect: Effect) -> dict[str, list[float]]:

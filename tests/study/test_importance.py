@@ -15,15 +15,14 @@ from simclip.randomness import generator
 from simclip.study.config import StudyConfig
 from simclip.study.importance import importances
 from simclip.study.records import Record
+from tests.study import examples
 
 Untrained = Callable[..., dict[str, Record]]
 RATE = {"min": 1e-6, "max": 1e-2, "distribution": "log_uniform_values"}
 
 
 def study(trials: int, parameters: dict[str, Any], **fields: Any) -> StudyConfig:
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    train = {"batch_size": 64, "epochs": 4, **fields.pop("train", {})}
-    return StudyConfig(name="s", train=train, parameters=parameters, searcher="random", trials=trials, **fields)
+    return examples.study(parameters, searcher="random", trials=trials, **fields)
 
 
 def noise(config: TrainConfig) -> float:

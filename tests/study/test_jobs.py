@@ -26,7 +26,8 @@ import yaml
 from simclip.config import TrainConfig
 from simclip.errors import InputError
 from simclip.study.config import StudyConfig, load_study
-from simclip.study.jobs import ROOT, bundle, check_travels, results_of
+from simclip.study.jobs import bundle, check_travels, results_of
+from simclip.study.portable import PROJECT
 from simclip.study.records import read_all, read_records
 
 PATIENCE = 240  # for a machine that is busy with others; nothing waits longer than it must
@@ -54,6 +55,7 @@ class Head:
     """A Ray head of its own on this machine, and a shell beside it."""
 
     address: str
+    gcs: str
     environment: dict[str, str]
     shell: subprocess.Popen
 
@@ -64,7 +66,7 @@ class Head:
 
 def open_shell(environment: dict[str, str]) -> subprocess.Popen:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", SHELL], cwd=ROOT, env=environment, **pipes)
+    return subprocess.Popen([sys.executable, "-c", SHELL], cwd=PROJECT, env=environment, **pipes)
 
 
 def free_ports(count: int) -> list[int]:
@@ -96,7 +98,12 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     with open(Path(folder) / "head.log", "w") as log:
         ray = subprocess.Popen(["ray", "start", "--head", "--block", "--num-cpus=2", *here], env=environment,
                                stdout=log, stderr=log, start_new_session=True)  # fmt: skip
-    started = Head(f"http://127.0.0.1:{ports['dashboard-port']}", environment, open_shell(environment))
+    started = Head(
+        f"http://127.0.0.1:{ports['dashboard-port']}",
+        f"127.0.0.1:{ports['port']}",
+        environment,
+        open_shell(environment),
+    )
     try:
         wait_for(lambda: answers(started.address))
         yield started
@@ -191,6 +198,25 @@ def test_tokens_and_addresses(head: Head, study_file: Path, tmp_path: Path) -> N
         assert answer.code == 2 and answer.out == "" and answer.err.count("\n") == 1
         assert "set RAY_AUTH_MODE=token" in answer.err
         assert head.environment["RAY_AUTH_TOKEN"] not in answer.err
+
+
+def test_run_tells_in_one_line_why_a_cluster_does_not_take_it(head: Head, study_file: Path, tmp_path: Path) -> None:
+    run = ["run", str(study_file), "--results", str(tmp_path)]
+    for address, said in {
+        f"127.0.0.1:{free_ports(1)[0]}": "no Ray cluster answers there",
+        head.address: "expected HOST:PORT of the Ray cluster's head",
+        "localhost": "expected HOST:PORT of the Ray cluster's head",
+    }.items():
+        answer = head.tune(*run, address=address)
+        assert answer.code == 2 and answer.err.startswith("error: ") and answer.err.count("\n") == 1
+        assert said in answer.err
+    stranger = subprocess.run(
+        [sys.executable, "tune.py", *run, "--address", head.gcs], cwd=PROJECT,
+        env={**head.environment, "RAY_AUTH_TOKEN": secrets.token_hex(32)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert stranger.returncode == 2 and "Traceback" not in stranger.stderr
+    assert "the cluster asks for a token: set RAY_AUTH_MODE=token" in stranger.stderr.splitlines()[-1]
+    assert not any(tmp_path.glob("[!c]*/trials"))
 
 
 def test_the_bundle_runs_by_itself(study_file: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def lose(nodes: Nodes, far: Any, cluster: Cluster, study: StudyConfig, tmp: Path
 
         def epoch_ended(self, trial: Trial, row: Row) -> None:
             epochs[trial.name] = row["epoch"]
-            under_way = [name for name, epoch in epochs.items() if 2 <= epoch <= 4]
+            under_way = [name for name, epoch in epochs.items() if 1 <= epoch < study.train.epochs]
             if far in nodes.worker_nodes and len(under_way) == 2:
                 nodes.remove_node(far, allow_graceful=False)
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from simclip.config import TrainConfig
-from simclip.study.config import StudyConfig
 from simclip.study.points import coordinates, scored
 from simclip.study.records import Record
-
-
-def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    return StudyConfig(name="s", train={"batch_size": 64, "epochs": 4}, parameters=parameters, **fields)
+from tests.study.examples import study
 
 
 def record(control: bool = False, **fields: Any) -> Record:

@@ -215,5 +215,6 @@ def test_several_workers_go_on_too(make_study, cluster: Cluster, tmp_path: Path)
     seen = Epochs(kill)
     end = run(study, cluster, tmp_path, seen, trials=wanted)
     assert killed
+    assert [epoch for _, epoch in seen.seen] == [0, 1, 2, 3]
     assert figures(end) == whole
     assert ray.is_initialized()

@@ -14,15 +14,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from simclip.study.arms import corner_arms, planned_arms, planned_trials, trial_of
-from simclip.study.config import StudyConfig
 from simclip.study.records import Record
 from simclip.study.search import PlannedTrials, optuna_searcher, scheduler
-
-
-def study(parameters, **fields):
-    train = {"batch_size": 64, "epochs": 4, **fields.pop("train", {})}
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    return StudyConfig(name="s", train=train, parameters=parameters, **fields)
+from tests.study.examples import study
 
 
 def run(folder, searcher, stopper=None, failing=""):

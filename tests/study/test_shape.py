@@ -6,30 +6,16 @@ import itertools
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.config import TrainConfig
-from simclip.randomness import generator
-from simclip.study.config import StudyConfig
 from simclip.study.records import Record
 from simclip.study.shape import Band, bands, heat_maps
+from tests.study.examples import noise, study
 
 Untrained = Callable[..., dict[str, Record]]
-
-
-def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:
-    parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
-    train = {"batch_size": 64, "epochs": 4, **fields.pop("train", {})}
-    return StudyConfig(name="s", train=train, parameters=parameters, **fields)
-
-
-def noise(config: TrainConfig) -> list[float]:
-    """A score of its own for every trial."""
-    return [float(generator(config.seed, config.model_dump_json()).random())]
 
 
 def test_cells_are_means_over_everything_else(untrained: Untrained) -> None:
