@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
-from simclip.face import checking, commands, jobs, preparing
+from simclip.face import checking, commands, exporting, jobs, preparing
 from simclip.face.exits import exit_code
 from simclip.face.look import clusters
 
@@ -15,14 +15,15 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "run": commands.run,
     "report": commands.report,
     "reproduce": commands.reproduce,
+    "export": exporting.export,
     "fields": commands.fields,
+    "prepare": preparing.prepare,
+    "check": checking.check,
     "clusters": clusters,
     "submit": jobs.submit,
     "status": jobs.status,
     "stop": jobs.stop,
     "logs": jobs.logs,
-    "prepare": preparing.prepare,
-    "check": checking.check,
 }
 
 

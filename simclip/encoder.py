@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from simclip.compute import Compute
-from simclip.data.augment import normalise
-from simclip.data.images import Pictures
+from simclip.data.images import Pictures, normalised
 from simclip.data.tokens import Tokens
 from simclip.distributed import Workers
 from simclip.model import Clip, embed_images, embed_texts
@@ -72,7 +71,7 @@ class Encoder:
             with closing(prefetch(batches)) as ready:
                 for pixels in ready:
                     moved = pixels.to(self.compute.device, non_blocking=True)
-                    yield embed_images(self.clip.model, normalise(moved, self.clip.mean, self.clip.std))
+                    yield embed_images(self.clip.model, normalised(moved, self.clip.mean, self.clip.std))
 
         return self._shared(np.arange(rows) if isinstance(rows, int) else rows, embed)
 

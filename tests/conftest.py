@@ -7,6 +7,9 @@ from pathlib import Path
 
 # Before torch is imported: the machine's cores belong to all tests that run at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import tests.torchvision_operators  # noqa: F401  before transformers is imported
+
 os.environ.setdefault("WANDB_MODE", "disabled")
 
 import numpy as np

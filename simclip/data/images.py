@@ -77,6 +77,25 @@ def read_image(path: Path, size: int, transform: Transform) -> torch.Tensor:
     return torch.from_numpy(read_square(path, size, transform)).permute(2, 0, 1)
 
 
+def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Evaluation's pixels as the model wants them, in torchvision's and so OpenCLIP's order: equal to the last bit.
+
+    Args:
+        pixels: uint8 [n, 3, s, s].
+        mean: Of each channel, of values from 0 to 1.
+        std: The same.
+
+    Returns:
+        float32 of the same shape, a pixel's colours side by side in memory.
+    """
+    count, _, height, width = pixels.shape
+    # 255 as a tensor: by a plain number, CUDA would multiply by its rounded reciprocal.
+    full, middle, deviation = (torch.tensor(each, device=pixels.device) for each in (255.0, mean, std))
+    lines = pixels.permute(0, 2, 3, 1).flatten(2)  # a line of pixels as one vector, which a CPU is quicker with
+    normal = torch.div(lines, full).sub_(middle.repeat(width)).div_(deviation.repeat(width))
+    return normal.view(count, height, width, 3).permute(0, 3, 1, 2)
+
+
 class Pictures(Protocol):
     """Uint8 squares of one size, by row: decoded when asked for, or read from a store.
 

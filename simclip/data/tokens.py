@@ -16,8 +16,8 @@ from simclip.data.captions import offsets
 
 
 def clean_caption(text: str) -> str:
-    """The text as OpenCLIP cleans it before tokenising."""
-    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
+    """The text as OpenCLIP cleans it before tokenising: mojibake and HTML resolved, one space between words."""
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
 @dataclass(frozen=True)
