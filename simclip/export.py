@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from transformers import CLIPConfig, PreTrainedTokenizerBase
 
 from simclip.config import TrainConfig
+from simclip.data.images import stretch
 from simclip.errors import InputError
 from simclip.model import Clip, load_clip
 
@@ -138,8 +139,8 @@ def open_clip_config(clip: Clip) -> dict[str, Any]:
             **_pooling(config),
         },
     }
-    # What `centre_crop` does.
-    preprocess = {"mean": clip.mean, "std": clip.std, "interpolation": "bicubic", "resize_mode": "shortest"}
+    resize = "squash" if clip.transform is stretch else "shortest"
+    preprocess = {"mean": clip.mean, "std": clip.std, "interpolation": "bicubic", "resize_mode": resize}
     return {"model_cfg": model, "preprocess_cfg": {"size": clip.image_size, **preprocess}}
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from transformers import (
     BertConfig,
     ChineseCLIPConfig,
     CLIPConfig,
+    CLIPImageProcessorPil,
     CLIPModel,
     CLIPTokenizer,
     MetaClip2Config,
@@ -29,7 +31,7 @@ from transformers import (
 )
 
 from simclip.config import TrainConfig
-from simclip.data.images import centre_crop, normalised
+from simclip.data.images import centre_crop, normalised, stretch
 from simclip.data.tokens import clean_caption, tokenise
 from simclip.demo.dataset import BASE
 from simclip.errors import InputError
@@ -111,7 +113,7 @@ def check_same(open_clip: ModuleType, clip: Clip, folder: Path) -> None:
     for caption, length in enumerate(tokens.lengths):
         assert torch.equal(ids[caption, :length], padded[caption, :length])
 
-    squares = [centre_crop(picture, clip.image_size) for picture in pictures()]
+    squares = [clip.transform(picture, clip.image_size) for picture in pictures()]
     pixels = normalised(torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2), clip.mean, clip.std)
     assert torch.equal(pixels, torch.stack([preprocess(picture) for picture in pictures()]))
 
@@ -178,6 +180,17 @@ def test_every_kind_of_clip(
 def test_metaclip_2_ends_a_text_with_token_2(open_clip: ModuleType, tiny_model: Path, tmp_path: Path) -> None:
     clip = changed(tiny_model, MetaClip2Model, text={"eos_token_id": 2})
     assert isinstance(clip.model.config, MetaClip2Config)
+    check_same(open_clip, clip, tmp_path / "both")
+
+
+@pytest.mark.parametrize("crops", [True, False])
+def test_pictures_are_cropped_or_stretched_as_the_model_s_own_processor_does(
+    open_clip: ModuleType, tiny_model: Path, tmp_path: Path, crops: bool
+) -> None:
+    square = {"height": 32, "width": 32}
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32} if crops else square, do_center_crop=crops)
+    clip = replace(changed(tiny_model), image_processor=processor)
+    assert clip.transform is (centre_crop if crops else stretch)
     check_same(open_clip, clip, tmp_path / "both")
 
 
