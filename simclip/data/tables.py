@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simclip.atomic import write_atomically
 from simclip.data.annotations import Described
 from simclip.data.exclusion import Exclusion, exclude
 from simclip.errors import InputError
@@ -121,18 +122,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         InputError: It cannot be written there.
     """
-    with (
-        writable(path),
-        tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="\n") as file,
-    ):
-        try:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-            file.flush()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with writable(path):
+        write_atomically(path, text)
 
 
 @contextmanager

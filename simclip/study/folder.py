@@ -11,13 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from simclip.atomic import write_atomically
 from simclip.errors import InputError
 from simclip.study.arms import Trial
 from simclip.study.bucket import Bucket, Mirror
 from simclip.study.changes import flat, listed, refused_changes
 from simclip.study.config import StudyConfig, dump
 from simclip.study.overrides import read_mapping
-from simclip.study.records import Record, read_all, write_atomically
+from simclip.study.records import Record, read_all
 from simclip.study.single import SingleRun
 from simclip.study.storage import LOGS, Disk, Storage, is_uri
 from simclip.suggest import explain

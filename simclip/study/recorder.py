@@ -12,6 +12,7 @@ from typing import Any
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from simclip.atomic import drop_parts
 from simclip.checkpoint import Row
 from simclip.errors import LostError
 from simclip.study.arms import Trial, trial_of
@@ -21,7 +22,7 @@ from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.losses import is_full_disk, is_lost_process, is_out_of_memory, is_preempted, is_wrong_input
 from simclip.study.models import drop_trailing_models, keep_models
-from simclip.study.records import Outcome, Record, drop_parts, read_all
+from simclip.study.records import Outcome, Record, read_all
 from simclip.study.search import StageSearcher
 
 #: Between two looks at whether Ray is still there.

@@ -7,19 +7,17 @@ the trial ends.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from simclip.atomic import write_atomically
 from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.study.config import FIRST_CONFIRM_SEED
 from simclip.study.portable import local, portable
 from simclip.training import best_row
 
-#: How files end that are being written.
-PART = ".part"
 Outcome = Literal["finished", "stopped", "failed"]
 Stage = Literal["search", "confirm"]
 
@@ -107,21 +105,3 @@ def _read(path: Path) -> Record | None:
         head["arm"], head["seed"], head["control"], TrainConfig(**local(head["config"])), history, end.get("outcome"),
         end.get("seconds", sum(row["seconds"] for row in history)), end.get("error"), head["started"],
     )  # fmt: skip
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by a new one in one step, on disk before it counts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
-def drop_parts(folder: Path) -> None:
-    """Delete, at any depth, the files that processes were writing when they were killed."""
-    for part in folder.rglob(f".*{PART}"):
-        if part.is_file():
-            part.unlink(missing_ok=True)

@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 import yaml
 
+from simclip.atomic import write_atomically
 from simclip.study.best import Choice, choose, describe_trial
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_records, confirm_seeds, search_records
 from simclip.study.cost import cost
 from simclip.study.portable import PROJECT, portable
 from simclip.study.ranking import mean_metrics, rank_arms, untouched_metrics
-from simclip.study.records import Record, write_atomically
+from simclip.study.records import Record
 from simclip.study.verdict import judge
 
 PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")

@@ -12,7 +12,7 @@ from simclip.config import TrainConfig
 from simclip.study.config import Confirm, StudyConfig
 from simclip.study.models import drop_trailing_models
 from simclip.study.ranking import best_arm, rank_arms, untouched_metrics
-from simclip.study.records import Outcome, Record, read_records, write_atomically
+from simclip.study.records import Outcome, Record, read_records
 from simclip.study.storage import Disk
 
 FAR = float("nan")
@@ -43,14 +43,6 @@ def test_a_record_reads_back_as_written(tmp_path: Path) -> None:
     assert lines[-1]["score"] == 0.3
     assert lines[-1]["best_epoch"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["k4-s1.jsonl", "k8-s1.jsonl"] or len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, "one")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "two \ud800")
-    assert path.read_text() == "one"
 
 
 def test_arms_are_ranked_against_the_best_control_on_shared_seeds() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from simclip.atomic import write_atomically
 from simclip.clusters.survey import Example, Survey
 from simclip.face.look.marks import Rule, Shown, plain
 from simclip.face.look.pictures import exclusion, similarities
@@ -18,7 +19,6 @@ from simclip.face.look.thumbnails import thumbnail
 from simclip.face.report.canvas import style
 from simclip.face.report.page import inlined, render
 from simclip.face.report.table import Cell, Table
-from simclip.study.records import write_atomically
 
 #: Rows of a cluster that the page has pictures of; the rest is counted.
 MOST_SHOWN = 31

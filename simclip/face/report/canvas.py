@@ -14,7 +14,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simclip.study.records import write_atomically
+from simclip.atomic import write_atomically
 
 #: Text and axes are drawn in it and take on the page's text colour; nearly black where there is no page.
 INK = "#010203"

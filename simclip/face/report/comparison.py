@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from simclip.atomic import write_atomically
 from simclip.face.report.arms import confirmed_row
 from simclip.face.report.canvas import Picture, style
 from simclip.face.report.curves import learning_curves
@@ -20,7 +21,6 @@ from simclip.face.report.table import Cell, Table
 from simclip.face.report.trials import total_cost
 from simclip.face.verdict import sentences
 from simclip.study.folder import StudyFolder
-from simclip.study.records import write_atomically
 
 PICTURES = (ranking, effect_lines, learning_curves, gains)
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from simclip.atomic import write_atomically
 from simclip.face.report.arms import confirmed_arms, searched_arms
 from simclip.face.report.canvas import Picture, style
 from simclip.face.report.curves import learning_curves
@@ -25,7 +26,6 @@ from simclip.face.report.trials import all_trials, costs, failures
 from simclip.face.verdict import sentences
 from simclip.study.confirm import confirm_seeds
 from simclip.study.folder import StudyFolder
-from simclip.study.records import write_atomically
 
 PICTURES = (maps, ranking, effect_lines, learning_curves, gains, importance_bars, rung_correlations)
 TABLES = (confirmed_arms, searched_arms, confirmed_metrics, searched_metrics, all_trials, costs)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simclip.atomic import write_atomically
 from simclip.face.figures import Metric
-from simclip.study.records import write_atomically
 
 
 @dataclass(frozen=True)
