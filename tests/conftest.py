@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Before torch is imported: the machine's cores belong to all tests that run at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,7 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import settings
 from PIL import Image
 
@@ -99,3 +101,18 @@ def config(pairs: Path, tiny_model: Path) -> TrainConfig:
         learning_rate=1e-3,
         threads=1,
     )
+
+
+def write_study(config: TrainConfig, path: Path, **changes: Any) -> Path:
+    """Write a study of two cluster sizes over a run's data, named like its file, with changes to some fields."""
+    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
+    content = {
+        "name": path.stem,
+        "train": {**train, **changes.pop("train", {})},
+        "parameters": {"cluster_size": {"values": [2, 4]}},
+        "confirm": None,
+        **changes,
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+    return path

@@ -18,6 +18,7 @@ import yaml
 
 from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
+from tests.conftest import write_study
 from tune import main
 
 ROOT = Path(__file__).parents[2]
@@ -26,17 +27,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def study_file(config: TrainConfig, tmp_path: Path) -> Path:
     """A study of two cluster sizes over the tiny pairs."""
-    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
-    content = {
-        "name": "tiny",
-        "train": {**train, "epochs": 2},
-        "parameters": {"cluster_size": {"values": [2, 4]}},
-        "max_concurrent": 1,
-        "confirm": None,
-    }
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+    return write_study(config, tmp_path / "tiny.yaml", train={"epochs": 2}, max_concurrent=1)
 
 
 def tsv(folder: Path, *lines: str) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import ray
-import yaml
 
 from simclip.config import TrainConfig
 from simclip.study.arms import planned_trials
 from simclip.study.cluster import Cluster, connect
 from simclip.study.config import StudyConfig, load_study
 from simclip.study.records import Record
+from tests.conftest import write_study
 
 
 @pytest.fixture(scope="session")
@@ -29,20 +29,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def make_study(config: TrainConfig, tmp_path: Path) -> Callable[..., StudyConfig]:
     """Writes a study file of two cluster sizes over the tiny pairs, with changes, and loads it."""
-    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
 
     def make(**changes: Any) -> StudyConfig:
-        content = {
-            "name": "tiny",
-            "train": {**train, "epochs": 2, **changes.pop("train", {})},
-            "parameters": {"cluster_size": {"values": [2, 4]}},
-            "resources": {"cpus": 0.5},
-            "confirm": None,
-            **changes,
-        }
-        path = tmp_path / "tiny.yaml"
-        path.write_text(yaml.safe_dump(content))
-        return load_study(path)
+        train = {"epochs": 2, **changes.pop("train", {})}
+        return load_study(
+            write_study(config, tmp_path / "tiny.yaml", **{"resources": {"cpus": 0.5}, "train": train, **changes})
+        )
 
     return make
 

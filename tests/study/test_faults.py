@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 
 from simclip.config import TrainConfig
@@ -22,6 +21,7 @@ from simclip.study.losses import is_full_disk, is_lost_process, is_out_of_memory
 from simclip.study.storage import Disk
 from simclip.study.trial import Placement, _train
 from simclip.training import Training
+from tests.conftest import write_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,20 +94,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def write_study(config: TrainConfig, folder: Path) -> Path:
-    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
-    content = {
-        "name": "tiny",
-        "train": {**train, "epochs": 3},
-        "parameters": {"cluster_size": {"values": [2, 4]}},
-        "max_concurrent": 1,
-        "confirm": None,
-    }
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
 def tune(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "tune.py", *words], cwd=ROOT, env={**os.environ, **environment}, capture_output=True,
@@ -118,7 +104,7 @@ def tune(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_a_full_disk_stops_the_study_and_leaves_what_was_done(
     config: TrainConfig, tmp_path: Path, small_disk: Path
 ) -> None:
-    study = write_study(config, tmp_path)
+    study = write_study(config, tmp_path / "tiny.yaml", train={"epochs": 3}, max_concurrent=1)
     end = tune("run", str(study), "--results", str(small_disk))
     assert end.returncode == 1, end.stderr
     assert end.stderr.count("\n") == 1, end.stderr
@@ -131,7 +117,7 @@ def test_a_full_disk_stops_the_study_and_leaves_what_was_done(
 
 
 def test_a_tracker_that_does_not_answer_stops_nothing(config: TrainConfig, tmp_path: Path) -> None:
-    study = write_study(config, tmp_path)
+    study = write_study(config, tmp_path / "tiny.yaml", train={"epochs": 3}, max_concurrent=1)
     end = tune(
         "run", str(study), "--results", str(tmp_path / "results"), "parameters.cluster_size.values=[2]",
         WANDB_MODE="online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="x" * 40, WANDB_INIT_TIMEOUT="3",

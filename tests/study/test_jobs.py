@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
 
 from simclip.config import TrainConfig
 from simclip.errors import InputError
@@ -29,6 +28,7 @@ from simclip.study.config import StudyConfig, load_study
 from simclip.study.jobs import bundle, check_travels, results_of
 from simclip.study.portable import PROJECT
 from simclip.study.records import read_all, read_records
+from tests.conftest import write_study
 
 PATIENCE = 240  # for a machine that is busy with others; nothing waits longer than it must
 
@@ -135,18 +135,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 @pytest.fixture
 def study_file(config: TrainConfig, tmp_path: Path) -> Path:
     """A study of two cluster sizes over the tiny pairs, outside of the project."""
-    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
-    content = {
-        "name": "sent",
-        "train": train,
-        "parameters": {"cluster_size": {"values": [2, 4]}},
-        "max_concurrent": 1,
-        "confirm": None,
-    }
-    path = tmp_path / "anywhere" / "sent.yaml"
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(content))
-    return path
+    return write_study(config, tmp_path / "anywhere" / "sent.yaml", max_concurrent=1)
 
 
 def test_a_job_is_stopped_continued_and_followed_to_its_end(head: Head, study_file: Path, tmp_path: Path) -> None:
