@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import optuna
@@ -25,8 +26,9 @@ def study(trials: int, parameters: dict[str, Any], **fields: Any) -> StudyConfig
     return examples.study(parameters, searcher="random", trials=trials, **fields)
 
 
-def noise(config: TrainConfig) -> float:
-    return 0.01 * float(generator(config.seed, config.model_dump_json()).random())
+def noise(config: TrainConfig, draw: int = 0) -> float:
+    """The same for the same choices, whatever fields configurations may have one day."""
+    return 0.01 * float(generator(draw, config.model_dump_json(exclude_defaults=True)).random())
 
 
 PLANTED: dict[str, Callable[[TrainConfig], float]] = {
@@ -40,22 +42,28 @@ PLANTED: dict[str, Callable[[TrainConfig], float]] = {
 @pytest.mark.parametrize("mode", ["max", "min"])
 @pytest.mark.parametrize("planted", PLANTED)
 def test_what_was_planted_comes_first(untrained: Untrained, planted: str, mode: str) -> None:
+    """Which of equally good settings are the best is luck, so the mean over several such draws is looked at."""
     space = {
         "learning_rate": RATE, "proportion": {"min": 0.5, "max": 1.0}, "neighborhood": [1, 2, 3, 4],
         "cluster_size": {"min": 4, "max": 16, "q": 4, "distribution": "q_uniform"},
         "schedule": [{"similarity": each, "warmup_intervals": i} for each in ("text", "image") for i in (1, 4)],
         "weight_decay": {"value": 0.1},
     }  # fmt: skip
-    search = study(60, space, mode=mode)
+    search = study(200, space, mode=mode)
     sign = 1 if mode == "max" else -1
-    found = importances(search, untrained(search, lambda c: [sign * (PLANTED[planted](c) + 1e-4 * noise(c))]))
-    assert found is not None
-    assert (found.evaluator, found.version) == ("PED-ANOVA", optuna.__version__)
-    assert (found.settings, found.best, found.note) == (60, 6, None)  # the space holds no control
-    assert next(iter(found.shares)) == planted
-    assert set(found.shares) == set(space) - {"weight_decay"}
-    assert sum(found.shares.values()) == pytest.approx(1)
-    assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
+    mean = dict.fromkeys(set(space) - {"weight_decay"}, 0.0)
+    for draw in range(8):
+        worth = partial(lambda draw, c: [sign * (PLANTED[planted](c) + 1e-4 * noise(c, draw))], draw)
+        found = importances(search, untrained(search, worth))
+        assert found is not None
+        assert (found.evaluator, found.version) == ("PED-ANOVA", optuna.__version__)
+        assert (found.settings, found.best, found.note) == (200, 20, None)  # the space holds no control
+        assert set(found.shares) == mean.keys()
+        assert sum(found.shares.values()) == pytest.approx(1)
+        assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
+        mean = {name: share + found.shares[name] / 8 for name, share in mean.items()}
+    assert max(mean, key=mean.__getitem__) == planted
+    assert mean[planted] > 0.5
 
 
 def test_optuna_says_the_same_of_its_own_study(untrained: Untrained) -> None:
@@ -84,12 +92,12 @@ def test_optuna_says_the_same_of_its_own_study(untrained: Untrained) -> None:
 def test_without_clusters_no_cluster_field_counts(untrained: Untrained) -> None:
     """Of equally bad controls and equally good arms, p alone decides."""
     space = {"proportion": [0, 1], "cluster_size": [2, 4, 8], "neighborhood": [1, 2, 3], "learning_rate": RATE}
-    search = study(30, space)
+    search = study(120, space)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = importances(search, untrained(search, lambda c: [c.proportion * (1 + noise(c))]))
     assert found is not None
-    assert found.settings > 30  # the controls are settings of their own
+    assert found.settings > 120  # the controls are settings of their own
     assert next(iter(found.shares)) == "proportion"
 
 
@@ -106,7 +114,7 @@ def test_of_little_little_is_said(untrained: Untrained) -> None:
     records = untrained(search, lambda config: [noise(config)])
     found = importances(search, records)
     assert found is not None and found.best == 4
-    assert found.note == "Worked out from 9 settings only, these shares mean little."
+    assert found.note == "With no more than 4 best settings, a lead may be luck."
     some = dict(list(records.items())[:4])
     assert importances(search, some) is None
     failed = {name: replace(record, outcome="failed") for name, record in records.items()}
