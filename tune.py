@@ -2,43 +2,69 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 
 import tyro
 
-from simclip.face import checking, commands, exporting, jobs, preparing
-from simclip.face.exits import exit_code
-from simclip.face.look import clusters
+from simclip.face.exits import exit_code, leave
 
-COMMANDS: dict[str, Callable[..., int]] = {
-    "run": commands.run,
-    "report": commands.report,
-    "reproduce": commands.reproduce,
-    "export": exporting.export,
-    "fields": commands.fields,
-    "prepare": preparing.prepare,
-    "check": checking.check,
-    "clusters": clusters,
-    "submit": jobs.submit,
-    "status": jobs.status,
-    "stop": jobs.stop,
-    "logs": jobs.logs,
+#: Where each command is. To import all takes seconds, so that only the one that was asked for is.
+COMMANDS = {
+    "run": "simclip.face.running",
+    "report": "simclip.face.reporting",
+    "reproduce": "simclip.face.running",
+    "export": "simclip.face.exporting",
+    "fields": "simclip.face.listing",
+    "prepare": "simclip.face.preparing",
+    "check": "simclip.face.checking",
+    "clusters": "simclip.face.look.command",
+    "submit": "simclip.face.jobs",
+    "status": "simclip.face.jobs",
+    "stop": "simclip.face.jobs",
+    "logs": "simclip.face.jobs",
 }
+
+
+def command(name: str) -> Callable[..., int]:
+    """The function of a command."""
+    gc.disable()  # modules are no garbage: to look for some among them takes a second
+    function: Callable[..., int] = getattr(import_module(COMMANDS[name]), name)
+    gc.enable()
+    return function
+
+
+def described(name: str) -> Callable[[], int]:
+    """Stands for a command where its name and summary are all that is wanted."""
+    source = Path(__file__).parent.joinpath(*COMMANDS[name].split(".")).with_suffix(".py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
+
+    def stand_in() -> int:
+        raise AssertionError(name)
+
+    stand_in.__doc__ = ast.get_docstring(functions[0])
+    return stand_in
+
+
+def called(first: str, *rest: str) -> int:
+    """Run a command by its name and the words that follow; without a name, say which there are."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    if first in COMMANDS:
+        return tyro.cli(command(first), prog=f"python tune.py {first}", args=rest, config=config)
+    return tyro.extras.subcommand_cli_from_dict(
+        {name: described(name) for name in COMMANDS},
+        prog="python tune.py", description=__doc__, args=[first, *rest], config=config,
+    )  # fmt: skip
 
 
 def main(words: list[str]) -> int:
     """Run a command; without one, the demo study. Returns the exit code."""
-    return exit_code(
-        lambda: tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="python tune.py",
-            description=__doc__,
-            args=words or ["run"],
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-    )
+    return exit_code(lambda: called(*(words or ["run"])))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

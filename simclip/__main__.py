@@ -8,10 +8,11 @@ import sys
 
 from rich.console import Console
 
-from simclip.face.commands import connected, this_command
-from simclip.face.exits import INTERRUPTED, exit_code
+from simclip.face.exits import INTERRUPTED, exit_code, leave
 from simclip.face.logs import LogTail
-from simclip.face.session import conclude, hold, say, settle
+from simclip.face.output import say
+from simclip.face.running import connected, this_command
+from simclip.face.session import conclude, hold, settle
 from simclip.inputs import check_inputs
 from simclip.original import parse
 from simclip.prepare import prepare
@@ -56,4 +57,4 @@ def whole_machine(cluster: Cluster, data_parallel: bool) -> Resources:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -1,8 +1,9 @@
-"""Text files that are there whole or not at all."""
+"""Text files that are there whole or not at all, and second names of the same bytes."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 #: How files end that are being written.
@@ -29,3 +30,11 @@ def drop_parts(folder: Path) -> None:
     for part in folder.rglob(f".*{PART}"):
         if part.is_file():
             part.unlink(missing_ok=True)
+
+
+def link(source: str, target: str) -> None:
+    """A second name for the same bytes where the file system allows it, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -12,18 +12,16 @@ A checkpoint is a folder:
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
+from simclip.atomic import link
 from simclip.family import trained_model
+from simclip.history import Row
 from simclip.model import Clip
-
-Row = dict[str, Any]
 
 
 def write_checkpoint(
@@ -48,33 +46,9 @@ def write_checkpoint(
     (folder / "manifest.json").write_text(json.dumps(sizes))
 
 
-def finished_epochs(folder: Path) -> int | None:
-    """How many epochs a checkpoint has behind it; None where there is none, or not all of it."""
-    try:
-        sizes = json.loads((folder / "manifest.json").read_text())
-        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-        return int(read_history(folder)[-1]["epoch"]) if whole else None
-    except (OSError, ValueError):
-        return None
-
-
-def read_history(folder: Path) -> list[Row]:
-    """The rows of the epochs that a checkpoint has behind it."""
-    history: list[Row] = json.loads((folder / "history.json").read_text())
-    return history
-
-
 def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
     """Put model, optimizer and schedule back into the state that a checkpoint holds."""
     clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # whose names may differ in the file
     state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
-
-
-def link(source: str, target: str) -> None:
-    """A second name for the same bytes where the file system allows it, else a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

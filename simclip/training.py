@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from simclip.checkpoint import Row, read_history, restore_checkpoint, write_checkpoint
+from simclip.checkpoint import restore_checkpoint, write_checkpoint
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.clusters.similarity import offline_neighbours, similarity_embeddings
@@ -27,12 +27,14 @@ from simclip.config import TrainConfig
 from simclip.data.augment import crop_and_resize, normalise
 from simclip.distributed import Workers
 from simclip.encoder import Encoder
+from simclip.evaluation.metrics import objective
 from simclip.evaluation.once import EncodedOnce
-from simclip.evaluation.sets import evaluated, load_sets, objective
+from simclip.evaluation.sets import evaluated, load_sets
 from simclip.evaluation.untouched import untouched_scores
 from simclip.family import train_mode
 from simclip.flops import peak_flops, training_flops
 from simclip.gradients import backward_in_parts, backward_whole
+from simclip.history import Row, best_row, read_history
 from simclip.model import TwoTowers, load_clip
 from simclip.optimization import clamp_logit_scale, make_optimizer, make_schedule
 from simclip.randomness import generator
@@ -256,13 +258,6 @@ class Training:
             self.config.proportion_by_epoch[epoch], step * self.config.batch_size / looped, mfu,
             100 * watch.seconds("data") / looped,
         )  # fmt: skip
-
-
-def best_row(history: list[Row], mode: str) -> Row | None:
-    """The trained epoch with the best objective, the earliest of equals; None before any, or where none is a number."""
-    rows = [row for row in history if row["epoch"] > 0 and math.isfinite(row["metric"])]
-    sign = 1 if mode == "max" else -1
-    return max(rows, key=lambda row: sign * row["metric"], default=None)
 
 
 def describe(config: TrainConfig, row: Row) -> str:

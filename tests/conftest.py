@@ -86,6 +86,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(pairs: Path, tiny_model: Path) -> TrainConfig:
+    return tiny_run(pairs, tiny_model)
+
+
+def tiny_run(pairs: Path, tiny_model: Path) -> TrainConfig:
     """A run of three epochs that takes about a second."""
     return TrainConfig(
         train_tsv=pairs / "train.tsv",

@@ -11,8 +11,9 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import CLIPModel
 
-from simclip.checkpoint import read_history, restore_checkpoint, write_checkpoint
+from simclip.checkpoint import restore_checkpoint, write_checkpoint
 from simclip.config import TrainConfig
+from simclip.history import read_history
 from simclip.model import Clip, load_clip
 from simclip.optimization import make_optimizer, make_schedule
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simclip.checkpoint import Row
 from simclip.config import RetrievalSet, Table, TrainConfig
 from simclip.data.captions import CaptionTable, read_captions, read_table
 from simclip.face.exporting import benchmark_command
+from simclip.history import Row
 from simclip.tiny import make_tiny_clip
 from simclip.training import Training
 from tests.conftest import draw_pair

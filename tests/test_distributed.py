@@ -14,10 +14,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from simclip.checkpoint import Row
 from simclip.config import RetrievalSet, TrainConfig
 from simclip.distributed import Workers
 from simclip.errors import InputError
+from simclip.history import Row
 from simclip.stopwatch import Stopwatch
 from simclip.training import Training
 

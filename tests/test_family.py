@@ -14,7 +14,6 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
 
-from simclip.checkpoint import Row
 from simclip.compute import Compute
 from simclip.config import TrainConfig
 from simclip.data.images import stretch
@@ -26,6 +25,7 @@ from simclip.evaluation.sets import load_sets
 from simclip.family import FAMILIES, REFUSED, train_mode
 from simclip.flops import training_flops
 from simclip.gradients import backward_in_parts
+from simclip.history import Row
 from simclip.loss import clip_loss
 from simclip.model import TwoTowers, check_model_folder, load_clip
 from simclip.training import Training

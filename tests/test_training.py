@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, CLIPModel
 
-from simclip.checkpoint import Row
 from simclip.config import TrainConfig
-from simclip.training import Training, best_row
+from simclip.history import Row, best_row
+from simclip.training import Training
 
 CLOCKS = ("seconds", "pairs_per_second")
 

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from simclip.evaluation.metrics import KS
 from simclip.evaluation.ranking import places, share_within
-
-KS = (1, 5, 10, 50, 200)
 
 
 def recall_metrics(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from simclip.config import ClassificationSet, EvaluationSet, PairsSet, RetrievalSet, TrainConfig, metric_weights
+from simclip.config import ClassificationSet, EvaluationSet, PairsSet, RetrievalSet, TrainConfig
 from simclip.data.captions import read_table
 from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures
@@ -19,18 +19,12 @@ from simclip.data.negatives import NegativePairs, read_negative_pairs
 from simclip.data.tokens import Tokens, tokenise
 from simclip.encoder import Encoder
 from simclip.errors import InputError
+from simclip.evaluation.metrics import METRICS
 from simclip.evaluation.once import EncodedOnce
 from simclip.evaluation.pairs import pair_metric_names, pair_metrics
-from simclip.evaluation.recall import KS, contrastive_loss_metric, recall_metrics
+from simclip.evaluation.recall import contrastive_loss_metric, recall_metrics
 from simclip.evaluation.zero_shot import class_embeddings, zero_shot_metrics
 from simclip.model import Clip
-
-#: The metrics of each kind of set; in a run they are called <set>/<metric>. To those of pairs come their categories.
-METRICS: Mapping[str, tuple[str, ...]] = {
-    "retrieval": ("mean_r1", *(f"{way}_r{k}" for way in ("t2i", "i2t") for k in KS), "loss"),
-    "classification": ("top1", "top5"),
-    "pairs": ("accuracy",),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +193,3 @@ def metric_names(config: TrainConfig) -> list[str]:
 def evaluated(sets: Sequence[LoadedSet], encoder: Encoder | EncodedOnce) -> dict[str, float]:
     """Every metric of some sets, by <set>/<metric>."""
     return {f"{each.name}/{name}": value for each in sets for name, value in each.score(encoder).items()}
-
-
-def objective(metric: str | Mapping[str, float], scores: Mapping[str, float]) -> float:
-    """The one figure that epochs, trials and arms are compared by: a metric, or a weighted mean of several."""
-    weights = metric_weights(metric)
-    return sum(weight * scores[name] for name, weight in weights.items()) / sum(weights.values())

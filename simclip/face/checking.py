@@ -19,9 +19,9 @@ from simclip.data.overlap import Match, find_overlaps
 from simclip.data.tables import write_whole
 from simclip.errors import InputError
 from simclip.evaluation.files import images_of
-from simclip.face.commands import load_with_data
+from simclip.face.arguments import load_with_data
 from simclip.face.exits import DONE, FAILED
-from simclip.face.session import say
+from simclip.face.output import say
 from simclip.study.inputs import arms_by_input
 
 #: Images that a line names.

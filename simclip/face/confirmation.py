@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from simclip.evaluation.sets import objective
+from simclip.evaluation.metrics import objective
 from simclip.face.figures import Metric, main_metrics, p_value
 from simclip.face.fitting import Column, FittingTable
 from simclip.study.best import choose

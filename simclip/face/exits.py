@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 from simclip.errors import InputError, LostError
 
 #: What the operating system calls a full disk.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without a last look at every object of torch and Ray for garbage, which takes two seconds."""
+    gc.freeze()
+    sys.exit(code)
 
 
 def exit_code(command: Callable[[], int]) -> int:

@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 from simclip.errors import InputError
 from simclip.export import export_model
 from simclip.face.exits import DONE
-from simclip.face.session import say
+from simclip.face.output import say
 from simclip.study.folder import StudyFolder
 from simclip.study.storage import is_uri
 

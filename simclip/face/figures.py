@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from simclip.config import EvaluationSet
-from simclip.evaluation.sets import METRICS
+from simclip.evaluation.metrics import METRICS
 from simclip.study.records import Record
 
 

@@ -13,9 +13,9 @@ from ray.job_submission import JobDetails, JobStatus
 from rich.console import Console
 
 from simclip.errors import InputError
-from simclip.face.commands import DEMO, Overrides
+from simclip.face.arguments import DEMO, Overrides
 from simclip.face.exits import DONE, FAILED, INTERRUPTED
-from simclip.face.session import say
+from simclip.face.output import say
 from simclip.face.status import standing
 from simclip.study.config import load_study, locate
 from simclip.study.folder import StudyFolder

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from simclip.checkpoint import Row
 from simclip.face.figures import Metric, counted, duration, reason
 from simclip.face.standing import Standing
 from simclip.face.verdict import before_confirming
+from simclip.history import Row
 from simclip.study.arms import Trial
 from simclip.study.config import StudyConfig
 from simclip.study.listeners import Listener

@@ -11,11 +11,11 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
-from simclip.checkpoint import Row
 from simclip.face.figures import Metric, counted, duration, reason
 from simclip.face.fitting import Column, FittingTable, fitted_line, shortened
 from simclip.face.standing import Standing, State, TrialStanding
 from simclip.face.verdict import before_confirming
+from simclip.history import Row
 from simclip.study.arms import Trial
 from simclip.study.config import StudyConfig
 from simclip.study.listeners import Listener

@@ -25,7 +25,7 @@ from simclip.data.mnist import Digits, write_test_digits
 from simclip.data.tables import Prepared, prepare_table
 from simclip.errors import InputError
 from simclip.face.exits import DONE
-from simclip.face.session import say
+from simclip.face.output import say
 
 #: COCO's files that hold none of Karpathy's test images, or that nobody trains on.
 CLEAN = ("train2014", "val2017")

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.text import Text
 
 from simclip.face.confirmation import confirmation
 from simclip.face.exits import DONE, FAILED, INTERRUPTED
+from simclip.face.output import say
 from simclip.face.progress import progress
 from simclip.face.summary import closing, ranking
 from simclip.study.arms import Trial
@@ -23,11 +23,6 @@ from simclip.study.metrics import Metrics
 from simclip.study.records import read_records
 from simclip.study.run import StudyEnd, asha, run_study
 from simclip.study.tracking import TensorBoard, WeightsAndBiases, wandb_status
-
-
-def say(console: Console, line: str) -> None:
-    """A plain line: as it is, whole, however wide the console."""
-    console.print(Text(line), soft_wrap=True)
 
 
 def settle(study: AnyStudy, cluster: Cluster, folder: StudyFolder) -> AnyStudy:

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from simclip.checkpoint import Row
+from simclip.history import Row, best_row
 from simclip.study.arms import Arm, Trial
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_seeds, confirm_trial_count
 from simclip.study.ranking import ArmResult, rank_arms
 from simclip.study.records import Outcome, Record
-from simclip.training import best_row
 
 State = Outcome | Literal["waiting", "running", "interrupted"]
 ENDED: tuple[Outcome, ...] = ("finished", "stopped", "failed")

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from simclip.config import DEFAULT_METRIC, EvaluationSet, Strict, TrainConfig, metric_weights
 from simclip.errors import InputError
-from simclip.evaluation.sets import METRICS
+from simclip.evaluation.metrics import METRICS
 from simclip.study.arms import check_arms
 from simclip.study.fields import STUDY_FIELDS, settings_of, typed
 from simclip.study.overrides import Override, overridden, read_mapping, read_overrides

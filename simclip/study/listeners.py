@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from simclip.checkpoint import Row
+from simclip.history import Row
 from simclip.study.arms import Trial
 from simclip.study.records import Record
 

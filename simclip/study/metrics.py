@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from ray.util.metrics import Gauge
 
-from simclip.checkpoint import Row
+from simclip.history import Row
 from simclip.study.arms import Trial
 from simclip.study.config import StudyConfig
 from simclip.study.listeners import Listener

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from simclip.checkpoint import Row
+from simclip.history import Row
 from simclip.study.records import Record
 
 NOT_METRICS = ("epoch", "seconds", "pairs_per_second", "mfu")

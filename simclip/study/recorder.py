@@ -13,8 +13,8 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from simclip.atomic import drop_parts
-from simclip.checkpoint import Row
 from simclip.errors import LostError
+from simclip.history import Row
 from simclip.study.arms import Trial, trial_of
 from simclip.study.cluster import is_lost
 from simclip.study.config import StudyConfig

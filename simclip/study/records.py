@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simclip.atomic import write_atomically
-from simclip.checkpoint import Row
 from simclip.config import TrainConfig
+from simclip.history import Row, best_row
 from simclip.study.config import FIRST_CONFIRM_SEED
 from simclip.study.portable import local, portable
-from simclip.training import best_row
 
 Outcome = Literal["finished", "stopped", "failed"]
 Stage = Literal["search", "confirm"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simclip.evaluation.sets import objective
+from simclip.evaluation.metrics import objective
 from simclip.study.best import Best
 from simclip.study.ranking import mean_metrics
 from simclip.study.records import Record

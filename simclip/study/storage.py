@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pyarrow.fs
 
-from simclip.checkpoint import finished_epochs, link
+from simclip.atomic import link
+from simclip.history import finished_epochs
 
 #: What others than the driver write.
 LOGS = "logs"

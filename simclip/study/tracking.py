@@ -11,7 +11,7 @@ from pathlib import Path
 import wandb
 from torch.utils.tensorboard import SummaryWriter
 
-from simclip.checkpoint import Row
+from simclip.history import Row
 from simclip.study.arms import Trial
 from simclip.study.listeners import Listener
 from simclip.study.records import Record

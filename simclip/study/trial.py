@@ -19,8 +19,8 @@ import ray.tune
 import torch
 from ray.train.torch import TorchTrainer
 
-from simclip.checkpoint import Row
 from simclip.config import TrainConfig
+from simclip.history import Row
 from simclip.study.bridge import fit_nested
 from simclip.study.scratch import scratch_folder
 from simclip.study.storage import LOGS, Storage

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from simclip.evaluation.sets import objective
+from simclip.evaluation.metrics import objective
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_records, confirm_seeds, contenders
 from simclip.study.ranking import mean_metrics

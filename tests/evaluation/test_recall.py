@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from simclip.evaluation import ranking
-from simclip.evaluation.recall import KS, contrastive_loss_metric, recall_metrics
+from simclip.evaluation.metrics import KS
+from simclip.evaluation.recall import contrastive_loss_metric, recall_metrics
 
 
 def integers(rows: int, width: int, seed: int) -> Tensor:

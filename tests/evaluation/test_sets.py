@@ -13,15 +13,15 @@ from PIL import Image
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel
 
-from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.data.captions import read_captions
 from simclip.encoder import Encoder
 from simclip.errors import InputError
 from simclip.evaluation.sets import evaluated, load_sets, metric_names
+from simclip.history import Row, best_row
 from simclip.inputs import check_inputs
 from simclip.model import load_clip
-from simclip.training import Training, best_row
+from simclip.training import Training
 
 NEGATIVES = [
     ("040.png", "red right on red", "red left on red"),

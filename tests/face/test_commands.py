@@ -18,7 +18,7 @@ import yaml
 
 from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
-from tests.conftest import write_study
+from tests.conftest import tiny_run, write_study
 from tune import main
 
 ROOT = Path(__file__).parents[2]
@@ -249,63 +249,70 @@ def test_dry_run_tells_the_cost_and_leaves_nothing(study_file: Path, tmp_path: P
     assert not (tmp_path / "results").exists()
 
 
-def test_reproduce_passes_and_tells_a_difference(study_file: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    process = tune(
-        "run", str(study_file), "--results", str(results), "confirm={arms: 1, seeds: 3}", WANDB_MODE="offline"
-    )
+@pytest.fixture(scope="module")
+def finished(pairs: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of both stages, tracked; what is told in it is looked at here too."""
+    folder = tmp_path_factory.mktemp("finished")
+    study = write_study(tiny_run(pairs, tiny_model), folder / "tiny.yaml", train={"epochs": 2})
+    words = ["run", str(study), "--results", str(folder), "confirm={arms: 1, seeds: 3}"]
+    process = tune(*words, WANDB_MODE="offline", SIMCLIP_CACHE=str(folder / "cache"))
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert "Weights & Biases is on (WANDB_MODE=offline)" in out
     assert "can detect a difference of" in out
     assert err == ""  # no library talks into the study's own lines
-    assert len(list((results / "tiny" / "wandb").glob("offline-run-*/run-*.wandb"))) == 9
-    assert len(list((results / "tiny" / "tensorboard").glob("*/events.out.tfevents.*"))) == 9
-    assert (results / "tiny" / "report.html").is_file()
+    return folder / "tiny"
 
-    again = tune("reproduce", str(results / "tiny"))
-    out, err = again.communicate(timeout=120)
-    assert again.returncode == 0, err
-    assert "PASS" in out
-    assert (results / "tiny" / "reproduced" / "best" / "model.safetensors").is_file()
 
-    best = results / "tiny" / "best.yaml"
+def test_a_study_with_both_stages_leaves_tracks(finished: Path) -> None:
+    assert len(list((finished / "wandb").glob("offline-run-*/run-*.wandb"))) == 9
+    assert len(list((finished / "tensorboard").glob("*/events.out.tfevents.*"))) == 9
+    assert (finished / "report.html").is_file()
+
+
+def reproduced(*words: str) -> tuple[int, str]:
+    process = tune("reproduce", *words)
+    out, err = process.communicate(timeout=120)
+    assert err == ""
+    return process.returncode, " ".join(out.split())
+
+
+def test_reproduce_passes(finished: Path) -> None:
+    code, out = reproduced(str(finished))
+    assert code == 0 and "PASS" in out
+    assert (finished / "reproduced" / "best" / "model.safetensors").is_file()
+
+
+def test_reproduce_tells_a_difference(finished: Path, tmp_path: Path) -> None:
+    results = shutil.copytree(finished, tmp_path / "tiny", ignore=shutil.ignore_patterns("reproduced*"))
+    best = results / "best.yaml"
     content: dict[str, Any] = yaml.safe_load(best.read_text())
     content["expect"]["val/loss"] += 1e-9
     content["confirmed"] |= {"mean": 0.0, "std": 1e-9}
     best.write_text(yaml.safe_dump(content))
-    again = tune("reproduce", str(results / "tiny"))
-    out, err = again.communicate(timeout=120)
-    assert again.returncode == 1, err
-    assert "DIFFERENT: 1 of" in out
-    assert "val/loss" in out
-    assert "outside of the range of one such run" in " ".join(out.split())
+    code, out = reproduced(str(results))
+    assert code == 1 and "DIFFERENT: 1 of" in out
+    assert "val/loss" in out and "outside of the range of one such run" in out
 
 
-def test_any_trial_and_fresh_seeds_can_be_run_again(study_file: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    process = tune("run", str(study_file), "--results", str(results), "confirm={arms: 1, seeds: 3}")
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-
-    again = tune("reproduce", str(results / "tiny"), "--trial", "control-s1001", "--seeds", "2")
-    out, err = again.communicate(timeout=120)
+def test_a_trial_can_be_run_on_fresh_seeds(finished: Path) -> None:
+    code, out = reproduced(str(finished), "--trial", "control-s1001", "--seeds", "2")
     seeds = ["2000", "2001"]
-    assert all(f"(seed {seed})" in out for seed in seeds), err
+    assert all(f"(seed {seed})" in out for seed in seeds)
     passed = "PASS: inside" in out
     assert passed != ("DIFFERENT: not inside" in out)
-    assert again.returncode == (0 if passed else 1)
-    records = results / "tiny" / "reproduced-control-s1001-seeds" / "trials"
+    assert code == (0 if passed else 1)
+    records = finished / "reproduced-control-s1001-seeds" / "trials"
     assert sorted(path.name for path in records.iterdir()) == [f"control-s{seed}.jsonl" for seed in seeds]
 
-    again = tune("reproduce", str(results / "tiny"), "--trial", "k2-s1")
-    out, err = again.communicate(timeout=120)
-    assert again.returncode == 0, err
-    assert "PASS: all" in out
+
+def test_any_trial_can_be_run_again(finished: Path) -> None:
+    code, out = reproduced(str(finished), "--trial", "k2-s1")
+    assert code == 0 and "PASS: all" in out
 
 
 def test_the_demo_is_the_default_and_loads() -> None:
-    from simclip.face.commands import DEMO, load_with_data
+    from simclip.face.arguments import DEMO, load_with_data
     from simclip.study.arms import planned_arms
 
     ensure_dataset()

@@ -32,9 +32,7 @@ def make_study(config: TrainConfig, tmp_path: Path) -> Callable[..., StudyConfig
 
     def make(**changes: Any) -> StudyConfig:
         train = {"epochs": 2, **changes.pop("train", {})}
-        return load_study(
-            write_study(config, tmp_path / "tiny.yaml", **{"resources": {"cpus": 0.5}, "train": train, **changes})
-        )
+        return load_study(write_study(config, tmp_path / "tiny.yaml", train=train, **changes))
 
     return make
 

@@ -19,8 +19,8 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster as Nodes
 
-from simclip.checkpoint import Row
 from simclip.errors import InputError
+from simclip.history import Row
 from simclip.study.arms import Trial
 from simclip.study.cluster import Cluster, connect, resolved
 from simclip.study.config import StudyConfig, load_study

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from simclip.checkpoint import Row
 from simclip.config import TrainConfig
+from simclip.history import Row
 from simclip.study.config import Confirm, StudyConfig
 from simclip.study.models import drop_trailing_models
 from simclip.study.ranking import best_arm, rank_arms, untouched_metrics

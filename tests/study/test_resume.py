@@ -14,8 +14,8 @@ import pytest
 import ray
 from ray.util.state import list_actors
 
-from simclip.checkpoint import Row, finished_epochs
 from simclip.errors import InputError
+from simclip.history import Row, finished_epochs
 from simclip.study.arms import Trial, planned_trials
 from simclip.study.cluster import Cluster, resolved
 from simclip.study.config import StudyConfig

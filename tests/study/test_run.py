@@ -11,9 +11,9 @@ import pytest
 import yaml
 from transformers import CLIPModel
 
-from simclip.checkpoint import Row
 from simclip.config import TrainConfig
 from simclip.errors import InputError
+from simclip.history import Row
 from simclip.study.arms import Trial, planned_arms
 from simclip.study.best import read_best
 from simclip.study.cluster import Cluster, resolved

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from simclip.checkpoint import Row, finished_epochs
 from simclip.errors import InputError
+from simclip.history import Row, finished_epochs
 from simclip.study.arms import Trial
 from simclip.study.bucket import Bucket
 from simclip.study.cluster import Cluster, connect, resolved

@@ -23,7 +23,7 @@ from simclip.face.exits import DONE
 from simclip.face.look.marks import Shown
 from simclip.face.look.page import Look, headline, write_look
 from simclip.face.look.subject import Subject, subject
-from simclip.face.session import say
+from simclip.face.output import say
 from simclip.model import load_clip
 from simclip.training_data import TrainingData, load_training_data
 

@@ -12,14 +12,13 @@ from pydantic import ValidationError
 from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
+from simclip.face.arguments import DEMO_DATA, load_with_data
 from simclip.study.arms import corner_arms, planned_arms
-from simclip.study.config import StudyConfig, load_study
+from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
 from simclip.study.single import SingleRun
 from simclip.study.storage import is_uri
 from simclip.suggest import explain
-
-DEMO_DATA = "datasets/demo/"
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,11 @@ def subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) -> Su
     if image_dir is not None:
         raise InputError(f"--image-dir goes with a TSV; {place} is a study, whose data are its own")
     folder = None if path.suffix.lower() in (".yaml", ".yml") else StudyFolder.at(place)
-    study = _with_data(path) if folder is None else folder.study()
+    study = load_with_data(path) if folder is None else folder.study()
     config = _with(_largest(study), fields)
     if DEMO_DATA in config.model_dump_json():
         ensure_dataset()
     return Subject(study.name, config, folder)
-
-
-def _with_data(path: Path) -> StudyConfig:
-    """A study file; the demo's data are made first, since paths are looked up as it is read."""
-    if path.is_file() and DEMO_DATA in path.read_text(encoding="utf-8", errors="replace"):
-        ensure_dataset()
-    return load_study(path)
 
 
 def _largest(study: StudyConfig) -> TrainConfig:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from simclip.checkpoint import Row
 from simclip.face.figures import Metric, main_metrics, p_value
 from simclip.face.report.findings import Findings
 from simclip.face.report.table import Cell, Table, difference, interval, number, untouched_row
+from simclip.history import Row
 from simclip.study.ranking import ArmResult
 from simclip.study.records import Record
 from simclip.study.verdict import ConfirmedArm

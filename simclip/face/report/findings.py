@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from simclip.checkpoint import Row
 from simclip.face.figures import Metric
 from simclip.face.report.canvas import ARM_COLOURS, INK
+from simclip.history import Row
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_records, search_records
 from simclip.study.folder import StudyFolder

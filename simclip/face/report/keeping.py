@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from simclip.checkpoint import Row
 from simclip.config import EvaluationSet
-from simclip.evaluation.sets import METRICS
+from simclip.evaluation.metrics import METRICS
 from simclip.face.figures import Metric
 from simclip.face.report.canvas import FAINT, INK, Picture, panel, shortened
 from simclip.face.report.findings import Findings
+from simclip.history import Row
 
 #: Shown of each kind of set; of pairs every category too, unless there are more than these.
 SHOWN = {**METRICS, "retrieval": ("mean_r1", "t2i_r5", "i2t_r5")}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from simclip.checkpoint import Row
 from simclip.face.figures import Metric
 from simclip.face.report.findings import Findings
 from simclip.face.report.table import Cell, Table, number
+from simclip.history import Row
 from simclip.study.ranking import mean_metrics
 
 

@@ -1,4 +1,4 @@
-"""The commands of tune.py."""
+"""`tune.py run` and `tune.py reproduce`."""
 
 from __future__ import annotations
 
@@ -7,35 +7,27 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console, Group
-from rich.text import Text
+from rich.console import Console
 
-from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
+from simclip.face.arguments import DEMO, DEMO_DATA, Overrides, load_with_data
 from simclip.face.exits import DONE, FAILED, INTERRUPTED, heed_termination
 from simclip.face.forecast import shown_forecast
-from simclip.face.report import write_comparison, write_report
+from simclip.face.output import say
+from simclip.face.report import write_report
 from simclip.face.reproduction import shown_comparison, shown_repetition
-from simclip.face.session import conclude, hold, say, settle
-from simclip.face.verdict import sentences
+from simclip.face.session import conclude, hold, settle
 from simclip.study.best import read_best, read_trial
 from simclip.study.cluster import Cluster, connect
-from simclip.study.config import StudyConfig, load_study, locate
-from simclip.study.fields import STUDY_FIELDS
+from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
 from simclip.study.forecast import forecast
 from simclip.study.inputs import check_study, prepare_study
 from simclip.study.lock import held, typed_again
-from simclip.study.overrides import read_mapping
-from simclip.study.records import read_records
 from simclip.study.reproduce import compare, repeated, rerun
 
-DEMO = Path("studies/demo.yaml")
-DEMO_DATA = "datasets/demo/"
-
 Address = Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")]
-Overrides = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="KEY=VALUE")]
 
 
 def run(
@@ -122,55 +114,6 @@ def reproduce(
     comparison = compare(best, records[0])
     console.print(shown_comparison(comparison, repetition, folder))
     return DONE if all(each.same for each in comparison) else FAILED
-
-
-def report(
-    studies: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")],
-    to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-) -> int:
-    """Write the report of a study that runs or has ended, or of several side by side.
-
-    Args:
-        studies: results folders, or their URIs.
-        to: the page; by default report.html in the study's folder, or comparison.html here for several studies.
-    """
-    console = Console()
-    if not studies:
-        raise InputError("no results folder: give that of a study, such as results/demo")
-    folders = [StudyFolder.at(each) for each in studies]
-    if len(folders) == 1:
-        page: str | Path = write_report(folders[0], to)
-        if to is None:
-            folders[0].push()
-            page = folders[0].place("report.html")
-        loaded, records = folders[0].study(), read_records(folders[0].trials)
-        console.print(Group(*(Text(each) for each in sentences(loaded, records))))
-    else:
-        page = write_comparison(folders, to or Path("comparison.html"))
-    say(console, f"Report: {page}")
-    return DONE
-
-
-def fields() -> int:
-    """List the fields of `train`, each of which a study can search, and those of a study."""
-    console = Console()
-    for title, schema, elsewhere in (("train", TrainConfig, STUDY_FIELDS), ("study", StudyConfig, ["train"])):
-        say(console, f"\n{title}:")
-        for name, field in schema.model_fields.items():
-            if name in elsewhere:
-                continue
-            default = "" if field.is_required() else f" = {field.get_default(call_default_factory=True)}"
-            say(console, f"  {name}{default}{f'  # {field.description}' if field.description else ''}")
-    return DONE
-
-
-def load_with_data(path: Path, overrides: tuple[str, ...] = (), demo: bool = False) -> StudyConfig:
-    """The study; the demo's data are made first where it uses them, since paths are looked up as it is read."""
-    located = locate(path)
-    text = located.read_text(encoding="utf-8", errors="replace") if located.is_file() else ""
-    if demo or DEMO_DATA in " ".join([text, *overrides]):
-        ensure_dataset()
-    return load_study(path, overrides, read_mapping(locate(DEMO)) if demo else None)
 
 
 def set_aside(console: Console, cluster: Cluster, folder: StudyFolder) -> None:
