@@ -209,7 +209,8 @@ def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def test_interrupted_it_says_how_to_go_on_and_the_same_command_does(study_file: Path, tmp_path: Path) -> None:
-    words = ["run", str(study_file), "train.epochs=6", "--results", str(tmp_path / "results")]
+    long = ["train.epochs=3", "train.iterations_per_epoch=60"]  # seconds per trial: not over before the signal
+    words = ["run", str(study_file), *long, "--results", str(tmp_path / "results")]
     first = tune(*words)
     folder = tmp_path / "results" / "tiny" / "trials"
     wait_for(lambda: any("outcome" in path.read_text() for path in folder.glob("*.jsonl")), first)

@@ -60,7 +60,8 @@ def figures(history: list[Row]) -> list[Row]:
 
 
 def test_a_lost_node_loses_nothing(make_study: Callable[..., StudyConfig], tmp_path: Path, ray_folder: str) -> None:
-    study = make_study(train={"epochs": 6}, seeds=[1, 2], resources={"cpus": 1})
+    long = {"epochs": 5, "iterations_per_epoch": 15}  # both nodes are in mid-trial at some moment
+    study = make_study(train=long, seeds=[1, 2])
     print(as_program(__file__, ray_folder, "lose", str(tmp_path)))
     records = read_records(tmp_path / "results" / "trials")
     assert sorted(records) == sorted(f"{arm}-s{seed}" for arm in ("control", "k2", "k4") for seed in (1, 2))
@@ -75,7 +76,7 @@ def test_each_node_prepares_and_checks_for_itself(
     make_study: Callable[..., StudyConfig], pairs: Path, tmp_path: Path, ray_folder: str
 ) -> None:
     shutil.copytree(pairs / "images", tmp_path / "images")
-    make_study(train={"train_image_dir": str(tmp_path / "images"), "image_store": "on"}, resources={"cpus": 1})
+    make_study(train={"train_image_dir": str(tmp_path / "images"), "image_store": "on"})
     out = as_program(__file__, ray_folder, "prepare", str(tmp_path), SIMCLIP_CACHE=str(tmp_path / "head"))
     unseen, missing = out.splitlines()
     assert re.fullmatch(r"node [\d.]+: .*/results is another folder there: give one that every node sees.*", unseen)

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import ray
 
 from simclip.errors import InputError
 from simclip.history import Row, finished_epochs
-from simclip.study.arms import Trial
+from simclip.study.arms import Trial, planned_trials
 from simclip.study.bucket import Bucket
 from simclip.study.cluster import Cluster, connect, resolved
 from simclip.study.config import StudyConfig, load_study
@@ -193,10 +193,12 @@ def figures(history: list[Row]) -> list[Row]:
     return [{k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")} for row in history]
 
 
-def run(study: StudyConfig, cluster: Cluster, place: str, listener: Listener) -> tuple[StudyEnd, StudyFolder]:
+def run(
+    study: StudyConfig, cluster: Cluster, place: str, listener: Listener, trials: Sequence[Trial] | None = None
+) -> tuple[StudyEnd, StudyFolder]:
     folder = StudyFolder.at(place)
     folder.claim(study)
-    return run_study(study, cluster, folder, [listener]), folder
+    return run_study(study, cluster, folder, [listener], trials), folder
 
 
 def cut_off_and_gone_on(study: StudyConfig, cluster: Cluster, place: str) -> None:
@@ -242,12 +244,13 @@ def test_a_study_in_a_bucket_goes_on(make_study: MakeStudy, cluster: Cluster, tm
 def test_several_workers_store_in_a_bucket(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
     parameters = {"cluster_size": {"values": [4]}}
     study = make_study(parameters=parameters, resources={"cpus": 0.5, "workers": 2})
-    end, folder = run(resolved(study, cluster), cluster, f"file://{tmp_path}/results/tiny", Epochs())
-    assert {record.outcome for record in end.records.values()} == {"finished"}
+    place, trials = f"file://{tmp_path}/results/tiny", [*planned_trials(study)][1:]  # not the control
+    end, folder = run(resolved(study, cluster), cluster, place, Epochs(), trials)
+    assert {name: record.outcome for name, record in end.records.items()} == {"k4-p0.5-s1": "finished"}
     there = {path.name for path in (tmp_path / "results" / "tiny").iterdir()}
     assert {"best", "logs", "models", "study.yaml", "trials"} <= there
     assert folder.storage.folders("train") == folder.storage.folders("tune") == []
-    log = (tmp_path / "results" / "tiny" / "logs" / "control-s1.log").read_text()
+    log = (tmp_path / "results" / "tiny" / "logs" / "k4-p0.5-s1.log").read_text()
     assert "epoch 2/2  loss" in log
 
 
