@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from simclip.config import metric_weights
 
-#: Recall is taken at these ranks (paper, section 4).
+#: Recall is reported at these ranks.
 KS = (1, 5, 10, 50, 200)
 
 #: The metrics of each kind of set; in a run they are called <set>/<metric>. To those of pairs come their categories.

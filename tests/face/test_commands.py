@@ -205,6 +205,7 @@ def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
     )
 
 
@@ -216,7 +217,7 @@ def test_interrupted_it_says_how_to_go_on_and_the_same_command_does(study_file: 
     wait_for(lambda: any("outcome" in path.read_text() for path in folder.glob("*.jsonl")), first)
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=60)
-    assert first.returncode == 130, err
+    assert first.returncode == 130, (out, err)
     assert "To go on: python tune.py run" in out
     assert "Traceback" not in err
     done = {path.name: path.read_text() for path in folder.glob("*.jsonl") if "outcome" in path.read_text()}
