@@ -96,6 +96,15 @@ def test_the_folder_is_the_users_unless_it_is_named(monkeypatch: pytest.MonkeyPa
     assert cache_folder() == Path.home() / ".cache" / "simclip"
 
 
+@pytest.fixture(scope="module")
+def before_any_test() -> Path:
+    return cache_folder()
+
+
+def test_what_tests_share_is_not_made_in_the_users(before_any_test: Path) -> None:
+    assert not before_any_test.is_relative_to(Path.home() / ".cache")
+
+
 def test_keys_differ_where_any_part_does() -> None:
     keys = [fingerprint(*parts) for parts in ((b"ab", b"c"), (b"a", b"bc"), (b"abc",), (b"ab", b"c", b""))]
     assert len(set(keys)) == 4

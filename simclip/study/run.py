@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,8 @@ def run_study(
             for listener in listeners:
                 listener.study_ended()
             folder.push()
+    if interrupted:
+        gc.collect()  # the loop that Tune was torn out of holds its processes, and with them the cluster's CPUs
     if recorder.halt.error:
         raise recorder.halt.error
     _derive(study, cluster, folder)

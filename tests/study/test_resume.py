@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,12 @@ from simclip.errors import InputError
 from simclip.history import Row, finished_epochs
 from simclip.study.arms import Trial, planned_trials
 from simclip.study.cluster import Cluster, resolved
-from simclip.study.config import StudyConfig
+from simclip.study.config import StudyConfig, load_study
 from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.records import Record, read_all
 from simclip.study.run import StudyEnd, run_study
-
-MakeStudy = Callable[..., StudyConfig]
+from tests.conftest import tiny_run, write_study
 
 
 class Epochs(Listener):
@@ -67,13 +67,19 @@ def interrupt_at(trial: str, epoch: int) -> Callable[[Trial, Row], None]:
     return check
 
 
-@pytest.fixture
-def study(make_study: MakeStudy) -> StudyConfig:
-    return make_study(train={"epochs": 4}, max_concurrent=1)
+@pytest.fixture(scope="module")
+def study(pairs: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyConfig:
+    path = tmp_path_factory.mktemp("study") / "tiny.yaml"
+    return load_study(write_study(tiny_run(pairs, tiny_model), path, train={"epochs": 4}, max_concurrent=1))
 
 
-def test_an_interrupted_trial_goes_on_after_its_last_epoch(study, cluster: Cluster, tmp_path: Path) -> None:
-    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+@pytest.fixture(scope="module")
+def whole(study: StudyConfig, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
+    """What the study comes to, undisturbed."""
+    return figures(run(study, cluster, tmp_path_factory.mktemp("whole"), Epochs()))
+
+
+def test_an_interrupted_trial_goes_on_after_its_last_epoch(study, whole, cluster: Cluster, tmp_path: Path) -> None:
     first = run(study, cluster, tmp_path, Epochs(interrupt_at("k2-s1", 2)))
     assert first.interrupted and set(first.records) == {"control-s1"}
     # Whatever Ray has written is not needed.
@@ -88,8 +94,15 @@ def test_an_interrupted_trial_goes_on_after_its_last_epoch(study, cluster: Clust
     assert end.records["k2-s1"].seconds > sum(row["seconds"] for row in end.records["k2-s1"].history) / 2
 
 
-def test_a_trial_whose_end_was_not_written_ends_at_once(study, cluster: Cluster, tmp_path: Path) -> None:
-    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+def test_an_interrupted_study_gives_its_processes_back(study, cluster: Cluster, tmp_path: Path) -> None:
+    assert run(study, cluster, tmp_path, Epochs(interrupt_at("control-s1", 1))).interrupted
+    deadline = time.monotonic() + 30
+    while ray.available_resources().get("CPU") != cluster.cpus:
+        assert time.monotonic() < deadline, ray.available_resources()
+        time.sleep(0.1)
+
+
+def test_a_trial_whose_end_was_not_written_ends_at_once(study, whole, cluster: Cluster, tmp_path: Path) -> None:
     run(study, cluster, tmp_path, Epochs(interrupt_at("k2-s1", 4)))
     again = Epochs()
     end = run(study, cluster, tmp_path, again)
@@ -98,8 +111,7 @@ def test_a_trial_whose_end_was_not_written_ends_at_once(study, cluster: Cluster,
     assert (tmp_path / "tiny" / "models" / "k2-s1" / "best" / "model.safetensors").is_file()
 
 
-def test_a_checkpoint_that_was_cut_short_is_not_taken(study, cluster: Cluster, tmp_path: Path) -> None:
-    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+def test_a_checkpoint_that_was_cut_short_is_not_taken(study, whole, cluster: Cluster, tmp_path: Path) -> None:
     run(study, cluster, tmp_path, Epochs(interrupt_at("k2-s1", 2)))
     folder = StudyFolder(tmp_path / "tiny")
     folder.drop_scratch()
@@ -134,8 +146,7 @@ def kill_actors(kind: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_lost_process_is_replaced_three_times(study, cluster: Cluster, tmp_path: Path) -> None:
-    whole = figures(run(study, cluster, tmp_path / "whole", Epochs()))
+def test_a_lost_process_is_replaced_three_times(study, whole, cluster: Cluster, tmp_path: Path) -> None:
     deaths: list[int] = []
 
     def kill(trial: Trial, row: Row) -> None:
