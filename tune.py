@@ -11,7 +11,9 @@ from pathlib import Path
 
 import tyro
 
+from simclip.errors import InputError
 from simclip.face.exits import exit_code, leave
+from simclip.suggest import hint
 
 #: Where each command is. To import all takes seconds, so that only the one that was asked for is.
 COMMANDS = {
@@ -51,10 +53,18 @@ def described(name: str) -> Callable[[], int]:
 
 
 def called(first: str, *rest: str) -> int:
-    """Run a command by its name and the words that follow; without a name, say which there are."""
+    """Run a command by its name and the words that follow; without a name, say which there are.
+
+    Raises:
+        InputError: There is no command of this name.
+    """
     config = (tyro.conf.FlagCreatePairsOff,)
     if first in COMMANDS:
         return tyro.cli(command(first), prog=f"python tune.py {first}", args=rest, config=config)
+    if not first.startswith("-"):
+        is_study = Path(first).suffix in (".yaml", ".yml")
+        meant = f"did you mean python tune.py run {first}?" if is_study else hint(first, COMMANDS)
+        raise InputError(f"no such command: {first}; {meant}")
     return tyro.extras.subcommand_cli_from_dict(
         {name: described(name) for name in COMMANDS},
         prog="python tune.py", description=__doc__, args=[first, *rest], config=config,

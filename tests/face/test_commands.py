@@ -197,6 +197,21 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
     assert process.wait(timeout=60) == 141
 
 
+@pytest.mark.parametrize(
+    ("first", "meant"),
+    [
+        ("rune", "did you mean run?"),
+        ("studies/demo.yaml", "did you mean python tune.py run studies/demo.yaml?"),
+        ("xyz", "expected run, report, reproduce, export, "),
+    ],
+)
+def test_what_is_no_command_is_one_line(first: str, meant: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([first, "seeds=[1]"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: no such command: {first}; {meant}") and err.count("\n") == 1
+
+
 def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "tune.py", *words],
