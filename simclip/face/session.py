@@ -13,6 +13,7 @@ from simclip.face.output import say
 from simclip.face.progress import progress
 from simclip.face.summary import closing, ranking
 from simclip.study.arms import Trial
+from simclip.study.asha import scheduler
 from simclip.study.cluster import AnyStudy, Cluster, resolved
 from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
@@ -21,7 +22,7 @@ from simclip.study.listeners import Listener
 from simclip.study.lock import held
 from simclip.study.metrics import Metrics
 from simclip.study.records import read_records
-from simclip.study.run import StudyEnd, asha, run_study
+from simclip.study.run import StudyEnd, run_study
 from simclip.study.tracking import TensorBoard, WeightsAndBiases, wandb_status
 
 
@@ -62,7 +63,7 @@ def hold(
             say(console, line)
         tracked, why = wandb_status(os.environ)
         say(console, why)
-        if (why_off := asha(study)[1]) is not None:
+        if (why_off := scheduler(study)[1]) is not None:
             say(console, why_off)
         ended = read_records(folder.trials)
         listeners: list[Listener] = [TensorBoard(folder.path / "tensorboard"), Metrics(study, ended)]

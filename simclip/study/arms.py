@@ -175,6 +175,11 @@ def corner_arms(study: StudyConfig) -> list[Arm]:
     return list(arms)
 
 
+def foreseen_arms(study: StudyConfig) -> list[Arm]:
+    """What can be said of a search's arms before it begins: those planned, or for Optuna those at the corners."""
+    return corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
+
+
 def combinations(study: StudyConfig) -> float:
     """How many combinations of values there are; infinite where a range is continuous."""
     return math.prod(math.inf if each.size is None else each.size for each in study.parameters.values())
@@ -186,10 +191,7 @@ def check_arms(study: StudyConfig) -> None:
     Raises:
         InputError: Naming the arm.
     """
-    if study.searcher == "optuna":
-        corner_arms(study)
-    else:
-        planned_arms(study)
+    foreseen_arms(study)
 
 
 def varied_fields(study: StudyConfig) -> list[str]:

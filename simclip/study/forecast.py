@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from simclip.probe import Costs, probe
-from simclip.study.arms import Arm, corner_arms, planned_arms
+from simclip.study.arms import Arm, foreseen_arms
 from simclip.study.cluster import Cluster, concurrency
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_trial_count
@@ -55,7 +55,7 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
         study: With its resources filled in.
         cluster: That it would run on.
     """
-    arms = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
+    arms = foreseen_arms(study)
     probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))
     resources = study.resources
     task: Any = ray.remote(probe).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)

@@ -12,9 +12,9 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from simclip.study.config import StudyConfig
+from simclip.study.optuna_search import distribution, label
 from simclip.study.points import arm_means, coordinates, scored, sets_clusters, varied
 from simclip.study.records import Record
-from simclip.study.search import distribution, label
 
 #: Of fewer settings nothing is said; of fewer best ones, that a lead may be luck.
 LEAST_SETTINGS = 5

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from simclip.errors import InputError
 from simclip.inputs import check_inputs, check_metric
 from simclip.prepare import prepare
-from simclip.study.arms import Arm, corner_arms, planned_arms
+from simclip.study.arms import Arm, foreseen_arms
 from simclip.study.config import StudyConfig
 from simclip.study.confirm import confirm_config
 from simclip.study.storage import Storage
@@ -100,6 +100,6 @@ def _prepare(study: StudyConfig, storage: Storage) -> tuple[list[str], str | Non
 
 def arms_by_input(study: StudyConfig) -> list[Arm]:
     """One arm for each kind of input that the study reads, the confirm stage's test sets included."""
-    found = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
+    found = foreseen_arms(study)
     arms = [replace(arm, config=confirm_config(study, arm.config)) for arm in found]
     return list({arm.config.model_dump_json(include=READ): arm for arm in arms}.values())

@@ -11,7 +11,8 @@ from typing import Any
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from simclip.study.arms import Arm, Trial, corner_arms, planned_trials
+from simclip.study.arms import Arm, Trial, planned_trials
+from simclip.study.asha import scheduler
 from simclip.study.budget import Budget
 from simclip.study.changes import under_recorded_names
 from simclip.study.cluster import Cluster, concurrency, placement, worker_resources
@@ -21,10 +22,11 @@ from simclip.study.folder import ATTEMPT, StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.losses import is_full_disk
 from simclip.study.models import MODELS
+from simclip.study.optuna_search import optuna_searcher
 from simclip.study.recorder import Recorder
 from simclip.study.records import Record, read_records
 from simclip.study.results import hardware, write_results
-from simclip.study.search import PlannedTrials, StageSearcher, optuna_searcher, scheduler
+from simclip.study.search import PlannedTrials, StageSearcher
 from simclip.study.trial import Placement, run_trial
 
 
@@ -122,7 +124,7 @@ class _Stages:
         for listener in listeners:
             listener.study_started(self._search, self.concurrency)
         if self._search or self._optuna_searches:
-            self._fit(self._searcher(), asha(self.study)[0])
+            self._fit(self._searcher(), scheduler(self.study)[0])
         if again := self._confirming():
             for listener in listeners:
                 listener.confirm_started(again, self.recorder.records)
@@ -189,12 +191,6 @@ class _Stages:
                 raise halting from None
             raise
         self.folder.drop_scratch()
-
-
-def asha(study: StudyConfig) -> tuple[TrialScheduler | None, str | None]:
-    """The scheduler of a study, and a line that says why ASHA is off if it was asked for."""
-    arms = corner_arms(study) if study.searcher == "optuna" else [trial.arm for trial in planned_trials(study)]
-    return scheduler(study, arms)
 
 
 def _trial_name(trial: Any) -> str:

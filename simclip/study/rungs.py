@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from scipy.stats import spearmanr
 
-from simclip.study.arms import corner_arms, planned_arms
+from simclip.study.arms import foreseen_arms
+from simclip.study.asha import first_rung, scheduler
 from simclip.study.config import StudyConfig
 from simclip.study.points import scored
 from simclip.study.records import Record
-from simclip.study.search import first_rung, scheduler
 
 #: Of fewer trials no correlation is given.
 LEAST_TRIALS = 5
@@ -60,11 +60,9 @@ def rung_epochs(study: StudyConfig) -> list[int]:
 
     grace * reduction_factor^i, rounded up; grace is at least the warm-up of p.
     """
-    if study.scheduler == "none":
+    if scheduler(study)[0] is None:
         return []
-    arms = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
-    if scheduler(study, arms)[0] is None:
-        return []
+    arms = foreseen_arms(study)
     last = max(arm.config.epochs for arm in arms)
     reached = float(first_rung(study, arms))
     epochs = []

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from simclip.config import TrainConfig
 from simclip.randomness import generator
-from simclip.study.arms import planned_arms
+from simclip.study.asha import scheduler
 from simclip.study.config import StudyConfig
 from simclip.study.records import Record
 from simclip.study.rungs import rung_epochs, rungs
-from simclip.study.search import scheduler
 
 Untrained = Callable[..., dict[str, Record]]
 
@@ -35,7 +34,7 @@ def test_rungs_are_where_ray_decides(epochs: int, grace: int, factor: float, int
         train={"proportion_warmup": intervals > 1, "warmup_intervals": intervals},
     )
     ours = rung_epochs(asha)
-    ray, _ = scheduler(asha, planned_arms(asha))
+    ray, _ = scheduler(asha)
     milestones = [] if ray is None else sorted(milestone for milestone, _ in ray._brackets[0]._rungs)
     # A rung counts from the first epoch that is not before it; one at the end decides nothing.
     first = [next(epoch for epoch in range(epochs + 2) if epoch >= each) for each in milestones]

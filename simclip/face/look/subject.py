@@ -13,7 +13,7 @@ from simclip.config import TrainConfig
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.face.arguments import DEMO_DATA, load_with_data
-from simclip.study.arms import corner_arms, planned_arms
+from simclip.study.arms import foreseen_arms
 from simclip.study.config import StudyConfig
 from simclip.study.folder import StudyFolder
 from simclip.study.single import SingleRun
@@ -68,7 +68,7 @@ def _largest(study: StudyConfig) -> TrainConfig:
     """The arm with the largest clusters: those of the others are its nearest rows."""
     if isinstance(study, SingleRun):
         return study.replicates[0].arm.config
-    arms = corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
+    arms = foreseen_arms(study)
     return max(arms, key=lambda arm: 0 if arm.is_control else arm.config.cluster_size).config
 
 
