@@ -7,7 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from simclip.clusters.proportion import clustered_rows, warmup_proportions
 
@@ -30,7 +39,23 @@ def one_or_several(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
+def weights_count(value: object, schema: ValidatorFunctionWrapHandler) -> object:
+    """Refuse what is neither a metric's name nor weights, in one complaint, and weights that have no mean."""
+    try:
+        metric = schema(value)
+    except ValidationError:
+        raise ValueError(
+            f"expected a metric such as {DEFAULT_METRIC}, or weights such as {{val/mean_r1: 0.7, rare/top1: 0.3}}; "
+            f"got {value!r}"
+        ) from None
+    if isinstance(metric, dict) and not sum(metric.values()) > 0:
+        raise ValueError(f"the weights add up to {sum(metric.values()):g}: expected more than 0")
+    return metric
+
+
 Proportion = Annotated[float, BeforeValidator(parse_fraction), Field(ge=0, le=1)]
+#: A metric, or the weights of several.
+Objective = Annotated[str | dict[str, float], WrapValidator(weights_count)]
 
 
 class Strict(BaseModel):
@@ -151,7 +176,7 @@ class TrainConfig(Strict):
     flip: bool = Field(False, description="mirror each picture with probability 1/2; wrong where captions say left")
 
     # What decides which epoch is best. A dict is a weighted mean of metrics.
-    metric: str | dict[str, float] = DEFAULT_METRIC
+    metric: Objective = DEFAULT_METRIC
     mode: Literal["max", "min"] = "max"
 
     # Machine. These change sums in the last bit at most; they are recorded, and a rerun uses them.
@@ -183,8 +208,6 @@ class TrainConfig(Strict):
                 f"cluster_size {self.cluster_size} is larger than the {clustered} clustered rows of a batch "
                 f"(p = {self.proportion_by_epoch[-1]:g} of batch_size {self.batch_size}): lower k, or raise p or N"
             )
-        if isinstance(self.metric, dict) and not sum(self.metric.values()) > 0:
-            raise ValueError(f"the weights of metric add up to {sum(self.metric.values()):g}: expected more than 0")
         if self.pretrain and self.freeze != "none":
             raise ValueError(f"freeze {self.freeze} with pretrain: the tower would keep random weights; drop either")
         names = [each.name for each in self.evaluation_sets]

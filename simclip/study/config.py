@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from simclip.config import DEFAULT_METRIC, EvaluationSet, Strict, TrainConfig, metric_weights
+from simclip.config import DEFAULT_METRIC, EvaluationSet, Objective, Strict, TrainConfig, metric_weights
 from simclip.errors import InputError
 from simclip.evaluation.metrics import METRICS
 from simclip.study.arms import check_arms
@@ -67,7 +67,7 @@ class StudyConfig(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="also the name of its results folder")
     description: str = ""
-    metric: str | dict[str, float] = Field(DEFAULT_METRIC, description="what decides; a dict is a weighted mean")
+    metric: Objective = Field(DEFAULT_METRIC, description="what decides; a dict is a weighted mean")
     mode: Literal["max", "min"] = "max"
 
     train: SharedConfig = SharedConfig()
@@ -81,7 +81,7 @@ class StudyConfig(Strict):
 
     confirm: Confirm | None = Field(Confirm(), description="what decides, on seeds from 1000 on; null leaves it out")
     test: list[EvaluationSet] = Field([], description="sets that the confirm stage alone reads, and decides on")
-    test_metric: str | dict[str, float] | None = Field(
+    test_metric: Objective | None = Field(
         None, description="of the test sets; default: the metric, on the first test set that has it"
     )
 
@@ -138,6 +138,9 @@ class StudyConfig(Strict):
             (each.name for each in self.test if kind in METRICS[each.kind] or (of_pairs and each.kind == "pairs")), None
         )
         if found is None:
+            known = _metrics(self.train.evaluation_sets)
+            if metric not in known and not of_pairs:
+                raise ValueError(f"metric: no evaluation set reports {metric!r}; {hint(metric, known)}")
             raise ValueError(f"test_metric: missing; no test set has a {kind}, as the metric {metric} asks for")
         return f"{found}/{kind}"
 
@@ -150,13 +153,11 @@ class StudyConfig(Strict):
         if self.confirm is None:
             raise ValueError("test: read by the confirm stage alone, which confirm: null leaves out")
         metric = self.confirmed_metric
-        known = [f"{each.name}/{name}" for each in self.test for name in METRICS[each.kind]]
-        with_categories = [each.name for each in self.test if each.kind == "pairs"]  # which their files alone tell
+        known = _metrics(self.test)
+        with_categories = [each.name for each in self.test if each.kind == "pairs"]
         for name in metric_weights(metric):
             if name not in known and name.rpartition("/")[0] not in with_categories:
                 raise ValueError(f"test_metric: no test set reports {name!r}; {hint(name, known)}")
-        if not isinstance(metric, str) and not sum(metric.values()) > 0:
-            raise ValueError(f"test_metric: its weights add up to {sum(metric.values()):g}: expected more than 0")
         names = [each.name for each in [*self.train.evaluation_sets, *self.test]]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"test: sets need names of their own; {min(doubled)} stands twice")
@@ -183,6 +184,11 @@ class StudyConfig(Strict):
                     f"parameters.{name}: a grid cannot visit a continuous range; give values, or set searcher to "
                     "random or optuna"
                 )
+
+
+def _metrics(sets: Sequence[EvaluationSet]) -> list[str]:
+    """What the sets report; categories of pairs apart, which their files alone tell."""
+    return [f"{each.name}/{metric}" for each in sets for metric in METRICS[each.kind]]
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] | None = None) -> StudyConfig:

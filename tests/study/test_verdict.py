@@ -118,6 +118,8 @@ def test_categories_are_confirmed_on_the_pairs_of_the_test_sets(tmp_path) -> Non
         assert make(metric=metric, test=[flags, pairs[1]]).confirmed_metric == confirmed
     with pytest.raises(ValueError, match="test_metric: missing; no test set has a swap_att"):
         make(metric="val/swap_att", test=[flags])
+    with pytest.raises(ValueError, match="metric: no evaluation set reports 'va/accuracy'; did you mean val/acc"):
+        make(metric="va/accuracy", test=[flags])
     with pytest.raises(ValueError, match="test_metric: no test set reports 'flags/swap_att'"):
         make(metric="val/swap_att", test=[flags, pairs[1]], test_metric="flags/swap_att")
 
