@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -13,6 +12,7 @@ import tyro
 
 from simclip.errors import InputError
 from simclip.face.exits import exit_code, leave
+from simclip.imports import unsearched
 from simclip.suggest import hint
 
 #: Where each command is. To import all takes seconds, so that only the one that was asked for is.
@@ -34,9 +34,8 @@ COMMANDS = {
 
 def command(name: str) -> Callable[..., int]:
     """The function of a command."""
-    gc.disable()  # modules are no garbage: to look for some among them takes a second
-    function: Callable[..., int] = getattr(import_module(COMMANDS[name]), name)
-    gc.enable()
+    with unsearched():
+        function: Callable[..., int] = getattr(import_module(COMMANDS[name]), name)
     return function
 
 

@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray.train
-import ray.train.torch
-import ray.tune
-import torch
-from ray.train.torch import TorchTrainer
+from simclip.imports import unsearched
 
-from simclip.config import TrainConfig
-from simclip.history import Row
-from simclip.study.bridge import fit_nested
-from simclip.study.scratch import scratch_folder
-from simclip.study.storage import LOGS, Storage
-from simclip.training import Report, Training
+with unsearched():  # the processes of a trial begin here
+    import ray.train
+    import ray.train.torch
+    import ray.tune
+    import torch
+    from ray.train.torch import TorchTrainer
+
+    from simclip.config import TrainConfig
+    from simclip.history import Row
+    from simclip.study.bridge import fit_nested
+    from simclip.study.scratch import scratch_folder
+    from simclip.study.storage import LOGS, Storage
+    from simclip.training import Report, Training
 
 
 @dataclass(frozen=True)
