@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
-from ray.util.state import list_actors
 
 from simclip.errors import InputError
 from simclip.history import Row, finished_epochs
-from simclip.study.arms import Trial, planned_trials
-from simclip.study.cluster import Cluster, resolved
+from simclip.study.arms import Trial
+from simclip.study.cluster import Cluster
 from simclip.study.config import StudyConfig, load_study
 from simclip.study.folder import StudyFolder
-from simclip.study.listeners import Listener
-from simclip.study.records import Record, read_all
-from simclip.study.run import StudyEnd, run_study
+from simclip.study.records import read_all
 from tests.conftest import tiny_run, write_study
-
-
-class Epochs(Listener):
-    """Keeps what ran, and calls back after each epoch."""
-
-    def __init__(self, then: Callable[[Trial, Row], None] = lambda trial, row: None) -> None:
-        self.then = then
-        self.seen: list[tuple[str, int]] = []
-        self.ended: list[str] = []
-
-    def epoch_ended(self, trial: Trial, row: Row) -> None:
-        self.seen.append((trial.name, row["epoch"]))
-        self.then(trial, row)
-
-    def trial_ended(self, trial: Trial, record: Record) -> None:
-        self.ended.append(trial.name)
-
-
-def run(study: StudyConfig, cluster: Cluster, folder: Path, listener: Listener, **how: Any) -> StudyEnd:
-    study, where = resolved(study, cluster), StudyFolder(folder / study.name)
-    where.claim(study)
-    return run_study(study, cluster, where, [listener], **how)
-
-
-def figures(end: StudyEnd) -> dict[str, list[Row]]:
-    """Every history without its clocks."""
-    clocks = ("seconds", "pairs_per_second")
-
-    def still(row: Row) -> Row:
-        return {k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")}
-
-    return {name: [still(row) for row in record.history] for name, record in sorted(end.records.items())}
+from tests.study.watched import Epochs, figures, kill_actors, run
 
 
 def interrupt_at(trial: str, epoch: int) -> Callable[[Trial, Row], None]:
@@ -138,14 +101,6 @@ def test_a_torn_line_is_dropped(study, cluster: Cluster, tmp_path: Path) -> None
     assert {name for name, _ in again.seen} == {"k4-s1"}
 
 
-def kill_actors(kind: str) -> None:
-    actors = list_actors(address=ray.get_runtime_context().gcs_address, filters=[("state", "=", "ALIVE")])
-    pids = [actor.pid for actor in actors if kind in actor.class_name]
-    assert pids, [actor.class_name for actor in actors]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
 def test_a_lost_process_is_replaced_three_times(study, whole, cluster: Cluster, tmp_path: Path) -> None:
     deaths: list[int] = []
 
@@ -209,23 +164,3 @@ def test_the_budget_ends_the_search_in_time_to_confirm(make_study, cluster: Clus
     assert not run(study.model_copy(update={"budget": StudyConfig.model_fields["budget"].default}), cluster, tmp_path,
                    more).left_out  # fmt: skip
     assert "k4-s1" in more.ended
-
-
-def test_several_workers_go_on_too(make_study, cluster: Cluster, tmp_path: Path) -> None:
-    parameters = {"cluster_size": {"values": [4]}}
-    study = make_study(parameters=parameters, train={"epochs": 3}, resources={"cpus": 0.5, "workers": 2})
-    wanted = [trial for trial in planned_trials(study) if not trial.arm.is_control]
-    whole = figures(run(study, cluster, tmp_path / "whole", Epochs(), trials=wanted))
-    killed: list[str] = []
-
-    def kill(trial: Trial, row: Row) -> None:
-        if row["epoch"] == 2 and not killed:
-            killed.append(trial.name)
-            kill_actors("RayTrainWorker")
-
-    seen = Epochs(kill)
-    end = run(study, cluster, tmp_path, seen, trials=wanted)
-    assert killed
-    assert [epoch for _, epoch in seen.seen] == [0, 1, 2, 3]
-    assert figures(end) == whole
-    assert ray.is_initialized()

@@ -14,7 +14,7 @@ from transformers import CLIPModel
 from simclip.config import TrainConfig
 from simclip.errors import InputError
 from simclip.history import Row
-from simclip.study.arms import Trial, planned_arms, planned_trials
+from simclip.study.arms import Trial, planned_arms
 from simclip.study.best import read_best
 from simclip.study.cluster import Cluster, resolved
 from simclip.study.config import StudyConfig, load_study
@@ -23,6 +23,7 @@ from simclip.study.listeners import Listener
 from simclip.study.records import Record
 from simclip.study.run import StudyEnd, run_study
 from simclip.training import Training
+from tests.study.watched import without_clocks
 
 MakeStudy = Callable[..., StudyConfig]
 
@@ -58,14 +59,8 @@ def run(
     return run_study(study, cluster, where, [events], trials), where, events
 
 
-def figures(history: list[Row]) -> list[Row]:
-    """A history without its clocks."""
-    clocks = ("seconds", "pairs_per_second")
-    return [{k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")} for row in history]
-
-
 def alone(config: TrainConfig, folder: Path) -> list[Row]:
-    return figures(Training(config, folder).run(lambda history, checkpoint: None))
+    return without_clocks(Training(config, folder).run(lambda history, checkpoint: None))
 
 
 def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pairs: Path, tmp_path: Path) -> None:
@@ -167,20 +162,7 @@ def test_a_trial_gives_the_same_numbers_first_fifth_or_alone(
     assert events.started == list(end.records) == [f"{a}-s{s}" for a in ("control", "k2", "k4") for s in (1, 2)]
     for name in ("control-s1", "k4-s1"):
         record = end.records[name]
-        assert figures(record.history) == alone(record.config, tmp_path / name)
-
-
-def test_two_workers_per_trial(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
-    study = make_study(parameters={"cluster_size": {"value": 4}}, resources={"cpus": 0.5, "workers": 2})
-    end, folder, events = run(study, cluster, tmp_path, [*planned_trials(study)][1:])  # not the control
-    assert {r.trial: r.outcome for r in end.records.values()} == {"k4-p0.5-s1": "finished"}
-    assert events.epochs == [("k4-p0.5-s1", epoch) for epoch in (0, 1, 2)]
-    assert (folder.best / "model.safetensors").is_file()
-    assert not folder.train.exists()
-    # The same plan and the same global batches as one worker: the same run but for the order of sums.
-    for record in end.records.values():
-        for ours, theirs in zip(figures(record.history), alone(record.config, tmp_path / record.trial), strict=True):
-            assert ours == pytest.approx(theirs, abs=1e-4)
+        assert without_clocks(record.history) == alone(record.config, tmp_path / name)
 
 
 def test_asha_spares_the_control(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
@@ -247,7 +229,7 @@ def test_an_ended_trial_is_not_run_again(make_study: MakeStudy, cluster: Cluster
     (folder.trials / "k2-s1.jsonl").unlink()
     end, _, events = run(make_study(), cluster, tmp_path)
     assert events.started == ["k2-s1"]
-    assert figures(end.records["k2-s1"].history) == figures(first.records["k2-s1"].history)
+    assert without_clocks(end.records["k2-s1"].history) == without_clocks(first.records["k2-s1"].history)
 
 
 def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: Path) -> None:

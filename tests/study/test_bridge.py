@@ -1,0 +1,71 @@
+"""Trials of several workers: what they come to, and that they go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import ray
+
+from simclip.history import Row
+from simclip.study.arms import Trial, planned_trials
+from simclip.study.cluster import Cluster
+from simclip.study.config import StudyConfig, load_study
+from simclip.study.folder import StudyFolder
+from simclip.study.run import StudyEnd
+from simclip.training import Training
+from tests.conftest import tiny_run, write_study
+from tests.study.watched import Epochs, figures, kill_actors, run, without_clocks
+
+NAME = "k4-p0.5-s1"
+
+
+@pytest.fixture(scope="module")
+def study(pairs: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyConfig:
+    path = tmp_path_factory.mktemp("study") / "tiny.yaml"
+    changes = {"parameters": {"cluster_size": {"value": 4}}, "resources": {"cpus": 0.5, "workers": 2}}
+    return load_study(write_study(tiny_run(pairs, tiny_model), path, **changes))
+
+
+@pytest.fixture(scope="module")
+def wanted(study: StudyConfig) -> list[Trial]:
+    """The trial with clusters alone: processes take longest to start."""
+    return [trial for trial in planned_trials(study) if not trial.arm.is_control]
+
+
+@pytest.fixture(scope="module")
+def whole(
+    study: StudyConfig, wanted: list[Trial], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyEnd, StudyFolder, Epochs]:
+    """The study, undisturbed."""
+    folder, seen = tmp_path_factory.mktemp("whole"), Epochs()
+    end = run(study, cluster, folder, seen, trials=wanted)
+    return end, StudyFolder(folder / study.name), seen
+
+
+def test_two_workers_do_as_one_does(whole: tuple[StudyEnd, StudyFolder, Epochs], tmp_path: Path) -> None:
+    end, folder, seen = whole
+    assert {record.trial: record.outcome for record in end.records.values()} == {NAME: "finished"}
+    assert seen.seen == [(NAME, epoch) for epoch in (0, 1, 2, 3)]
+    assert (folder.best / "model.safetensors").is_file()
+    assert not folder.train.exists()
+    # The same plan and the same global batches: the same run but for the order of sums.
+    alone = Training(end.records[NAME].config, tmp_path).run(lambda history, checkpoint: None)
+    for ours, theirs in zip(figures(end)[NAME], without_clocks(alone), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_they_go_on_where_a_worker_was_lost(study, wanted, whole, cluster: Cluster, tmp_path: Path) -> None:
+    killed: list[str] = []
+
+    def kill(trial: Trial, row: Row) -> None:
+        if row["epoch"] == 2 and not killed:
+            killed.append(trial.name)
+            kill_actors("RayTrainWorker")
+
+    seen = Epochs(kill)
+    end = run(study, cluster, tmp_path, seen, trials=wanted)
+    assert killed
+    assert [epoch for _, epoch in seen.seen] == [0, 1, 2, 3]
+    assert figures(end) == figures(whole[0])
+    assert ray.is_initialized()
