@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from simclip.config import TrainConfig
@@ -38,6 +39,7 @@ def test_wandb_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tracker.epoch_ended(TRIAL, row)
     tracker.trial_ended(TRIAL, RECORD)
     tracker.study_ended()
+    wandb.teardown()  # as at the process's end: a run that has finished is still being written by W&B's own process
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     content = file.read_bytes()  # protocol buffers: texts stand in them as they are
     for part in (b"k4-s3", b"demo", b"arm", b"cluster_size"):
