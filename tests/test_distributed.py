@@ -17,9 +17,9 @@ import torch.distributed as dist
 from simclip.config import RetrievalSet, TrainConfig
 from simclip.distributed import Workers
 from simclip.errors import InputError
-from simclip.history import Row
 from simclip.stopwatch import Stopwatch
 from simclip.training import Training
+from tests.histories import without_clocks
 
 ROOT = Path(__file__).parents[1]
 WORKERS = 2
@@ -150,7 +150,7 @@ def test_workers_agree_word_for_word(together: list[dict[str, Any]]) -> None:
     first, second = together
     for kind in ("run", "offline"):
         assert np.array_equal(first[kind]["plans"], second[kind]["plans"])
-        assert scores(first[kind]["history"]) == scores(second[kind]["history"])
+        assert without_clocks(first[kind]["history"]) == without_clocks(second[kind]["history"])
         for name, tensor in first[kind]["weights"].items():
             assert torch.equal(tensor, second[kind]["weights"][name])
 
@@ -190,13 +190,13 @@ def test_a_run_equals_that_of_one_worker(kind: str, together: list[dict[str, Any
     expected, found = alone[kind], together[0][kind]
     assert np.array_equal(found["plans"], expected["plans"])
     assert len(found["history"]) == len(expected["history"])
-    for row, reference in zip(scores(found["history"]), scores(expected["history"]), strict=True):
+    for row, reference in zip(without_clocks(found["history"]), without_clocks(expected["history"]), strict=True):
         assert row == pytest.approx(reference, rel=1e-4, abs=1e-6)
 
 
 def test_the_untouched_model_scores_the_same(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
     """Recalls exactly; the loss to the rounding of other batches."""
-    row, reference = scores(together[0]["run"]["history"])[0], scores(alone["run"]["history"])[0]
+    row, reference = without_clocks(together[0]["run"]["history"])[0], without_clocks(alone["run"]["history"])[0]
     for name in ("val/loss", "seldom/loss"):
         assert row.pop(name) == pytest.approx(reference.pop(name), rel=1e-6)
     assert row == reference
@@ -218,12 +218,6 @@ def test_a_batch_that_workers_cannot_share() -> None:
     assert [Workers(rank, 4).share_of(12) for rank in (0, 3)] == [slice(0, 3), slice(9, 12)]
     with pytest.raises(InputError, match="batch_size 10 cannot be shared by 4 workers: use a multiple of them"):
         Workers(0, 4).share_of(10)
-
-
-def scores(history: list[Row]) -> list[Row]:
-    """The history without what a clock says."""
-    clocks = ("seconds", "pairs_per_second")
-    return [{k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")} for row in history]
 
 
 if __name__ == "__main__":

@@ -32,10 +32,10 @@ from simclip.training import Training
 from simclip.training_data import load_training_data
 from tests.conftest import draw_pair
 from tests.families import MOST_TOKENS, write_family
+from tests.histories import without_clocks
 
 RELATIVES = tuple(family for family in FAMILIES if family != "clip")
 every_family = pytest.mark.parametrize("family", FAMILIES)
-CLOCKS = ("seconds", "pairs_per_second")
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +55,6 @@ def of(models: Path, config: TrainConfig):
         return TrainConfig(**{**config.model_dump(), "model": str(models / family), "epochs": 1, **fields})
 
     return make
-
-
-def without_clocks(history: list[Row]) -> list[Row]:
-    return [{k: v for k, v in row.items() if k not in CLOCKS and not k.startswith("share/")} for row in history]
 
 
 @every_family

@@ -12,12 +12,7 @@ from transformers import AutoTokenizer, CLIPModel
 from simclip.config import TrainConfig
 from simclip.history import Row, best_row
 from simclip.training import Training
-
-CLOCKS = ("seconds", "pairs_per_second")
-
-
-def without_clocks(history: list[Row]) -> list[Row]:
-    return [{k: v for k, v in row.items() if k not in CLOCKS and not k.startswith("share/")} for row in history]
+from tests.histories import without_clocks
 
 
 def train(config: TrainConfig, folder: Path, resume: Path | None = None) -> tuple[list[Row], Training]:

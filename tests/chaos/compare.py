@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-CLOCKS = ("seconds", "pairs_per_second", "started", "mfu")
+from tests.histories import without_clocks
+
 #: In results.json: what it took and what it ran on.
 CIRCUMSTANCES = ("cost", "git_commit", "hardware")
 
@@ -17,18 +18,11 @@ def outcome(results: Path) -> dict[str, Any]:
     figures = json.loads((results / "results.json").read_text(encoding="utf-8"))
     return {
         "records": {path.stem: _record(path) for path in sorted((results / "trials").glob("*.jsonl"))},
-        "results.json": still({name: each for name, each in figures.items() if name not in CIRCUMSTANCES}),
+        "results.json": without_clocks({name: each for name, each in figures.items() if name not in CIRCUMSTANCES}),
         "models": {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
                    for path in sorted(results.rglob("*.safetensors"))},
         "files": _files(results),
     }  # fmt: skip
-
-
-def still(value: Any) -> Any:
-    """Without clocks, at any depth."""
-    if isinstance(value, dict):
-        return {k: still(v) for k, v in value.items() if k not in CLOCKS and not k.startswith("share/")}
-    return [still(each) for each in value] if isinstance(value, list) else value
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
@@ -48,7 +42,7 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 def _record(path: Path) -> list[dict[str, Any]]:
     """All lines, each of which must be whole: a line lost or doubled makes another list."""
-    return [still(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [without_clocks(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _files(results: Path) -> dict[str, bool]:

@@ -13,9 +13,8 @@ from simclip.study.cluster import Cluster
 from simclip.study.config import StudyConfig, load_study
 from simclip.study.folder import StudyFolder
 from simclip.study.run import StudyEnd
-from simclip.training import Training
 from tests.conftest import tiny_run, write_study
-from tests.study.watched import Epochs, figures, kill_actors, run, without_clocks
+from tests.study.watched import Events, alone, figures, kill_actors, run
 
 NAME = "k4-p0.5-s1"
 
@@ -36,22 +35,21 @@ def wanted(study: StudyConfig) -> list[Trial]:
 @pytest.fixture(scope="module")
 def whole(
     study: StudyConfig, wanted: list[Trial], cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[StudyEnd, StudyFolder, Epochs]:
+) -> tuple[StudyEnd, StudyFolder, Events]:
     """The study, undisturbed."""
-    folder, seen = tmp_path_factory.mktemp("whole"), Epochs()
+    folder, seen = tmp_path_factory.mktemp("whole"), Events()
     end = run(study, cluster, folder, seen, trials=wanted)
     return end, StudyFolder(folder / study.name), seen
 
 
-def test_two_workers_do_as_one_does(whole: tuple[StudyEnd, StudyFolder, Epochs], tmp_path: Path) -> None:
+def test_two_workers_do_as_one_does(whole: tuple[StudyEnd, StudyFolder, Events], tmp_path: Path) -> None:
     end, folder, seen = whole
     assert {record.trial: record.outcome for record in end.records.values()} == {NAME: "finished"}
-    assert seen.seen == [(NAME, epoch) for epoch in (0, 1, 2, 3)]
+    assert seen.epochs == [(NAME, epoch) for epoch in (0, 1, 2, 3)]
     assert (folder.best / "model.safetensors").is_file()
     assert not folder.train.exists()
     # The same plan and the same global batches: the same run but for the order of sums.
-    alone = Training(end.records[NAME].config, tmp_path).run(lambda history, checkpoint: None)
-    for ours, theirs in zip(figures(end)[NAME], without_clocks(alone), strict=True):
+    for ours, theirs in zip(figures(end)[NAME], alone(end.records[NAME].config, tmp_path), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
 
 
@@ -63,9 +61,9 @@ def test_they_go_on_where_a_worker_was_lost(study, wanted, whole, cluster: Clust
             killed.append(trial.name)
             kill_actors("RayTrainWorker")
 
-    seen = Epochs(kill)
+    seen = Events(kill)
     end = run(study, cluster, tmp_path, seen, trials=wanted)
     assert killed
-    assert [epoch for _, epoch in seen.seen] == [0, 1, 2, 3]
+    assert [epoch for _, epoch in seen.epochs] == [0, 1, 2, 3]
     assert figures(end) == figures(whole[0])
     assert ray.is_initialized()

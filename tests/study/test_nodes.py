@@ -29,7 +29,8 @@ from simclip.study.inputs import prepare_nodes, prepare_study
 from simclip.study.listeners import Listener
 from simclip.study.records import read_records
 from simclip.study.run import run_study
-from simclip.training import Training
+from tests.histories import without_clocks
+from tests.study.watched import alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,12 +54,6 @@ def as_program(file: str, ray_folder: str, *words: str, **environment: str) -> s
     return end.stdout
 
 
-def figures(history: list[Row]) -> list[Row]:
-    """A history without its clocks."""
-    clocks = ("seconds", "pairs_per_second")
-    return [{k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")} for row in history]
-
-
 def test_a_lost_node_loses_nothing(make_study: Callable[..., StudyConfig], tmp_path: Path, ray_folder: str) -> None:
     long = {"epochs": 5, "iterations_per_epoch": 15}  # both nodes are in mid-trial at some moment
     study = make_study(train=long, seeds=[1, 2])
@@ -68,8 +63,7 @@ def test_a_lost_node_loses_nothing(make_study: Callable[..., StudyConfig], tmp_p
     for name, record in records.items():
         assert record.outcome == "finished"
         assert [row["epoch"] for row in record.history] == [*range(study.train.epochs + 1)]
-        alone = Training(record.config, tmp_path / "alone" / name).run(lambda history, checkpoint: None)
-        assert figures(record.history) == figures(alone)
+        assert without_clocks(record.history) == alone(record.config, tmp_path / "alone" / name)
 
 
 def test_each_node_prepares_and_checks_for_itself(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,48 +19,20 @@ from simclip.study.best import read_best
 from simclip.study.cluster import Cluster, resolved
 from simclip.study.config import StudyConfig, load_study
 from simclip.study.folder import StudyFolder
-from simclip.study.listeners import Listener
-from simclip.study.records import Record
 from simclip.study.run import StudyEnd, run_study
 from simclip.training import Training
-from tests.study.watched import without_clocks
+from tests.histories import without_clocks
+from tests.study import watched
+from tests.study.watched import Events, alone
 
 MakeStudy = Callable[..., StudyConfig]
-
-
-class Events(Listener):
-    """Keeps the order of what was told."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-        self.epochs: list[tuple[str, int]] = []
-        self.ended: list[str] = []
-        self.confirmed: list[tuple[list[str], dict[str, Record]]] = []
-
-    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
-        self.confirmed.append(([trial.name for trial in trials], dict(records)))
-
-    def trial_started(self, trial: Trial) -> None:
-        self.started.append(trial.name)
-
-    def epoch_ended(self, trial: Trial, row: Row) -> None:
-        self.epochs.append((trial.name, row["epoch"]))
-
-    def trial_ended(self, trial: Trial, record: Record) -> None:
-        self.ended.append(trial.name)
 
 
 def run(
     study: StudyConfig, cluster: Cluster, folder: Path, trials: Sequence[Trial] | None = None
 ) -> tuple[StudyEnd, StudyFolder, Events]:
-    study = resolved(study, cluster)
-    where, events = StudyFolder(folder / study.name), Events()
-    where.claim(study)
-    return run_study(study, cluster, where, [events], trials), where, events
-
-
-def alone(config: TrainConfig, folder: Path) -> list[Row]:
-    return without_clocks(Training(config, folder).run(lambda history, checkpoint: None))
+    events = Events()
+    return watched.run(study, cluster, folder, events, trials=trials), StudyFolder(folder / study.name), events
 
 
 def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pairs: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 import ray
 
 from simclip.errors import InputError
-from simclip.history import Row, finished_epochs
+from simclip.history import finished_epochs
 from simclip.study.arms import Trial, planned_trials
 from simclip.study.bucket import Bucket
 from simclip.study.cluster import Cluster, connect, resolved
@@ -27,7 +27,8 @@ from simclip.study.listeners import Listener
 from simclip.study.records import read_records
 from simclip.study.run import StudyEnd, run_study
 from simclip.study.storage import Disk, Storage
-from simclip.training import Training
+from tests.histories import without_clocks
+from tests.study.watched import Events, alone, interrupt_at
 
 ROOT = Path(__file__).parents[2]
 MakeStudy = Callable[..., StudyConfig]
@@ -174,25 +175,6 @@ def test_where_nothing_can_be_stored_is_said_in_one_line(uri: str, said: str) ->
     assert "\n" not in str(caught.value)
 
 
-class Epochs(Listener):
-    """Keeps what ran, and is Ctrl-C after an epoch."""
-
-    def __init__(self, stop_after: tuple[str, int] | None = None) -> None:
-        self.stop_after = stop_after
-        self.seen: list[tuple[str, int]] = []
-
-    def epoch_ended(self, trial: Trial, row: Row) -> None:
-        self.seen.append((trial.name, row["epoch"]))
-        if self.seen[-1] == self.stop_after:
-            raise KeyboardInterrupt
-
-
-def figures(history: list[Row]) -> list[Row]:
-    """A history without its clocks."""
-    clocks = ("seconds", "pairs_per_second")
-    return [{k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")} for row in history]
-
-
 def run(
     study: StudyConfig, cluster: Cluster, place: str, listener: Listener, trials: Sequence[Trial] | None = None
 ) -> tuple[StudyEnd, StudyFolder]:
@@ -203,15 +185,15 @@ def run(
 
 def cut_off_and_gone_on(study: StudyConfig, cluster: Cluster, place: str) -> None:
     """A study in a bucket that is interrupted, and continued by what may be another machine."""
-    first, seen = run(study, cluster, place, before := Epochs(("k2-s1", 2)))
+    first, seen = run(study, cluster, place, before := Events(interrupt_at("k2-s1", 2)))
     assert first.interrupted and set(first.records) == {"control-s1"}
-    after = Epochs()
+    after = Events()
     end, folder = run(study, cluster, place, after)
     assert seen.path != folder.path
     assert {record.outcome for record in end.records.values()} == {"finished"}
-    assert "control-s1" not in {name for name, _ in after.seen}
-    assert min(epoch for name, epoch in after.seen if name == "k2-s1") == 3
-    assert len(before.seen) + len(after.seen) == sum(len(each.history) for each in end.records.values())
+    assert "control-s1" not in {name for name, _ in after.epochs}
+    assert min(epoch for name, epoch in after.epochs if name == "k2-s1") == 3
+    assert len(before.epochs) + len(after.epochs) == sum(len(each.history) for each in end.records.values())
     storage = folder.storage
     assert sorted(storage.folders("models")) == ["control-s1", "k2-s1", "k4-s1"]
     for scratch in ("tune", "train", "unfinished"):
@@ -224,8 +206,7 @@ def check_results(place: str, tmp_path: Path) -> None:
     records = read_records(folder.trials)
     assert sorted(records) == ["control-s1", "k2-s1", "k4-s1"]
     for name, record in records.items():
-        alone = Training(record.config, tmp_path / "alone" / name).run(lambda history, checkpoint: None)
-        assert figures(record.history) == figures(alone)
+        assert without_clocks(record.history) == alone(record.config, tmp_path / "alone" / name)
         log = folder.storage.fetch(f"logs/{name}.log", tmp_path / "there").read_text()
         assert log.count("epoch 3/4  loss") == 1
     results = json.loads((folder.path / "results.json").read_text())
@@ -245,7 +226,7 @@ def test_several_workers_store_in_a_bucket(make_study: MakeStudy, cluster: Clust
     parameters = {"cluster_size": {"values": [4]}}
     study = make_study(parameters=parameters, resources={"cpus": 0.5, "workers": 2})
     place, trials = f"file://{tmp_path}/results/tiny", [*planned_trials(study)][1:]  # not the control
-    end, folder = run(resolved(study, cluster), cluster, place, Epochs(), trials)
+    end, folder = run(resolved(study, cluster), cluster, place, Events(), trials)
     assert {name: record.outcome for name, record in end.records.items()} == {"k4-p0.5-s1": "finished"}
     there = {path.name for path in (tmp_path / "results" / "tiny").iterdir()}
     assert {"best", "logs", "models", "study.yaml", "trials"} <= there

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.state import list_actors
 
+from simclip.config import TrainConfig
 from simclip.history import Row
 from simclip.study.arms import Trial
 from simclip.study.cluster import Cluster, resolved
@@ -19,25 +20,48 @@ from simclip.study.folder import StudyFolder
 from simclip.study.listeners import Listener
 from simclip.study.records import Record
 from simclip.study.run import StudyEnd, run_study
+from simclip.training import Training
+from tests.histories import without_clocks
+
+Then = Callable[[Trial, Row], None]
 
 
-class Epochs(Listener):
-    """Keeps what ran, and calls back after each epoch."""
+class Events(Listener):
+    """Keeps what it was told, in its order, and calls back after each epoch."""
 
-    def __init__(self, then: Callable[[Trial, Row], None] = lambda trial, row: None) -> None:
+    def __init__(self, then: Then = lambda trial, row: None) -> None:
         self.then = then
-        self.seen: list[tuple[str, int]] = []
+        self.started: list[str] = []
+        self.epochs: list[tuple[str, int]] = []
         self.ended: list[str] = []
+        self.confirmed: list[tuple[list[str], dict[str, Record]]] = []
+
+    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+        self.confirmed.append(([trial.name for trial in trials], dict(records)))
+
+    def trial_started(self, trial: Trial) -> None:
+        self.started.append(trial.name)
 
     def epoch_ended(self, trial: Trial, row: Row) -> None:
-        self.seen.append((trial.name, row["epoch"]))
+        self.epochs.append((trial.name, row["epoch"]))
         self.then(trial, row)
 
     def trial_ended(self, trial: Trial, record: Record) -> None:
         self.ended.append(trial.name)
 
 
+def interrupt_at(trial: str, epoch: int) -> Then:
+    """Ctrl-C after an epoch."""
+
+    def check(running: Trial, row: Row) -> None:
+        if (running.name, row["epoch"]) == (trial, epoch):
+            raise KeyboardInterrupt
+
+    return check
+
+
 def run(study: StudyConfig, cluster: Cluster, folder: Path, listener: Listener, **how: Any) -> StudyEnd:
+    """Run a study, whose results lie in a folder of its name there."""
     study, where = resolved(study, cluster), StudyFolder(folder / study.name)
     where.claim(study)
     return run_study(study, cluster, where, [listener], **how)
@@ -48,10 +72,9 @@ def figures(end: StudyEnd) -> dict[str, list[Row]]:
     return {name: without_clocks(record.history) for name, record in sorted(end.records.items())}
 
 
-def without_clocks(history: list[Row]) -> list[Row]:
-    """What is the same in every run of a trial."""
-    clocks = ("seconds", "pairs_per_second")
-    return [{k: v for k, v in row.items() if k not in clocks and not k.startswith("share/")} for row in history]
+def alone(config: TrainConfig, folder: Path) -> list[Row]:
+    """The history, without its clocks, of the same run outside of any study."""
+    return without_clocks(Training(config, folder).run(lambda history, checkpoint: None))
 
 
 def kill_actors(kind: str) -> None:
