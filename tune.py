@@ -10,25 +10,25 @@ from pathlib import Path
 
 import tyro
 
+from simclip.cli.exits import exit_code, leave
+from simclip.config.explain import hint
 from simclip.errors import InputError
-from simclip.face.exits import exit_code, leave
-from simclip.imports import unsearched
-from simclip.suggest import hint
+from simclip.runtime.gc import unsearched
 
 #: Where each command is. To import all takes seconds, so that only the one that was asked for is.
 COMMANDS = {
-    "run": "simclip.face.running",
-    "report": "simclip.face.reporting",
-    "reproduce": "simclip.face.running",
-    "export": "simclip.face.exporting",
-    "fields": "simclip.face.listing",
-    "prepare": "simclip.face.preparing",
-    "check": "simclip.face.checking",
-    "clusters": "simclip.face.look.command",
-    "submit": "simclip.face.jobs",
-    "status": "simclip.face.jobs",
-    "stop": "simclip.face.jobs",
-    "logs": "simclip.face.jobs",
+    "run": "simclip.cli.commands.run",
+    "report": "simclip.cli.commands.report",
+    "reproduce": "simclip.cli.commands.run",
+    "export": "simclip.cli.commands.export",
+    "fields": "simclip.cli.commands.fields",
+    "prepare": "simclip.cli.commands.prepare",
+    "check": "simclip.cli.commands.check",
+    "clusters": "simclip.cli.commands.clusters",
+    "submit": "simclip.cli.commands.jobs",
+    "status": "simclip.cli.commands.jobs",
+    "stop": "simclip.cli.commands.jobs",
+    "logs": "simclip.cli.commands.jobs",
 }
 
 

@@ -1,9 +1,9 @@
-"""Similarity-cluster fine-tuning of CLIP and the studies that judge it.
+"""Fine-tuning of image-text models with batches of similar pairs, and the studies that judge it.
 
-Three layers, imports pointing one way only:
+The packages from the bottom up; each imports only those before it:
 
-* core: this package's own modules and `data`, `clusters`, `evaluation`, `demo`
-  (plain PyTorch and transformers, usable without Ray);
-* `simclip.study`: trials under Ray Train and Ray Tune, records, results;
-* `simclip.face`: what a person sees, used by `tune.py` and `python -m simclip`.
+* core, plain PyTorch without Ray: `config`, `runtime`, `data`, `models`, `prepare`, `clusters`, `evaluation`, `train`
+  (and `demo`, which makes the demo's pictures);
+* `study`, with Ray: `spec` (study files), `store` (results), `search`, `analysis` (statistics), `execution`;
+* what people see: `cli`, `html`, `report`, `clusters_page`.
 """

@@ -8,18 +8,18 @@ import sys
 
 from rich.console import Console
 
-from simclip.face.exits import INTERRUPTED, exit_code, leave
-from simclip.face.logs import LogTail
-from simclip.face.output import say
-from simclip.face.running import connected, this_command
-from simclip.face.session import conclude, hold, settle
-from simclip.inputs import check_inputs
-from simclip.original import parse
-from simclip.prepare import prepare
-from simclip.study.cluster import Cluster
-from simclip.study.config import Resources
-from simclip.study.folder import StudyFolder
-from simclip.study.single import single_run
+from simclip.cli.commands.original import parse
+from simclip.cli.commands.run import connected, this_command
+from simclip.cli.exits import INTERRUPTED, exit_code, leave
+from simclip.cli.output import say
+from simclip.cli.session import conclude, hold, settle
+from simclip.cli.terminal.log_tail import LogTail
+from simclip.study.execution.cluster import Cluster
+from simclip.study.spec.single_run import single_run
+from simclip.study.spec.study import Resources
+from simclip.study.store.folder import StudyFolder
+from simclip.train.precompute import prepare
+from simclip.train.preflight import check_inputs
 
 
 def main(words: list[str]) -> int:

@@ -1,4 +1,12 @@
-"""Exceptions that the command lines print as one line, without a traceback."""
+"""Exceptions that the command lines print as one line, and what an exception stems from."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+#: What the operating system calls a full disk.
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class InputError(Exception):
@@ -9,4 +17,24 @@ class InputError(Exception):
 
 
 class LostError(Exception):
-    """What a study ran on has gone; when there is another one, the same command goes on. Exit code 1."""
+    """The Ray cluster that a study ran on was lost; the same command resumes the study. Exit code 1."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and every error that it stems from, those of a nested Ray trainer's workers among them."""
+    pending: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop(0)
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        pending += getattr(each, "worker_failures", {}).values()  # Ray Train's WorkerGroupError
+        pending += [getattr(each, name, None) for name in ("controller_failure", "health_check_failure", "cause")]
+        pending += [each.__cause__, each.__context__]
+
+
+def full_disk_error(error: BaseException) -> OSError | None:
+    """The OSError of a full disk that an error stems from."""
+    return next((each for each in causes(error) if isinstance(each, OSError) and each.errno in FULL_DISK), None)

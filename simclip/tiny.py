@@ -1,98 +1,15 @@
-"""Make a tiny CLIP from scratch, with a tokenizer trained on one's own captions: for trying things out on a CPU.
-
-python -m simclip.tiny --tsv pairs.tsv --to models/tiny
-"""
+"""`python -m simclip.tiny --tsv pairs.tsv --to models/tiny`: make a tiny CLIP, for trying things out on a CPU."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 import tyro
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerFast
 
-from simclip.data.captions import read_captions
-from simclip.data.tokens import clean_caption
+from simclip.data.pair_table import read_captions
 from simclip.errors import InputError
-from simclip.model import Clip
-
-BEGIN, END, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|unknown|>"
-
-
-def train_tokenizer(captions: Iterable[str], vocabulary: int, most_tokens: int) -> PreTrainedTokenizerFast:
-    """A lower-casing byte-pair tokenizer that puts CLIP's begin and end tokens around a caption.
-
-    A word's begin is a character of its own: a suffix for its end, as CLIP has it, would be numbered by the trainer in
-    the order of a hash table, another one in every process. The end token's id must not be 2: by that old folders of
-    CLIP say that a caption is read at its highest id.
-    """
-    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace()])
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=[BEGIN, END, UNKNOWN], show_progress=False)
-    tokenizer.train_from_iterator(map(clean_caption, captions), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BEGIN} $A {END}", special_tokens=[(token, tokenizer.token_to_id(token)) for token in (BEGIN, END)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=BEGIN,
-        eos_token=END,
-        pad_token=END,
-        unk_token=UNKNOWN,
-        model_max_length=most_tokens,
-    )
-
-
-def make_tiny_clip(
-    captions: Iterable[str],
-    *,
-    vocabulary: int = 4000,
-    image_size: int = 64,
-    patch_size: int = 16,
-    width: int = 96,
-    layers: int = 2,
-    most_tokens: int = 32,
-    seed: int = 0,
-) -> Clip:
-    """A small CLIP with random weights and a tokenizer of its own.
-
-    Args:
-        captions: Text that the tokenizer is trained on.
-        vocabulary: Most tokens it may have.
-        image_size: Side of the input, pixels; a multiple of patch_size.
-        patch_size: Side of a patch, pixels.
-        width: Of both towers and of the embeddings; a multiple of 32.
-        layers: Of each tower.
-        most_tokens: Of a caption, with begin and end.
-        seed: Of the weights.
-    """
-    tokenizer = train_tokenizer(captions, vocabulary, most_tokens)
-    tower = {
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_hidden_layers": layers,
-        "num_attention_heads": width // 32,
-    }
-    text = {
-        **tower,
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": most_tokens,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {**tower, "image_size": image_size, "patch_size": patch_size}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=width))
-    processor = CLIPImageProcessorPil(
-        size={"shortest_edge": image_size}, crop_size={"height": image_size, "width": image_size}
-    )
-    return Clip(model, tokenizer, processor)
+from simclip.models.tiny import make_tiny_clip
 
 
 def main(tsv: Path, to: Path, vocabulary: int = 4000, image_size: int = 64, width: int = 96, seed: int = 0) -> None:

@@ -13,10 +13,10 @@ import pytest
 from transformers import CLIPModel
 
 from simclip.__main__ import main
-from simclip.inputs import check_inputs
-from simclip.model import load_clip
-from simclip.original import parse
-from simclip.training_data import load_training_data
+from simclip.cli.commands.original import parse
+from simclip.data.training_set import load_training_data
+from simclip.models.clip import load_clip
+from simclip.train.preflight import check_inputs
 
 ROOT = Path(__file__).parents[1]
 
@@ -108,7 +108,7 @@ def test_digits_are_trained_on(pairs: Path, tiny_model: Path, tmp_path: Path) ->
     assert run.digits is not None
     run.digits.write(run.config.caption_columns)
     check_inputs(run.config)
-    data = load_training_data(run.config, load_clip(run.config))
+    data = load_training_data(run.config, load_clip(run.config).input_format)
     assert len(data) == 45
     assert all(caption.startswith("A MNIST digit of ") for caption in data.table.captions[-5:])
     assert data.squashed[44].shape[0] == 3

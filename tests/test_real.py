@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from simclip.clusters.plan import Recipe
-from simclip.config import RetrievalSet, Table, TrainConfig
-from simclip.data.captions import read_captions
-from simclip.tiny import make_tiny_clip
-from simclip.training import Training
+from simclip.config.training import RetrievalSet, Table, TrainConfig
+from simclip.data.pair_table import read_captions
+from simclip.models.tiny import make_tiny_clip
+from simclip.train.loop import Training
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 

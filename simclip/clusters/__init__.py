@@ -1,1 +1,1 @@
-"""Similarity clusters: which rows stand together in a batch (paper, Algorithm 1)."""
+"""Similarity clusters: which rows share a batch (paper, Algorithm 1)."""

@@ -13,9 +13,9 @@ from itertools import islice
 import numpy as np
 
 from simclip.clusters.neighbours import BLOCK_ANCHORS, Neighbours
-from simclip.clusters.proportion import clustered_rows
+from simclip.config.proportion import clustered_rows
 from simclip.errors import InputError
-from simclip.randomness import generator
+from simclip.runtime.randomness import generator
 
 
 @dataclass(frozen=True)

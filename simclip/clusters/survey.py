@@ -12,7 +12,7 @@ import torch
 from simclip.clusters.neighbours import EQUAL, Neighbours
 from simclip.clusters.plan import Recipe, grow
 from simclip.errors import InputError
-from simclip.randomness import generator
+from simclip.runtime.randomness import generator
 
 #: Anchors that are surveyed, at most; figures about more rows are estimates from these.
 SAMPLE = 2000

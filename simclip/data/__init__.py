@@ -1,1 +1,1 @@
-"""From TSV files and image folders to token ids and pixels."""
+"""Image-caption pairs as training reads them: tables, token ids, pictures, the image store."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from simclip.randomness import row_uniforms
+from simclip.runtime.randomness import row_uniforms
 
 ATTEMPTS = 10
 #: Pictures at a time: few stay in a CPU's cache; as floats with their grids, not too many go into a GPU's memory.

@@ -17,10 +17,10 @@ import PIL
 import torch
 from torch.utils.data import Dataset
 
-from simclip.cache import cache_folder, file_stamps, fingerprint, one_process
 from simclip.data.images import ImageFiles, Pictures, Transform, in_threads, read_square
-from simclip.data.progress import shown
 from simclip.errors import InputError
+from simclip.runtime.cache import cache_folder, file_stamps, fingerprint, one_process
+from simclip.runtime.progress import shown
 
 log = logging.getLogger("simclip")
 

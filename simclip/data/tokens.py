@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from simclip.cache import cached_array, fingerprint
-from simclip.data.captions import offsets
+from simclip.data.pair_table import offsets
+from simclip.runtime.cache import cached_array, fingerprint
 
 
 def clean_caption(text: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from simclip.config import EvaluationSet, PairsSet, RetrievalSet
-from simclip.data.captions import read_table
+from simclip.config.training import EvaluationSet, PairsSet, RetrievalSet
+from simclip.data.pair_table import read_table
 from simclip.evaluation.sets import class_folders, read_pairs
 
 

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from simclip.config import ClassificationSet, EvaluationSet, PairsSet, RetrievalSet, TrainConfig
-from simclip.data.captions import read_table
+from simclip.config.training import ClassificationSet, EvaluationSet, PairsSet, RetrievalSet, TrainConfig
+from simclip.data.caption_pairs import NegativePairs, read_negative_pairs
 from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures
-from simclip.data.negatives import NegativePairs, read_negative_pairs
+from simclip.data.pair_table import read_table
 from simclip.data.tokens import Tokens, tokenise
-from simclip.encoder import Encoder
 from simclip.errors import InputError
+from simclip.evaluation.classification import class_embeddings, zero_shot_metrics
 from simclip.evaluation.metrics import METRICS
-from simclip.evaluation.once import EncodedOnce
 from simclip.evaluation.pairs import pair_metric_names, pair_metrics
-from simclip.evaluation.recall import contrastive_loss_metric, recall_metrics
-from simclip.evaluation.zero_shot import class_embeddings, zero_shot_metrics
-from simclip.model import Clip
+from simclip.evaluation.retrieval import contrastive_loss_metric, recall_metrics
+from simclip.models.caching_encoder import EncodedOnce
+from simclip.models.clip import Clip
+from simclip.models.encoder import Encoder
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,15 +23,15 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from simclip.config import Table, TrainConfig
-from simclip.data.captions import offsets
+from simclip.config.training import Table, TrainConfig
 from simclip.data.image_store import ImageStore
+from simclip.data.pair_table import offsets
 from simclip.data.tokens import Tokens
-from simclip.evaluation.recall import contrastive_loss_metric, recall_metrics
-from simclip.flops import peak_flops, training_flops
-from simclip.model import Clip
-from simclip.training import Training
-from simclip.training_data import Batch
+from simclip.data.training_set import Batch
+from simclip.evaluation.retrieval import contrastive_loss_metric, recall_metrics
+from simclip.models.clip import Clip
+from simclip.models.flops import peak_flops, training_flops
+from simclip.train.loop import Training
 from tests.benchmarks import ours
 from tests.benchmarks.data import ROOT, unit_vectors, write_pairs
 from tests.benchmarks.rows import Row, Skipped

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 import yaml
 
-from simclip.config import TrainConfig
+from simclip.config.training import TrainConfig
+from simclip.data.training_set import Batch
 from simclip.demo.dataset import ensure_dataset
-from simclip.training import Training
-from simclip.training_data import Batch
+from simclip.train.loop import Training
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import ROOT, unit_vectors
 from tests.benchmarks.rows import Row

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from simclip.demo.dataset import ensure_dataset
-from simclip.training import Training
+from simclip.train.loop import Training
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import unit_vectors
 from tests.benchmarks.loop import config

@@ -9,13 +9,13 @@ import torch
 
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
-from simclip.compute import Compute
-from simclip.config import TrainConfig
+from simclip.config.training import TrainConfig
 from simclip.data.augment import crop_and_resize, normalise
-from simclip.distributed import Workers
-from simclip.encoder import Encoder
-from simclip.model import Clip
-from simclip.training_data import Batch, TrainingData
+from simclip.data.training_set import Batch, TrainingData
+from simclip.models.clip import Clip
+from simclip.models.encoder import Encoder
+from simclip.runtime.device import Compute
+from simclip.runtime.workers import Workers
 
 
 def plan(recipe: Recipe, embeddings: np.ndarray, iterations: int, device: torch.device | None = None) -> np.ndarray:

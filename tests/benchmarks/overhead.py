@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from simclip.demo.dataset import ensure_dataset
-from simclip.tiny import make_tiny_clip
+from simclip.models.tiny import make_tiny_clip
 from tests.benchmarks.data import ROOT, write_pairs
 from tests.benchmarks.rows import Row, Skipped
 
@@ -29,7 +29,7 @@ def rows(full: bool) -> Iterator[Row]:
         raise Skipped("Ray is not installed")
     import ray
 
-    from simclip.study.cluster import connect
+    from simclip.study.execution.cluster import connect
 
     ensure_dataset()
     cluster = connect("local")
@@ -78,12 +78,12 @@ class LogWatch:
 
 def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: float | None) -> Row:
     """Run a study of trials one after the other."""
-    from simclip.study.arms import Trial
-    from simclip.study.cluster import resolved
-    from simclip.study.config import load_study
-    from simclip.study.folder import StudyFolder
-    from simclip.study.listeners import Listener
-    from simclip.study.run import run_study
+    from simclip.study.execution.cluster import resolved
+    from simclip.study.execution.events import Listener
+    from simclip.study.execution.run import run_study
+    from simclip.study.spec.arms import Trial
+    from simclip.study.spec.study_file import load_study
+    from simclip.study.store.folder import StudyFolder
 
     class Events(Listener):
         """The times of what the driver is told."""

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from simclip.clusters.plan import Recipe
-from simclip.config import TrainConfig
+from simclip.config.training import TrainConfig
 from simclip.data.tokens import tokenise
-from simclip.evaluation.recall import recall_metrics
+from simclip.data.training_set import load_training_data
+from simclip.evaluation.retrieval import recall_metrics
 from simclip.evaluation.sets import load_sets
-from simclip.model import Clip
-from simclip.tiny import make_tiny_clip
-from simclip.training_data import load_training_data
+from simclip.models.clip import Clip
+from simclip.models.tiny import make_tiny_clip
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import read_columns, unit_vectors, write_pairs
 from tests.benchmarks.rows import Row, speedup
@@ -65,7 +65,7 @@ def test_the_same_text_embeddings(clip: Clip) -> None:
 
 
 def test_items_of_the_same_shape_and_range(config: TrainConfig, clip: Clip) -> None:
-    data = load_training_data(config, clip)
+    data = load_training_data(config, clip.input_format)
     (batch,) = ours.batches(data, np.arange(8)[None])
     mine = ours.pixels(batch, clip, CPU)
     random = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simclip.randomness import generator
+from simclip.runtime.randomness import generator
 from tests.chaos.compare import differences, outcome
 from tests.chaos.driver import Driver
 from tests.chaos.faults import Fault, damage, draw, strike

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.histories import without_clocks
+from tests.train.histories import without_clocks
 
 #: In results.json: what it took and what it ran on.
 CIRCUMSTANCES = ("cost", "git_commit", "hardware")

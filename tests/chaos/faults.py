@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from simclip.randomness import generator
-from simclip.study.folder import ATTEMPT
+from simclip.runtime.randomness import generator
+from simclip.study.store.folder import ATTEMPT
 from tests.chaos.driver import Driver, is_actor, is_gcs, is_raylet, kill
 from tests.chaos.ledger import Ledger
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from simclip.tiny import make_tiny_clip
+from simclip.models.tiny import make_tiny_clip
 from tests.conftest import draw_pair, write_pairs
 
 NAME = "chaos"

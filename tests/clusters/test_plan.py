@@ -16,7 +16,7 @@ from simclip.clusters import neighbours
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, Walk, plan_epoch
 from simclip.errors import InputError
-from simclip.randomness import generator
+from simclip.runtime.randomness import generator
 
 Plan = list[list[int]]
 

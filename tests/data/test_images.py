@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from simclip.config import TrainConfig
+from simclip.config.training import TrainConfig
 from simclip.data.images import ImageFiles, Transform, centre_crop, in_threads, read_image, squash
+from simclip.data.training_set import load_training_data
 from simclip.errors import InputError
-from simclip.model import load_clip
-from simclip.training_data import load_training_data
+from simclip.models.clip import load_clip
 
 TRANSFORMS = [squash, centre_crop]
 
@@ -174,19 +174,19 @@ def test_skip_drops_bad_rows_counts_them_and_replaces_none(config: TrainConfig, 
     config = config.model_copy(update=changes)
     clip = load_clip(config)
     for _ in range(2):  # found, then remembered
-        data = load_training_data(config, clip)
+        data = load_training_data(config, clip.input_format)
         assert data.skipped == 3 and len(data) == 9
         assert [path.stem for path in data.table.images] == ["1", "2", "3", "4", "6", "7", "8", "9", "10"]
         assert data.table.captions[6:10] == ["caption 4", "another 4", "caption 6", "another 6"]
     with pytest.raises(InputError, match=r"0\.jpg cannot be read"):
-        load_training_data(config.model_copy(update={"bad_images": "error"}), clip)
+        load_training_data(config.model_copy(update={"bad_images": "error"}), clip.input_format)
     changes = {"bad_images": "error", "image_store": "off"}
-    strict = load_training_data(config.model_copy(update=changes), clip)
+    strict = load_training_data(config.model_copy(update=changes), clip.input_format)
     assert strict.skipped == 0 and len(strict) == 12
     with pytest.raises(InputError, match=r"0\.jpg cannot be read"):
         strict.squashed[0]
     with pytest.raises(InputError, match="the training set has 9 rows, fewer than batch_size 10: give more pairs"):
-        load_training_data(config.model_copy(update={"batch_size": 10}), clip)
+        load_training_data(config.model_copy(update={"batch_size": 10}), clip.input_format)
 
 
 def test_batches_do_not_touch_the_global_generator(tmp_path: Path) -> None:

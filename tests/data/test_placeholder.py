@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from simclip.data.captions import read_captions, read_table
+from simclip.data.pair_table import read_captions, read_table
 from simclip.data.placeholder import refuse_placeholder
 from simclip.errors import InputError
 

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simclip.config import TrainConfig
+from simclip.config.training import TrainConfig
 from simclip.data.tokens import clean_caption, tokenise
-from simclip.model import Clip, embed_texts, load_clip
+from simclip.models.clip import Clip, embed_texts, load_clip
 
 
 @pytest.fixture(scope="module")

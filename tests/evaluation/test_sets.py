@@ -13,15 +13,15 @@ from PIL import Image
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel
 
-from simclip.config import TrainConfig
-from simclip.data.captions import read_captions
-from simclip.encoder import Encoder
+from simclip.config.training import TrainConfig
+from simclip.data.pair_table import read_captions
 from simclip.errors import InputError
 from simclip.evaluation.sets import evaluated, load_sets, metric_names
-from simclip.history import Row, best_row
-from simclip.inputs import check_inputs
-from simclip.model import load_clip
-from simclip.training import Training
+from simclip.models.clip import load_clip
+from simclip.models.encoder import Encoder
+from simclip.train.history import Row, best_row
+from simclip.train.loop import Training
+from simclip.train.preflight import check_inputs
 
 NEGATIVES = [
     ("040.png", "red right on red", "red left on red"),

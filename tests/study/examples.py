@@ -9,9 +9,9 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from simclip.config import TrainConfig
-from simclip.randomness import generator
-from simclip.study.config import StudyConfig
+from simclip.config.training import TrainConfig
+from simclip.runtime.randomness import generator
+from simclip.study.spec.study import StudyConfig
 
 
 def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from simclip.demo import ensure_dataset
-from simclip.study.arms import Trial, planned_arms, planned_trials
-from simclip.study.cluster import Cluster, resolved
-from simclip.study.config import StudyConfig, load_study
-from simclip.study.folder import StudyFolder
-from simclip.study.overrides import read_mapping
-from simclip.study.records import Record
-from simclip.study.run import run_study
+from simclip.study.execution.cluster import Cluster, resolved
+from simclip.study.execution.run import run_study
+from simclip.study.spec.arms import Trial, planned_arms, planned_trials
+from simclip.study.spec.overrides import read_mapping
+from simclip.study.spec.study import StudyConfig
+from simclip.study.spec.study_file import load_study
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import Record
 
 STUDIES = Path(__file__).parents[2] / "studies"
 DEMO = read_mapping(STUDIES / "demo.yaml")

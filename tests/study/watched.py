@@ -11,17 +11,17 @@ from typing import Any
 import ray
 from ray.util.state import list_actors
 
-from simclip.config import TrainConfig
-from simclip.history import Row
-from simclip.study.arms import Trial
-from simclip.study.cluster import Cluster, resolved
-from simclip.study.config import StudyConfig
-from simclip.study.folder import StudyFolder
-from simclip.study.listeners import Listener
-from simclip.study.records import Record
-from simclip.study.run import StudyEnd, run_study
-from simclip.training import Training
-from tests.histories import without_clocks
+from simclip.config.training import TrainConfig
+from simclip.study.execution.cluster import Cluster, resolved
+from simclip.study.execution.events import Listener
+from simclip.study.execution.run import StudyEnd, run_study
+from simclip.study.spec.arms import Trial
+from simclip.study.spec.study import StudyConfig
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import Record
+from simclip.train.history import Row
+from simclip.train.loop import Training
+from tests.train.histories import without_clocks
 
 Then = Callable[[Trial, Row], None]
 

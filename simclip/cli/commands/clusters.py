@@ -1,0 +1,114 @@
+"""`tune.py clusters`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+from torch import nn
+from transformers.utils.logging import disable_progress_bar
+
+from simclip.cli.exits import DONE
+from simclip.cli.output import say
+from simclip.clusters.embeddings import OFFLINE_SEED, offline_embeddings
+from simclip.clusters.plan import Recipe
+from simclip.clusters.survey import examples, pairs, survey
+from simclip.clusters_page.duplicates import Shown
+from simclip.clusters_page.page import Look, headline, write_look
+from simclip.clusters_page.subject import Subject, subject
+from simclip.data.training_set import TrainingData, load_training_data
+from simclip.errors import InputError
+from simclip.models.clip import load_clip
+from simclip.models.encoder import Encoder
+from simclip.runtime.device import Compute
+from simclip.runtime.workers import Workers
+
+PAGE = "clusters.html"
+
+
+def clusters(
+    place: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|STUDY|TSV")],
+    image_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None,
+    k: Annotated[int | None, tyro.conf.arg(metavar="K")] = None,
+    neighborhood: Annotated[int | None, tyro.conf.arg(metavar="S")] = None,
+    max_similarity: Annotated[float | None, tyro.conf.arg(metavar="COSINE")] = None,
+    similarity: Literal["text", "image"] | None = None,
+    anchors: Annotated[int, tyro.conf.arg(metavar="N")] = 12,
+    seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 1,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> int:
+    """Write a page that shows real clusters: what k, s and max_similarity mean on these data, before training.
+
+    Args:
+        place: results folder of a study or its URI, a study file, or a TSV of pairs.
+        image_dir: folder of a TSV's images.
+        model: hub name or folder of the model that similarity is measured with; by default the study's.
+        k: rows in a cluster; by default the largest of the study's.
+        neighborhood: s; by default the study's.
+        max_similarity: rows at or above it are no neighbours; by default the study's.
+        similarity: embeddings to measure it on; by default the study's.
+        anchors: clusters to show, from the tightest to the loosest.
+        seed: of the anchors.
+        out: the page; by default clusters.html in the study's results, or here.
+    """
+    console = Console()
+    fields = {"model": model, "cluster_size": k, "neighborhood": neighborhood, "similarity": similarity,
+              "max_similarity": max_similarity}  # fmt: skip
+    _check(anchors, seed, out)
+    chosen = subject(place, image_dir, fields)
+    if chosen.config.cluster_size < 2:
+        raise InputError(f"k = {chosen.config.cluster_size}: a cluster has at least 2 rows; give another --k")
+    disable_progress_bar()
+    look = look_at(chosen, anchors, seed, console)
+    page = write_look(look, out or (chosen.folder.path / PAGE if chosen.folder else Path(PAGE)))
+    shown = str(page)
+    if out is None and chosen.folder:
+        chosen.folder.push()
+        shown = chosen.folder.place(PAGE)
+    say(console, headline(look))
+    say(console, f"Marked as likely duplicates: {look.rule}.")
+    say(console, f"Clusters: {shown}")
+    return DONE
+
+
+def look_at(chosen: Subject, anchors: int, seed: int, console: Console) -> Look:
+    """Embed the rows as an offline run would, and look at their clusters.
+
+    Raises:
+        InputError: Model or data are not as they should be, or too few for such clusters.
+    """
+    config = chosen.config
+    clip = load_clip(config)
+    data = load_training_data(config, clip.input_format)
+    recipe = Recipe(2, 1.0, config.cluster_size, config.neighborhood)
+    if anchors > len(data):
+        raise InputError(f"--anchors {anchors}: there are {len(data)} rows")
+    compute = Compute.choose(config)
+    nn.Module.to(clip.model, compute.device)
+    encoder = Encoder(clip, compute, Workers(), config.val_batch_size, config.data_workers)
+    with console.status(f"embedding {len(data):,} rows by {config.similarity}"):
+        embeddings = offline_embeddings(config, data, encoder)
+    limit = config.max_similarity
+    found = survey(embeddings, recipe, limit, seed)
+    made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed)
+    return Look(chosen, shown_rows(data), found, made, pairs(embeddings, found), seed)
+
+
+def shown_rows(data: TrainingData) -> Sequence[Shown]:
+    """Every row with the caption that offline similarity is measured on."""
+    drawn = data.drawn_captions(OFFLINE_SEED, 0, np.arange(len(data)))
+    return [Shown(path, data.table.captions[c]) for path, c in zip(data.table.images, drawn, strict=True)]
+
+
+def _check(anchors: int, seed: int, out: Path | None) -> None:
+    if anchors < 1:
+        raise InputError(f"--anchors {anchors}: expected at least 1")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: expected at least 0")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"--out {out}: no such folder: {out.absolute().parent}")

@@ -1,0 +1,65 @@
+"""The command that hands a model on to OpenCLIP and clip_benchmark."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
+
+from simclip.cli.exits import DONE
+from simclip.cli.output import say
+from simclip.errors import InputError
+from simclip.models.open_clip import export_model
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.storage import is_uri
+
+
+def export(
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|MODEL")],
+    to: Annotated[str, tyro.conf.arg(metavar="DIR")],
+) -> int:
+    """Write a study's best model, or any CLIP, as one folder that Hugging Face and OpenCLIP load.
+
+    Args:
+        source: results folder of a study, or its URI; or a model folder.
+        to: folder to write, not there yet or empty.
+    """
+    console = Console()
+    if is_uri(to):
+        raise InputError(f"--to {to}: OpenCLIP loads from folders of its own machine; give one")
+    target = Path(to).expanduser().absolute()
+    disable_progress_bar()  # of a second's loading
+    with tempfile.TemporaryDirectory() as scratch:
+        model = _model(source, Path(scratch))
+        clip = export_model(model, target)
+    say(console, f"{target}: a CLIP of {clip.model.num_parameters():,} parameters, for Hugging Face and OpenCLIP")
+    say(console, "Evaluate it (pip install -r requirements-evaluation.txt), DATASETS being where Flickr30k lies:")
+    say(console, shlex.join(benchmark_command(target)))
+    return DONE
+
+
+def benchmark_command(model: Path) -> list[str]:
+    """What runs clip_benchmark on an exported folder, in fp32, as a study's own evaluation on a CPU does."""
+    return [
+        *("clip_benchmark", "eval", "--model", f"local-dir:{model}", "--pretrained", "none"),
+        *("--dataset", "flickr30k", "--dataset_root", "DATASETS", "--task", "zeroshot_retrieval"),
+        *("--recall_k", "1", "5", "10", "--no_amp", "--num_workers", "0", "--output", f"{model.name}.json"),
+    ]
+
+
+def _model(source: str, scratch: Path) -> str:
+    """The model folder that is meant, on this machine."""
+    if not is_uri(source) and not Path(source).is_dir():
+        raise InputError(f"no such folder: {source}; give the results folder of a study, or a model folder")
+    results = StudyFolder.at(source)
+    if not results.file.is_file():
+        return str(results.storage.fetch("", scratch))
+    best = results.storage.fetch(results.best.name, scratch)
+    if not best.is_dir():
+        raise InputError(f"{results.place(results.best.name)}: no such folder; no arm of the study has finished yet")
+    return str(best)

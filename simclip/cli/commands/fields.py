@@ -1,0 +1,24 @@
+"""`tune.py fields`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from simclip.cli.exits import DONE
+from simclip.cli.output import say
+from simclip.config.training import TrainConfig
+from simclip.study.spec.study import StudyConfig
+from simclip.study.spec.typed_values import STUDY_FIELDS
+
+
+def fields() -> int:
+    """List the fields of `train`, each of which a study can search, and those of a study."""
+    console = Console()
+    for title, schema, elsewhere in (("train", TrainConfig, STUDY_FIELDS), ("study", StudyConfig, ["train"])):
+        say(console, f"\n{title}:")
+        for name, field in schema.model_fields.items():
+            if name in elsewhere:
+                continue
+            default = "" if field.is_required() else f" = {field.get_default(call_default_factory=True)}"
+            say(console, f"  {name}{default}{f'  # {field.description}' if field.description else ''}")
+    return DONE

@@ -1,0 +1,1 @@
+"""Tables and lines in a terminal of any width."""

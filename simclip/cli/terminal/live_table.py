@@ -1,0 +1,189 @@
+"""The live table: what a person at a terminal watches while a study runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+from rich.text import Text
+
+from simclip.cli.terminal.fitting_table import Column, FittingTable, fitted_line, shortened
+from simclip.cli.terminal.progress_state import Standing, State, TrialStanding
+from simclip.cli.wording.formatting import Metric, counted, duration, reason
+from simclip.cli.wording.verdict import before_confirming
+from simclip.study.execution.events import Listener
+from simclip.study.spec.arms import Trial
+from simclip.study.spec.study import StudyConfig
+from simclip.study.store.records import Record
+from simclip.train.history import Row
+
+#: A state's sign, and the style of both. Only colours that can be read on light and on dark.
+SIGNS: Mapping[State, tuple[str, str]] = {
+    "waiting": ("·", "dim"),
+    "running": ("▸", "bold"),
+    "finished": ("✓", "green"),
+    "stopped": ("■", "dim"),
+    "failed": ("✗", "red"),
+    "interrupted": ("■", "red"),
+}
+BAR = 10
+#: Lines of the heading and of the table's head.
+HEAD = 4
+MOST_FAILURES = 3
+
+
+class LiveTable(Listener):
+    """One table with a row per trial, redrawn in place, never larger than the terminal.
+
+    Args:
+        study: The study.
+        console: A terminal's.
+        ended: Records of trials that ended in earlier runs.
+        clock: Seconds since any moment.
+    """
+
+    def __init__(
+        self,
+        study: StudyConfig,
+        console: Console,
+        ended: Mapping[str, Record] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.study = study
+        self.metric = Metric.of(study.metric)
+        self.standing = Standing(study, ended, clock)
+        self._lock = threading.Lock()  # events come from the driver's thread, redraws from Live's
+        self._live = Live(self, console=console, refresh_per_second=2, vertical_overflow="crop")
+
+    def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
+        """Put the table up."""
+        with self._lock:
+            self.standing.plan(trials, concurrency)
+        self._live.start()
+
+    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+        """Add its rows, and say above the table what it can detect."""
+        with self._lock:
+            self.standing.plan(trials, self.standing.concurrency)
+        self._live.console.print(Text(before_confirming(self.study, records)))
+
+    def trial_started(self, trial: Trial) -> None:
+        """Mark its row as running."""
+        with self._lock:
+            self.standing.start(trial)
+
+    def epoch_ended(self, trial: Trial, row: Row) -> None:
+        """Move its row on."""
+        with self._lock:
+            self.standing.hear(trial, row)
+
+    def trial_ended(self, trial: Trial, record: Record) -> None:
+        """Mark its row as ended."""
+        with self._lock:
+            self.standing.end(trial, record)
+
+    def study_ended(self) -> None:
+        """Leave the table as it is on the screen, with the cursor below it."""
+        with self._lock:
+            self.standing.close()
+        self._live.stop()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        with self._lock:
+            parts = list(self._parts(options.max_width, options.size.height - 1))
+        lines = [line for part in parts for line in console.render_lines(part, options, pad=False)]
+        for line in lines[: options.size.height - 1]:
+            yield from line
+            yield Segment.line()
+
+    def _parts(self, width: int, height: int) -> Iterator[RenderableType]:
+        failed = self.standing.those("failed")[:MOST_FAILURES]
+        rows = self._chosen(max(1, height - HEAD - len(failed)))
+        yield self._heading(width)
+        order = ", lower is better" if self.study.mode == "min" else ""
+        yield shortened(Text(self.metric.unit + order, "dim"), width)
+        yield FittingTable(self._columns(rows))
+        if len(rows) < len(self.standing.trials):
+            yield shortened(self._rest(rows), width)
+        for each in failed:
+            line = _failure(each)
+            line.truncate(width, overflow="ellipsis")
+            yield line
+
+    def _heading(self, width: int) -> Text:
+        standing = self.standing
+        left = standing.study_left()
+        running = len(standing.those("running"))
+        failed = len(standing.those("failed"))
+        ended, total = standing.ended, standing.total
+        pieces = [
+            (5, _bar(standing.share, "running") if total else Text()),
+            (0, Text(counted(ended, "trial") if total is None else f"{ended} of {total} trials")),
+            (1, Text(f"{duration(left)} left" if left is not None else "", "bold")),
+            (2, Text(f"{running} running" if running else "")),
+            (3, Text(f"{failed} failed" if failed else "", "red")),
+            (4, Text(f"after {duration(standing.elapsed)}", "dim")),
+        ]
+        return fitted_line(Text(self.study.name, "bold"), pieces, width)
+
+    def _chosen(self, room: int) -> list[TrialStanding]:
+        """All trials if there is room, in their order; or else those that run, then those of the leading arms."""
+        trials = list(self.standing.trials.values())
+        if len(trials) <= room:
+            return trials
+        places = {arm.name: place for place, arm in enumerate(self.standing.arms)}
+
+        def importance(each: TrialStanding) -> tuple[int, int]:
+            if each.state in ("finished", "stopped"):
+                return 1, places[each.trial.arm.name]
+            return (0, 0) if each.state == "running" else (2, 0)
+
+        return sorted(trials, key=importance)[: room - 1]
+
+    def _columns(self, rows: list[TrialStanding]) -> list[Column]:
+        def cells(text: Callable[[TrialStanding], str]) -> list[Text]:
+            return [Text(text(each), _row_style(each)) for each in rows]
+
+        metric, standing = self.metric, self.standing
+        arms = [each.trial.arm.name for each in rows]
+        arms = [arm if arm != above else "" for above, arm in zip(["", *arms], arms, strict=False)]
+        return [
+            Column("", [Text(*SIGNS[each.state]) for each in rows]),
+            Column("arm", [Text(arm, _row_style(each)) for arm, each in zip(arms, rows, strict=True)], least=14),
+            Column("seed", cells(lambda each: str(each.trial.seed)), right=True),
+            Column("", [_bar(each.epoch / each.epochs, each.state) for each in rows], rank=5),
+            Column("epoch", cells(lambda each: f"{each.epoch}/{each.epochs}" if each.history else ""), right=True),
+            Column("latest", cells(lambda each: metric.bare(each.latest)), rank=4, right=True),
+            Column("best", cells(lambda each: metric.bare(each.best)), right=True),
+            Column("vs control", cells(lambda each: metric.difference(standing.difference(each))), rank=3, right=True),
+            Column("left", cells(lambda each: self._left(each)), rank=1, right=True),
+            Column("state", [Text(each.state, SIGNS[each.state][1]) for each in rows], rank=2),
+        ]
+
+    def _left(self, each: TrialStanding) -> str:
+        return duration(self.standing.left(each)) if each.state == "running" else ""
+
+    def _rest(self, rows: list[TrialStanding]) -> Text:
+        """How many trials are not shown, by state."""
+        shown = {each.trial.name for each in rows}
+        hidden = [each.state for name, each in self.standing.trials.items() if name not in shown]
+        counts = ", ".join(f"{hidden.count(state)} {state}" for state in SIGNS if state in hidden)
+        return Text(f"{len(hidden)} more: {counts}", "dim")
+
+
+def _row_style(each: TrialStanding) -> str:
+    return {"running": "bold", "waiting": "dim"}.get(each.state, "")
+
+
+def _bar(share: float, state: State) -> Text:
+    full = round(BAR * share)
+    return Text.assemble(("━" * full, "red" if state == "failed" else "green"), ("━" * (BAR - full), "dim"))
+
+
+def _failure(each: TrialStanding) -> Text:
+    assert each.record is not None
+    return Text.assemble((f"✗ {each.trial.name}", "red"), f"  {reason(each.record)}")

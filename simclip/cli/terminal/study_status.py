@@ -1,0 +1,113 @@
+"""Where the study of a results folder stands; no cluster is asked."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+
+from simclip.cli.wording.formatting import Metric, counted, duration
+from simclip.cli.wording.verdict import headline
+from simclip.study.analysis.confirm import confirm_trials, search_records
+from simclip.study.analysis.spent import cost
+from simclip.study.execution.ownership import Owner, holder, last_holder
+from simclip.study.spec.arms import Trial, planned_trials
+from simclip.study.spec.single_run import SingleRun
+from simclip.study.spec.study import StudyConfig
+from simclip.study.store.compatibility import under_recorded_names
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import Record, read_all
+
+OUTCOMES = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
+
+
+def standing(folder: StudyFolder) -> Iterator[str]:
+    """Lines: running, interrupted or finished; its trials; the best so far; the verdict; the cost; how to go on.
+
+    Raises:
+        InputError: The folder holds no study's results.
+    """
+    study, records = folder.study(), read_all(folder.trials)
+    ended = {name: record for name, record in records.items() if record.outcome}
+    now, last = holder(folder.path), last_holder(folder.path)
+    yield f"{study.name}: {_state(folder, study, records, now, last)}"
+    yield _trials(study, records, running=now is not None)
+    for record in records.values():
+        if not record.outcome:
+            yield f"  {_epochs(record)}"
+    if best := _best(study, records):
+        yield f"Best so far: {best}"
+    if ended:
+        yield headline(study, ended)
+        yield f"Cost: {_cost(study, ended)}"
+    if now is None and _left(study, records, last):
+        yield f"To go on: {_command(folder, last)}"
+    else:
+        yield f"Report: {shlex.join(['python', 'tune.py', 'report', folder.place()])}"
+
+
+def _state(
+    folder: StudyFolder, study: StudyConfig, records: Mapping[str, Record], now: Owner | None, last: Owner | None
+) -> str:
+    if now:
+        return f"running ({now})"
+    word = "interrupted" if _left(study, records, last) else "finished"
+    if folder.mirror and word == "interrupted":
+        return "unfinished; whether it runs only its cluster knows, where results lie in a bucket"
+    return f"{word} (last run: {last})" if last else word
+
+
+def _left(study: StudyConfig, records: Mapping[str, Record], last: Owner | None) -> bool:
+    """Whether a study that does not run has not come to its end."""
+    if last:
+        return not last.done  # a search may end by its budget, or for want of anything new
+    return bool(_coming(study, records)) or any(not record.outcome for record in records.values())
+
+
+def _coming(study: StudyConfig, records: Mapping[str, Record]) -> list[Trial]:
+    """The trials, as far as they are known by name, that have not begun."""
+    ended = {name: record for name, record in records.items() if record.outcome}
+    planned = study.replicates if isinstance(study, SingleRun) else planned_trials(study)
+    planned = under_recorded_names(planned, search_records(study, records))
+    return [trial for trial in [*planned, *confirm_trials(study, ended)] if trial.name not in records]
+
+
+def _trials(study: StudyConfig, records: Mapping[str, Record], running: bool) -> str:
+    outcomes: list[str | None] = [record.outcome for record in records.values()]
+    counts = [(outcomes.count(outcome), said) for outcome, said in OUTCOMES.items()]
+    counts += [(outcomes.count(None), "in progress" if running else "unfinished")]
+    counts += [(len(_coming(study, records)), "not begun")]
+    return f"Trials: {', '.join(f'{number} {said}' for number, said in counts if number) or 'none yet'}"
+
+
+def _epochs(record: Record) -> str:
+    metric = Metric.of(record.config.metric)
+    epoch = record.history[-1]["epoch"] if record.history else 0
+    best = f", best {metric.said(record.score)}" if record.score is not None else ""
+    return f"{record.trial}: epoch {epoch}/{record.config.epochs}{best}"
+
+
+def _best(study: StudyConfig, records: Mapping[str, Record]) -> str | None:
+    """The best epoch of any trial that has not failed."""
+    scored = [record for record in records.values() if record.score is not None and record.outcome != "failed"]
+    if not scored:
+        return None
+    best = (max if study.mode == "max" else min)(scored, key=lambda record: record.score or 0.0)
+    metric = Metric.of(study.metric)
+    return f"{metric.name} {metric.said(best.score)} ({best.trial}, epoch {best.best['epoch'] if best.best else 0})"
+
+
+def _cost(study: StudyConfig, ended: Mapping[str, Record]) -> str:
+    spent = cost(study, ended)
+    kinds = (spent.finished, spent.stopped, spent.failed)
+    cpu, gpu = sum(each.cpu_hours for each in kinds), sum(each.gpu_hours for each in kinds)
+    gpus = f", {gpu:.2g} GPU hours" if gpu else ""
+    return f"{counted(len(ended), 'trial')} in {duration(3600 * spent.wall_hours)}, {cpu:.2g} CPU hours{gpus}"
+
+
+def _command(folder: StudyFolder, last: Owner | None) -> str:
+    if last is None:
+        file = "STUDY" if folder.mirror else folder.place(folder.file.name)
+        return shlex.join(["python", "tune.py", "run", file, "--results", folder.place().rpartition("/")[0]])
+    elsewhere = last.cwd and last.cwd != os.getcwd()
+    return f"cd {shlex.quote(str(last.cwd))} && {last.command}" if elsewhere else last.command

@@ -1,0 +1,1 @@
+"""Sentences and figures, the same wherever they are shown."""

@@ -1,0 +1,99 @@
+"""How figures are written for people: metrics, durations, and what a trial died of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from simclip.config.training import EvaluationSet
+from simclip.evaluation.metrics import METRICS
+from simclip.study.store.records import Record
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and how it is written: recalls and accuracies in percent, a loss as it is.
+
+    Attributes:
+        name: Such as `val/mean_r1`; `objective` for a weighted mean of several.
+        percent: Whether it is a share, of 0 to 1, and so written in percent.
+    """
+
+    name: str
+    percent: bool
+
+    @staticmethod
+    def of(metric: str | Mapping[str, float]) -> Metric:
+        """The metric of that name, or the weighted mean, which is a share if all of its metrics are."""
+        names = [metric] if isinstance(metric, str) else [*metric]
+        percent = all(name.rpartition("/")[2] != "loss" for name in names)
+        return Metric(metric if isinstance(metric, str) else "objective", percent)
+
+    @property
+    def title(self) -> str:
+        """The name with its unit."""
+        return f"{self.name} %" if self.percent else self.name
+
+    @property
+    def stacked(self) -> str:
+        """The title with the set above the metric, which keeps a column narrow."""
+        return "\n".join(self.title.rsplit("/", 1))
+
+    @property
+    def unit(self) -> str:
+        """The name with its unit, in words."""
+        return f"{self.name} in percent" if self.percent else self.name
+
+    def bare(self, value: float | None) -> str:
+        """The value without its unit: 43.1; nothing for None."""
+        if value is None:
+            return ""
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+
+    def said(self, value: float | None) -> str:
+        """The value with its unit: 43.1%."""
+        return self.bare(value) + ("%" if self.percent and value is not None else "")
+
+    def difference(self, value: float | None) -> str:
+        """A difference of two values, in percentage points where they are shares: +1.2."""
+        if value is None:
+            return ""
+        # Adding zero turns -0.0 into 0.0.
+        return f"{round(100 * value, 1) + 0.0:+.1f}" if self.percent else f"{round(value, 3) + 0.0:+.3f}"
+
+    def points(self, difference: float | None) -> str:
+        """A difference with its unit: +1.2 points."""
+        return f"{self.difference(difference)} points" if self.percent else self.difference(difference)
+
+
+def main_metrics(sets: Iterable[EvaluationSet]) -> list[Metric]:
+    """The first metric of each evaluation set."""
+    return [Metric.of(f"{each.name}/{METRICS[each.kind][0]}") for each in sets]
+
+
+def p_value(p: float | None) -> str:
+    """A p-value: 0.032, <0.001; nothing for None."""
+    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time in one unit: 38 s, 12 min, 1.7 h, 3.2 days; nothing for None."""
+    if seconds is None:
+        return ""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def reason(record: Record) -> str:
+    """What a failed trial died of, in one line without the colours that Ray puts into errors."""
+    return " ".join(Text.from_ansi(record.error or "").plain.split()) or "no error message"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: 1 trial, 2 trials."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,82 @@
+"""What is looked at: the data, the model and the cluster fields of a study, or of a TSV and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from simclip.config.explain import explain
+from simclip.config.training import TrainConfig
+from simclip.demo.dataset import ensure_dataset
+from simclip.errors import InputError
+from simclip.study.spec.arms import foreseen_arms
+from simclip.study.spec.single_run import SingleRun
+from simclip.study.spec.study import StudyConfig
+from simclip.study.spec.study_file import DEMO_DATA, load_with_data
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.storage import is_uri
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at.
+
+    Attributes:
+        name: For the page's head.
+        config: Data, model and cluster fields.
+        folder: The study's results, if it is one's.
+    """
+
+    name: str
+    config: TrainConfig
+    folder: StudyFolder | None = None
+
+
+def subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) -> Subject:
+    """Find out what is looked at.
+
+    Args:
+        place: A results folder or its URI, a study file, or a TSV.
+        image_dir: Of a TSV.
+        fields: Training fields that are given outright; they go before the study's.
+
+    Raises:
+        InputError: There is no such thing, or it does not go together.
+    """
+    path = Path(place)
+    if not is_uri(place) and path.suffix.lower() not in (".yaml", ".yml") and not path.is_dir():
+        if path.suffix.lower() != ".tsv" and not path.is_file():
+            raise InputError(f"{place}: no such folder or file; give a study's results folder, a study file, or a TSV")
+        if image_dir is None:
+            raise InputError(f"{place}: name the folder that its images lie in with --image-dir")
+        return Subject(path.name, _with(TrainConfig(train_tsv=path, train_image_dir=image_dir), fields))
+    if image_dir is not None:
+        raise InputError(f"--image-dir goes with a TSV; {place} is a study, whose data are its own")
+    folder = None if path.suffix.lower() in (".yaml", ".yml") else StudyFolder.at(place)
+    study = load_with_data(path) if folder is None else folder.study()
+    config = _with(_largest(study), fields)
+    if DEMO_DATA in config.model_dump_json():
+        ensure_dataset()
+    return Subject(study.name, config, folder)
+
+
+def _largest(study: StudyConfig) -> TrainConfig:
+    """The arm with the largest clusters: those of the others are its nearest rows."""
+    if isinstance(study, SingleRun):
+        return study.replicates[0].arm.config
+    arms = foreseen_arms(study)
+    return max(arms, key=lambda arm: 0 if arm.is_control else arm.config.cluster_size).config
+
+
+def _with(config: TrainConfig, fields: Mapping[str, Any]) -> TrainConfig:
+    """The configuration with other fields; that of no batch, so that k and N need not go together."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    plain = {"batch_size": 2, "proportion": 0.0, "proportions": None, "image_store": "off", "epochs": 1}
+    try:
+        return TrainConfig.model_validate({**config.model_dump(), **plain, **given})
+    except ValidationError as error:
+        raise explain(error, "options", TrainConfig) from None

@@ -1,0 +1,1 @@
+"""What a training run is: its fields, the schedule of p, and one-line messages for wrong fields."""

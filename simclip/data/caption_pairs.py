@@ -1,0 +1,117 @@
+"""Images with a true and a false caption each: from TSV files, or from SugarCrepe's JSON as it is published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simclip.data.pair_table import image_paths, read_tsv
+from simclip.errors import InputError
+
+COLUMNS = ("image", "caption", "negative_caption")
+KEYS = ("filename", "caption", "negative_caption")
+ENTRY = '{"0": {"filename": ..., "caption": ..., "negative_caption": ...}, ...}'
+
+
+@dataclass(frozen=True)
+class NegativePairs:
+    """Rows of an image, its caption, a caption that is false of it, and what the difference is of."""
+
+    images: list[Path]
+    captions: list[str]
+    negatives: list[str]
+    categories: list[str]
+
+    @property
+    def category_names(self) -> list[str]:
+        """Every category once, in the order of the rows."""
+        return list(dict.fromkeys(self.categories))
+
+
+def read_negative_pairs(files: Sequence[Path], image_dir: Path) -> NegativePairs:
+    """Read files of pairs, one after another.
+
+    The category of a row stands in the TSV's column `category`; without one, it is the name of the file.
+
+    Args:
+        files: TSVs with the columns image, caption, negative_caption and, if there are several, category; JSON files
+            of entries with filename, caption and negative_caption; a folder stands for all JSON files in it.
+        image_dir: Folder that the image names are relative to.
+
+    Raises:
+        InputError: A file is missing or not what it says, a caption or an image is missing.
+    """
+    rows = [row for path in files for file in _expanded(path) for row in _read(file, image_dir)]
+    images, captions, negatives, categories = map(list, zip(*rows, strict=True))
+    return NegativePairs(images, captions, negatives, categories)
+
+
+def _expanded(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise InputError(f"{path} has no .json file: expected SugarCrepe's, one for each category")
+    return files
+
+
+def _read(file: Path, image_dir: Path) -> list[tuple[Path, str, str, str]]:
+    places, rows = _read_json(file) if file.suffix.lower() == ".json" else _read_table(file)
+    for place, row in zip(places, rows, strict=True):
+        for name, text in zip((*COLUMNS, "category"), row, strict=True):
+            if not text:
+                raise InputError(f"{file}, {place}: no {name}; write one or remove the {place.split()[0]}")
+        if "/" in row[3]:
+            raise InputError(f"{file}, {place}: category {row[3]!r} has a slash, which no metric's name can have")
+    images = image_paths(file, [row[0] for row in rows], image_dir, lambda row: places[row])
+    return [(image, *row[1:]) for image, row in zip(images, rows, strict=True)]
+
+
+def _read_table(tsv: Path) -> tuple[list[str], list[tuple[str, str, str, str]]]:
+    """Where each row stands, and its image, caption, negative caption and category."""
+    frame = read_tsv(tsv, ", ".join(COLUMNS))
+    if absent := [name for name in COLUMNS if name not in frame.columns]:
+        raise InputError(
+            f"{tsv} has no column {', '.join(absent)} but {', '.join(frame.columns)}: pairs are scored by the columns "
+            f"{', '.join(COLUMNS)} and, optionally, category"
+        )
+    categories = frame["category"] if "category" in frame.columns else [tsv.stem] * len(frame)
+    rows = list(zip(*(frame[name] for name in COLUMNS), categories, strict=True))
+    return [f"line {number + 2}" for number in frame.index], rows
+
+
+def _read_json(file: Path) -> tuple[list[str], list[tuple[str, str, str, str]]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"no such JSON file: {file}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{file}, line {error.lineno}: not JSON ({error.msg}); expected {ENTRY}") from error
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{file}: expected {ENTRY}, found {_described(content)}")
+    rows = [(*_entry(file, key, entry), file.stem) for key, entry in content.items()]
+    return [f"entry {key!r}" for key in content], rows
+
+
+def _entry(file: Path, key: str, entry: Any) -> tuple[str, str, str]:
+    if not isinstance(entry, dict):
+        raise InputError(f"{file}, entry {key!r}: expected {', '.join(KEYS)}, found {_described(entry)}")
+    values = []
+    for name in KEYS:
+        if not isinstance(entry.get(name), str):
+            found = f"is {_described(entry[name])}, not text" if name in entry else "is missing"
+            raise InputError(f"{file}, entry {key!r}: {name} {found}; every entry has {', '.join(KEYS)}")
+        values.append(entry[name].strip())
+    return values[0], values[1], values[2]
+
+
+def _described(value: Any) -> str:
+    """What kind of JSON it is."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    name = names.get(type(value), "a number")
+    return f"{name} without entries" if isinstance(value, dict | list) and not value else name

@@ -1,0 +1,223 @@
+"""Caption tables: image paths and captions from TSV files, in flat arrays."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from simclip.config.training import Table
+from simclip.data.placeholder import refuse_placeholder
+from simclip.errors import InputError
+
+
+@dataclass(frozen=True)
+class CaptionTable:
+    """Rows of one image and one or more captions.
+
+    Attributes:
+        images: Path of each row's image.
+        captions: Every caption, row after row.
+        starts: int64 [rows + 1]; row r owns captions[starts[r]:starts[r + 1]].
+    """
+
+    images: list[Path]
+    captions: list[str]
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def row_of_caption(self) -> np.ndarray:
+        """int64 [captions], the row that each caption belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.starts))
+
+    def select(self, rows: np.ndarray) -> CaptionTable:
+        """The table of the given rows, in that order; a row may stand several times."""
+        spans = [(self.starts[row], self.starts[row + 1]) for row in rows]
+        captions = [caption for begin, end in spans for caption in self.captions[begin:end]]
+        counts = [end - begin for begin, end in spans]
+        return CaptionTable([self.images[row] for row in rows], captions, offsets(counts))
+
+
+def offsets(counts: Sequence[int] | np.ndarray) -> np.ndarray:
+    """int64 [len(counts) + 1], where each of the consecutive groups starts."""
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+
+
+def read_training_tables(tables: Sequence[Table], caption_columns: Sequence[str] | None = None) -> CaptionTable:
+    """All training tables as one, each cut to its limit and repeated.
+
+    Raises:
+        InputError: No table is given, or one is wrong (see `read_table`).
+    """
+    if not tables:
+        raise InputError("no training data: set train_tsv and train_image_dir (or train_tables)")
+    parts = []
+    for table in tables:
+        part = read_table(table.tsv, table.image_dir, caption_columns)
+        rows = np.arange(min(len(part), table.limit or len(part)))
+        parts.append(part.select(np.tile(rows, table.repeat)))
+    images = [image for part in parts for image in part.images]
+    captions = [caption for part in parts for caption in part.captions]
+    return CaptionTable(images, captions, offsets(np.concatenate([np.diff(part.starts) for part in parts])))
+
+
+def read_table(tsv: Path, image_dir: Path, caption_columns: Sequence[str] | None = None) -> CaptionTable:
+    """Read one TSV: a header, then an image name and its captions in each line.
+
+    Fields are taken as they stand: quotes are text, and so are "None" and "NA". An empty caption field means that the
+    row has one caption less.
+
+    Args:
+        tsv: UTF-8 file with the columns `image` and caption1, caption2, ... (any number).
+        image_dir: Folder that the image names are relative to.
+        caption_columns: The caption columns; by default all whose names start with "caption".
+
+    Raises:
+        InputError: The file or a column is missing, a line is malformed, an image is missing or outside its folder.
+    """
+    frame = read_tsv(tsv)
+    columns = _caption_columns(tsv, list(frame.columns), caption_columns)
+    lines = [number + 2 for number in frame.index]
+    captions_of_row = [[text for text in row if text] for row in frame[columns].itertuples(index=False)]
+    for line, captions in zip(lines, captions_of_row, strict=True):
+        if not captions:
+            raise InputError(f"{tsv}, line {line}: no caption in {', '.join(columns)}; write one or remove the line")
+    images = image_paths(tsv, list(frame["image"]), image_dir, lambda row: f"line {lines[row]}")
+    flat = [caption for captions in captions_of_row for caption in captions]
+    return CaptionTable(images, flat, offsets([len(captions) for captions in captions_of_row]))
+
+
+def read_captions(tsv: Path, caption_columns: Sequence[str] | None = None) -> list[str]:
+    """All captions of a TSV, without asking for its images.
+
+    Raises:
+        InputError: The file or its columns are wrong (see `read_table`).
+    """
+    frame = read_tsv(tsv)
+    columns = _caption_columns(tsv, list(frame.columns), caption_columns)
+    return [text for row in frame[columns].itertuples(index=False) for text in row if text]
+
+
+def read_tsv(tsv: Path, columns: str = "image, caption1, ...") -> pd.DataFrame:
+    """The fields of a TSV as they stand, without outer spaces and empty lines; the index counts lines from line 2.
+
+    Args:
+        tsv: UTF-8 file with a header.
+        columns: What is to be in it, for people.
+
+    Raises:
+        InputError: The file is missing or malformed, or has no column `image`.
+    """
+    if not tsv.is_file():
+        raise InputError(f"no such TSV file: {tsv}; give the path of a file with the columns {columns}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a first row that is too long would be cut
+            frame = pd.read_csv(
+                tsv,
+                sep="\t",
+                quoting=3,  # csv.QUOTE_NONE: a stray quote must not merge rows
+                na_filter=False,
+                dtype=str,
+                encoding="utf-8-sig",
+                index_col=False,
+                skip_blank_lines=False,  # so that the index counts lines
+            )
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{tsv} is empty: expected a header with {columns} and a line per pair") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{tsv} is not UTF-8 text ({error.reason} at byte {error.start}): convert it") from error
+    except pd.errors.ParserWarning as error:
+        raise InputError(
+            f"{tsv}, line 2: more fields than the header has names; a field may not contain a tab: fix that line"
+        ) from error
+    except pd.errors.ParserError as error:
+        problem = str(error).strip().splitlines()[-1].removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"{tsv}: {problem}; a field may not contain a tab: fix that line") from error
+    frame = frame.fillna("").apply(lambda column: column.str.strip())
+    frame = frame[(frame != "").any(axis=1)]
+    if frame.empty:
+        raise InputError(f"{tsv} has a header but no rows: expected a line per pair")
+    if "image" not in frame.columns:
+        raise InputError(f"{tsv} has no column 'image' but {', '.join(frame.columns)}: name it in the first line")
+    refuse_placeholder(tsv)
+    return frame
+
+
+def _caption_columns(tsv: Path, present: list[str], wanted: Sequence[str] | None) -> list[str]:
+    if wanted is None:
+        columns = [name for name in present if name.startswith("caption")]
+        if not columns:
+            raise InputError(f"{tsv} has no caption column but {', '.join(present)}: name them caption1, caption2, ...")
+        return columns
+    if absent := [name for name in wanted if name not in present]:
+        raise InputError(f"{tsv} has no column {', '.join(absent)} but {', '.join(present)}: fix caption_columns")
+    return list(wanted)
+
+
+def image_paths(source: Path, names: list[str], image_dir: Path, place: Callable[[int], str]) -> list[Path]:
+    """The paths of a table's images.
+
+    Args:
+        source: The table's file.
+        names: Relative to `image_dir`, row by row.
+        image_dir: Their folder.
+        place: Says of a row where it stands in the file: line 7.
+
+    Raises:
+        InputError: The folder or an image is missing, or a name is empty or leads out of the folder.
+    """
+    if not image_dir.is_dir():
+        raise InputError(f"no such image folder: {image_dir} (for {source})")
+    for row, name in enumerate(names):
+        if not name:
+            raise InputError(
+                f"{source}, {place(row)}: the image name is empty; write one or remove the {place(row).split()[0]}"
+            )
+        if os.path.isabs(name) or ".." in name.split("/"):  # Path would say the same, for many times the time
+            raise InputError(
+                f"{source}, {place(row)}: image {name!r} leaves its folder {image_dir}; use a path inside it"
+            )
+    paths = [image_dir / name for name in names]
+    if missing := [name for name, path in zip(names, paths, strict=True) if not os.path.isfile(path)]:
+        raise InputError(f"{source}: {len(missing)} of {len(names)} images are not in {image_dir}: {_listed(missing)}")
+    return paths
+
+
+def _listed(names: list[str], most: int = 10) -> str:
+    """The names in one line; a longer list goes whole into a file that the line names."""
+    if len(names) <= most:
+        return ", ".join(names)
+    with tempfile.NamedTemporaryFile("w", prefix="missing-images-", suffix=".txt", delete=False) as file:
+        file.write("\n".join(names) + "\n")
+    return f"{', '.join(names[:most])}, ... (all of them in {file.name})"
+
+
+def read_rows(tsv: Path) -> list[tuple[str, list[str]]]:
+    """The image names of a TSV and their captions, without asking for the images.
+
+    Raises:
+        InputError: The file or its columns are wrong (see `read_table`).
+    """
+    frame = read_tsv(tsv)
+    columns = _caption_columns(tsv, list(frame.columns), None)
+    captions = [[text for text in row if text] for row in frame[columns].itertuples(index=False)]
+    return list(zip(frame["image"], captions, strict=True))
+
+
+def read_names(tsv: Path) -> list[str]:
+    """The image names of a TSV, whatever else it holds.
+
+    Raises:
+        InputError: The file is wrong or has no column `image`.
+    """
+    return list(read_tsv(tsv)["image"])

@@ -1,1 +1,0 @@
-"""What a person sees: the live table, the ranked outcome, the commands."""

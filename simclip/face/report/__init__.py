@@ -1,6 +1,0 @@
-"""The report: what a study found, to be looked at."""
-
-from simclip.face.report.comparison import write_comparison
-from simclip.face.report.page import write_report
-
-__all__ = ["write_comparison", "write_report"]

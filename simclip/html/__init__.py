@@ -1,0 +1,1 @@
+"""Pages without a network: figures as SVG, tables, templates."""

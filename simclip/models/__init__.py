@@ -1,0 +1,1 @@
+"""CLIP and its relatives: loading, saving, encoding, exporting. A new model family touches only this package."""

@@ -1,0 +1,176 @@
+"""A CLIP model with its tokenizer and image processor: loading, saving, and the two towers as one module."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
+
+from simclip.config.training import TrainConfig
+from simclip.data.images import Transform, centre_crop, stretch
+from simclip.data.input_format import InputFormat
+from simclip.errors import InputError
+from simclip.models.families import (
+    check_end_token,
+    freeze,
+    model_config,
+    most_positions,
+    trained_model,
+    untrained_model,
+)
+from simclip.runtime.cache import fingerprint, weights_bytes
+from simclip.runtime.randomness import generator
+
+WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A model and what turns captions and images into its input."""
+
+    model: CLIPModel  # or one of its relatives (see family.py)
+    tokenizer: PreTrainedTokenizerBase
+    image_processor: Any  # which class it is depends on whether torchvision is there
+
+    @property
+    def image_size(self) -> int:
+        """Side of the model's input, pixels."""
+        return int(self.model.vision_model.config.image_size)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the longest caption that the model takes, special ones included."""
+        return min(most_positions(self.model.config), self.tokenizer.model_max_length)
+
+    @property
+    def transform(self) -> Transform:
+        """What makes a square of a picture that is not augmented: OpenCLIP's, unless the model's own stretches it."""
+        processor = self.image_processor
+        stretches = getattr(processor.size, "height", None) and not getattr(processor, "do_center_crop", False)
+        return stretch if stretches else centre_crop
+
+    @property
+    def input_format(self) -> InputFormat:
+        """What data are read and tokenised for."""
+        return InputFormat(self.tokenizer, self.max_tokens, self.image_size, self.transform)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each colour channel, of values from 0 to 1."""
+        return tuple(self.image_processor.image_mean)
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each colour channel."""
+        return tuple(self.image_processor.image_std)
+
+    def identity(self) -> str:
+        """A key that differs where weights, architecture or preprocessing do, and with them an embedding."""
+        shape = {k: v for k, v in self.model.config.to_dict().items() if k != "_name_or_path"}
+        views = (self.transform.__name__, self.mean, self.std)
+        return fingerprint(weights_bytes(self.model.state_dict().items()), repr((shape, views)).encode())
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face folder: weights, tokenizer, image processor."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        self.image_processor.save_pretrained(folder)
+
+
+def load_clip(config: TrainConfig) -> Clip:
+    """Load the model that a run starts from, in fp32 on the CPU.
+
+    Raises:
+        InputError: A hub name that cannot be reached, or a folder that is no whole CLIP.
+    """
+    check_model_folder(config.model, needs_weights=not config.pretrain)
+    if config.preprocessor and _is_local(config.preprocessor) and not Path(config.preprocessor).is_dir():
+        raise InputError(f"no such preprocessor folder: {config.preprocessor}; give a local folder or a hub name")
+    source = config.preprocessor or config.model
+    loading = f"model {config.model!r}"
+    try:
+        model = _random_start(config) if config.pretrain else trained_model(config.model)
+        loading = f"tokenizer and image processor of {source!r}"
+        tokenizer = _tokenizer(source, model)
+        processor = AutoImageProcessor.from_pretrained(source)
+    except Exception as error:  # a broken file shows as any of a dozen types
+        raise _not_loading(loading, error) from error
+    freeze(model, config.freeze)
+    return Clip(model, tokenizer, processor)
+
+
+def check_model_folder(model: str, needs_weights: bool = True) -> None:
+    """Refuse a local folder that cannot be loaded, before anything is spent; hub names are left to the hub.
+
+    Raises:
+        InputError: The folder has no config.json or no weights, or its model is none that can be trained.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        if _is_local(model):
+            raise InputError(f"no such model folder: {model}; give a local Hugging Face folder or a hub name")
+        return
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} is no model folder: it has no config.json")
+    if needs_weights and not any(True for pattern in WEIGHTS for _ in folder.glob(pattern)):
+        raise InputError(
+            f"{folder} has no weights (model.safetensors or pytorch_model.bin): save the model there again"
+        )
+    try:
+        model_config(model)
+    except Exception as error:
+        raise _not_loading(f"model {model!r}", error) from error
+
+
+def _is_local(model: str) -> bool:
+    """Whether a name can only be a folder's: hub names look like owner/model."""
+    return Path(model).is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
+
+
+def _not_loading(what: str, error: Exception) -> InputError:
+    reason = textwrap.shorten(str(error), 250) or type(error).__name__
+    return InputError(f"{what} cannot be loaded ({reason}): give a folder or hub name of a CLIP")
+
+
+def _tokenizer(source: str, model: CLIPModel) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; transformers makes an empty one where its files are missing."""
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    most = model.text_model.config.vocab_size
+    if not len(tokenizer.all_special_ids) < len(tokenizer) <= most:
+        raise ValueError(f"its vocabulary has {len(tokenizer)} tokens, the model's {most}")
+    check_end_token(tokenizer, model.config)
+    return tokenizer
+
+
+def _random_start(config: TrainConfig) -> CLIPModel:
+    return untrained_model(config.model, int(generator(config.seed, "initial weights").integers(2**31)))
+
+
+class TwoTowers(nn.Module):
+    """Both towers in one forward pass, as DistributedDataParallel wants it."""
+
+    def __init__(self, model: CLIPModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, pixels: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Unit embeddings of images and texts, both [n, d], and the factor of their cosines."""
+        return embed_images(self.model, pixels), embed_texts(self.model, ids, mask), self.model.logit_scale.exp()
+
+
+def embed_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
+    """fp32 [n, d], rows of length 1, of normalised pixels [n, 3, s, s]."""
+    return F.normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
+
+
+def embed_texts(model: CLIPModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """fp32 [n, d], rows of length 1, of token ids and their mask [n, tokens]."""
+    return F.normalize(model.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)

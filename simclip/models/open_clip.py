@@ -1,0 +1,189 @@
+"""A model folder that Hugging Face loads as ever, and OpenCLIP too: the same weights under both libraries' names.
+
+OpenCLIP reads `open_clip_config.json` and `open_clip_model.safetensors` from it (`local-dir:FOLDER`) and takes the
+tokenizer from the Hugging Face files beside them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from transformers import CLIPConfig, PreTrainedTokenizerBase
+
+from simclip.config.training import TrainConfig
+from simclip.data.images import stretch
+from simclip.errors import InputError
+from simclip.models.clip import Clip, load_clip
+
+#: Families whose towers are OpenCLIP's own, to the last layer; OpenCLIP has others too, but as other architectures.
+COUNTERPARTS = ("clip", "metaclip_2")
+
+#: From the names of Hugging Face's weights to OpenCLIP's, one after the other.
+NAMES = {
+    "text_model.embeddings.token_embedding": "token_embedding",
+    "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    "text_model.final_layer_norm": "ln_final",
+    "vision_model.embeddings.class_embedding": "visual.class_embedding",
+    "vision_model.embeddings.patch_embedding": "visual.conv1",
+    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+    "vision_model.pre_layrnorm": "visual.ln_pre",
+    "vision_model.post_layernorm": "visual.ln_post",
+    "text_model.encoder.layers": "transformer.resblocks",
+    "vision_model.encoder.layers": "visual.transformer.resblocks",
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "self_attn.out_proj": "attn.out_proj",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "visual_projection.weight": "visual.proj",
+    "text_projection.weight": "text_projection",
+}
+
+
+def export_model(source: str, to: Path) -> Clip:
+    """Write a model folder as one for both libraries, whole or not at all.
+
+    Args:
+        source: Hugging Face folder of a CLIP.
+        to: Folder that is not there yet, or is empty.
+
+    Returns:
+        The model.
+
+    Raises:
+        InputError: The source is no CLIP, OpenCLIP has no such model, or the target is not empty.
+    """
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise InputError(f"{to} is there already: give a new or an empty folder with --to")
+    _check_family(source)
+    clip = load_clip(TrainConfig(model=source))
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as scratch:
+            write_both(clip, Path(scratch, to.name))
+            Path(scratch, to.name).replace(to)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{to} cannot be written ({error}): give another folder with --to") from error
+    return clip
+
+
+def write_both(clip: Clip, folder: Path) -> None:
+    """Write the files of both libraries into a folder.
+
+    Raises:
+        InputError: OpenCLIP has no such model.
+    """
+    config = open_clip_config(clip)
+    Clip(clip.model, _padding(clip.tokenizer), clip.image_processor).save(folder)
+    save_file(open_clip_weights(clip), folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def open_clip_weights(clip: Clip) -> dict[str, torch.Tensor]:
+    """The weights as OpenCLIP has them: queries, keys and values as one matrix, both projections transposed."""
+    weights = clip.model.state_dict()
+    renamed = {_renamed(name): tensor for name, tensor in weights.items() if not re.search(r"\.[qkv]_proj\.", name)}
+    for name in [name for name in weights if ".q_proj." in name]:
+        parts = [weights[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
+        renamed[_renamed(name).replace("self_attn.q_proj.", "attn.in_proj_")] = torch.cat(parts)
+    for name in ("visual.proj", "text_projection"):
+        renamed[name] = renamed[name].T
+    # OpenCLIP would interpolate positions that no caption reaches.
+    renamed["positional_embedding"] = renamed["positional_embedding"][: clip.max_tokens]
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in renamed.items()}
+
+
+def _renamed(name: str) -> str:
+    for theirs, ours in NAMES.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+def open_clip_config(clip: Clip) -> dict[str, Any]:
+    """Architecture, tokenizer and evaluation transform as OpenCLIP wants to be told.
+
+    Raises:
+        InputError: OpenCLIP has no such activation or input.
+    """
+    config: Any = clip.model.config
+    text, vision = config.text_config, config.vision_config
+    activations = {text.hidden_act, vision.hidden_act}
+    if activations not in ({"gelu"}, {"quick_gelu"}):
+        said = " and ".join(sorted(activations))
+        raise InputError(f"OpenCLIP has no counterpart of hidden_act {said}: both towers take gelu, or both quick_gelu")
+    if vision.num_channels != 3:
+        raise InputError(f"OpenCLIP has no counterpart of num_channels {vision.num_channels}: its pictures have 3")
+    model = {
+        "embed_dim": config.projection_dim,
+        "quick_gelu": activations == {"quick_gelu"},
+        "vision_cfg": {
+            **_tower(vision),
+            "image_size": clip.image_size,
+            "patch_size": vision.patch_size,
+            "head_width": vision.hidden_size // vision.num_attention_heads,
+        },
+        "text_cfg": {
+            **_tower(text),
+            "context_length": clip.max_tokens,
+            "vocab_size": text.vocab_size,
+            "heads": text.num_attention_heads,
+            "hf_tokenizer_name": ".",  # any name: OpenCLIP looks into the folder itself
+            **_pooling(config),
+        },
+    }
+    resize = "squash" if clip.transform is stretch else "shortest"
+    preprocess = {"mean": clip.mean, "std": clip.std, "interpolation": "bicubic", "resize_mode": resize}
+    return {"model_cfg": model, "preprocess_cfg": {"size": clip.image_size, **preprocess}}
+
+
+def _tower(config: Any) -> dict[str, Any]:
+    """What both kinds of tower are told."""
+    width, inner = config.hidden_size, config.intermediate_size
+    ratio = inner / width
+    return {
+        "width": width,
+        "layers": config.num_hidden_layers,
+        "mlp_ratio": ratio if int(width * ratio) == inner else (inner + 0.5) / width,  # OpenCLIP cuts off the product
+        "norm_kwargs": {"eps": config.layer_norm_eps},
+    }
+
+
+def _pooling(config: Any) -> dict[str, Any]:
+    """Which position of a caption its embedding is read from.
+
+    In CLIP an end-of-text token 2 stands for the highest token, since old configurations said 2 for any other number.
+    """
+    end = config.text_config.eos_token_id
+    if isinstance(config, CLIPConfig) and end == 2:
+        return {"pool_type": "argmax"}
+    return {"pool_type": "eos", "eos_id": end}
+
+
+def _padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer, padding as `Tokens` does; OpenCLIP pads every caption."""
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def _check_family(source: str) -> None:
+    """Refuse what OpenCLIP does not have, by its family's name; what else is wrong is seen when it is loaded."""
+    try:
+        family = json.loads(Path(source, "config.json").read_text(encoding="utf-8")).get("model_type", "clip")
+    except (OSError, ValueError, AttributeError):
+        return
+    if family not in COUNTERPARTS:
+        raise InputError(
+            f"{source} is a model of the family {family}, which has no OpenCLIP counterpart: export takes "
+            f"{' and '.join(COUNTERPARTS)}"
+        )

@@ -1,0 +1,1 @@
+"""Offline tools: turn published annotations into tables, and check tables against each other."""

@@ -1,0 +1,98 @@
+"""Which evaluation images a model is trained on: the same bytes, the same pixels, the same COCO photograph."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from simclip.data.images import in_threads, read_square
+from simclip.prepare.coco_ids import coco_id
+from simclip.runtime.progress import shown
+
+#: How two files are known to show the same picture, the surest first. A name alone says little.
+CONTENT, PIXELS, COCO, NAME = "content", "pixels", "COCO number", "name"
+
+
+@dataclass(frozen=True)
+class Match:
+    """An evaluation image and the training images that it was found among.
+
+    Attributes:
+        how: The surest way in which they match.
+    """
+
+    evaluated: Path
+    trained: list[Path]
+    how: str
+
+    @property
+    def same_picture(self) -> bool:
+        """Whether it is more than the name that they share."""
+        return self.how != NAME
+
+
+def find_overlaps(
+    trained: Sequence[Path], evaluated: Mapping[str, Sequence[Path]], pixels: bool = False
+) -> dict[str, list[Match]]:
+    """The images of each evaluation set that stand among the training images, each in its surest way.
+
+    Only files whose size occurs on both sides are read, unless pixels are compared.
+
+    Args:
+        trained: Existing files.
+        evaluated: Existing files, by set.
+        pixels: Decode every image and compare the pixels too: finds what was saved again without loss.
+
+    Raises:
+        InputError: With pixels: an image does not decode.
+    """
+    training = list(dict.fromkeys(trained))
+    testing = list(dict.fromkeys(path for paths in evaluated.values() for path in paths))
+    ways: list[tuple[str, Callable[[Path], Hashable]]] = [(CONTENT, _digests(training, testing).get)]
+    if pixels:
+        ways.append((PIXELS, _mapped([*training, *testing], _pixels_digest, "decoding images").get))
+    ways += [(COCO, lambda path: coco_id(path.name)), (NAME, lambda path: path.name)]
+
+    found: dict[Path, Match] = {}
+    for how, key in ways:
+        groups = defaultdict(list)
+        for path in training:
+            groups[key(path)].append(path)
+        for path in testing:
+            if path not in found and key(path) is not None and (those := groups.get(key(path))):
+                found[path] = Match(path, those, how)
+    return {name: [found[path] for path in dict.fromkeys(paths) if path in found] for name, paths in evaluated.items()}
+
+
+def _digests(training: Sequence[Path], testing: Sequence[Path]) -> dict[Path, bytes]:
+    """SHA-256 of the files whose size occurs on both sides."""
+    sizes = {path: os.stat(path).st_size for path in (*training, *testing)}
+    both = {sizes[path] for path in training} & {sizes[path] for path in testing}
+    return _mapped([path for path, size in sizes.items() if size in both], _bytes_digest, "comparing files")
+
+
+def _mapped(paths: Sequence[Path], digest: Callable[[Path], bytes], what: str) -> dict[Path, bytes]:
+    unique = list(dict.fromkeys(paths))
+    with closing(in_threads(lambda number: digest(unique[number]), len(unique))) as digests:
+        return dict(zip(unique, shown(digests, what, len(unique), 0, 1), strict=True))
+
+
+def _bytes_digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def _pixels_digest(path: Path) -> bytes:
+    pixels = read_square(path, 0, _whole)
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+
+
+def _whole(image: Image.Image, _: int) -> np.ndarray:
+    return np.array(image.convert("RGB"))

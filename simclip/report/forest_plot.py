@@ -1,0 +1,146 @@
+"""Who is better: confirmed arms against the control, and the search's ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from matplotlib.axes import Axes
+
+from simclip.cli.wording.formatting import Metric, counted
+from simclip.html.figure import BETTER, FAINT, INK, WORSE, Picture, panel, shortened
+from simclip.report.findings import Findings
+from simclip.study.analysis.ranking import ArmResult
+from simclip.study.analysis.statistics import Spread
+from simclip.study.analysis.verdict import ConfirmedArm, Verdict
+
+Limits: TypeAlias = tuple[float, float]
+
+#: The ranking shows so many of the best arms.
+MOST_ARMS = 20
+WORD_COLOURS = {"better": BETTER, "worse": WORSE}
+
+
+def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture]:
+    """Paired differences to the control with intervals, and each seed.
+
+    Args:
+        findings: Of the study.
+        limits: Of the x axis, where several studies share one.
+    """
+    verdict, metric = findings.verdict, findings.confirmed
+    if verdict is None or not (shown := _compared(verdict)):
+        return
+    control = next(arm for arm in verdict.arms if arm.control)
+    title = "Difference to plain fine-tuning"
+    figure, axes = panel(title, 1.1 + 0.62 * len(shown))
+    for place, (arm, differences) in enumerate(shown):
+        by_seed = [score - control.scores[seed] for seed, score in arm.scores.items() if seed in control.scores]
+        _row(axes, place, arm, differences, by_seed, metric)
+    axes.set_ylim(len(shown) - 0.5, -0.62)
+    low, high = limits or extent(findings) or (0.0, 0.0)
+    pad = 0.05 * (high - low)
+    axes.set_xlim(low - pad, high + pad)
+    axes.set_yticks([])
+    axes.grid(False)
+    ends = ("worse", "better") if findings.study.mode == "max" else ("better", "worse")
+    axes.set_xlabel(f"← {ends[0]}  |  {_unit(metric)}  |  {ends[1]} →")
+    most = max(len(arm.scores) for arm, _ in shown)
+    yield Picture(
+        "forest",
+        title,
+        f"Diamond and bar: mean paired difference in {metric.name} and its 95% interval over seeds; dots: the "
+        f"{counted(most, 'seed')} one by one; upright line: the control.",
+        f"Forest plot of {metric.name}: " + "; ".join(f"{arm.name} {_said(metric, each)}" for arm, each in shown),
+        figure,
+    )
+
+
+def extent(findings: Findings) -> Limits | None:
+    """From the lowest to the highest of what a forest plot shows, zero included, as its axis has it."""
+    if (verdict := findings.verdict) is None or not (shown := _compared(verdict)):
+        return None
+    control = next(arm for arm in verdict.arms if arm.control)
+    ends = [end for _, each in shown for end in (each.low, each.high, each.mean) if end is not None]
+    ends += [
+        arm.scores[seed] - control.scores[seed] for arm, _ in shown for seed in arm.scores if seed in control.scores
+    ]
+    factor = 100 if findings.confirmed.percent else 1
+    return factor * min(0.0, *ends), factor * max(0.0, *ends)
+
+
+def _compared(verdict: Verdict) -> list[tuple[ConfirmedArm, Spread]]:
+    pairs = [(arm, arm.paired.spread) for arm in verdict.arms if arm.paired]
+    return [(arm, differences) for arm, differences in pairs if differences.mean is not None]
+
+
+def _row(
+    axes: Axes, place: int, arm: ConfirmedArm, differences: Spread, by_seed: Sequence[float], metric: Metric
+) -> None:
+    """An arm's name and figures above its bar, its seeds below."""
+    colour, factor = WORD_COLOURS.get(arm.word or "", INK), 100 if metric.percent else 1
+    axes.plot([0, 0], [place - 0.12, place + 0.36], color=INK, linewidth=1.2)
+    if differences.low is not None and differences.high is not None:
+        ends = [factor * differences.low, factor * differences.high]
+        axes.plot(ends, [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
+    axes.plot([factor * (differences.mean or 0.0)], [place], marker="D", markersize=7.5, color=colour)
+    dots = [factor * each for each in by_seed]
+    axes.scatter(dots, [place + 0.22] * len(dots), s=22, color=colour, alpha=0.45, linewidths=0)
+    sides = ((0, "left", shortened(arm.name), "bold"), (1, "right", _said(metric, differences), "normal"))
+    for x, side, text, weight in sides:
+        axes.text(
+            x, place - 0.32, text, color=colour, fontweight=weight, va="center", ha=side,
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
+
+
+def _unit(metric: Metric) -> str:
+    return "percentage points" if metric.percent else metric.name
+
+
+def _said(metric: Metric, differences: Spread) -> str:
+    said = metric.difference(differences.mean)
+    if differences.low is not None:
+        said += f"  [{metric.difference(differences.low)}, {metric.difference(differences.high)}]"
+    return said.replace("-", "−")
+
+
+def ranking(findings: Findings) -> Iterator[Picture]:
+    """The search's arms by their means, with every seed."""
+    arms = [arm for arm in findings.arms if arm.mean is not None]
+    if not arms:
+        return
+    shown = _chosen(arms, findings)
+    metric, factor = findings.metric, 100 if findings.metric.percent else 1
+    title = "The search: arms by their means"
+    figure, axes = panel(title, 1.05 + 0.27 * len(shown))
+    if (control := findings.control) and control.mean is not None:
+        axes.axvline(factor * control.mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
+    for place, arm in enumerate(shown):
+        assert arm.mean is not None
+        colour = findings.colours.get(arm.name, INK)
+        faint = 1.0 if arm.name in findings.colours else 0.55
+        scores = [factor * score for score in arm.scores.values()]
+        axes.plot([min(scores), max(scores)], [place, place], color=colour, alpha=FAINT, linewidth=3)
+        axes.scatter(scores, [place] * len(scores), s=20, color=colour, alpha=0.5 * faint, linewidths=0)
+        axes.plot(
+            [factor * arm.mean], [place], marker="|", markersize=12, markeredgewidth=2.2, color=colour, alpha=faint
+        )
+    axes.set_yticks(range(len(shown)), [shortened(arm.name) for arm in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(True, axis="x")
+    axes.set_xlabel(metric.unit)
+    which = f"The best {len(shown)} of {len(arms)} arms" if len(shown) < len(arms) else "All arms"
+    yield Picture(
+        "ranking",
+        title,
+        f"{which}; upright mark: mean over seeds; dots: seeds one by one; dashed: the best control.",
+        f"Arms ranked by {metric.name}: " + "; ".join(f"{arm.name} {metric.said(arm.mean)}" for arm in shown),
+        figure,
+    )
+
+
+def _chosen(arms: list[ArmResult], findings: Findings) -> list[ArmResult]:
+    best = arms[:MOST_ARMS]
+    control = findings.control
+    return best if control is None or control in best else [*best[:-1], control]

@@ -1,0 +1,65 @@
+"""What fine-tuning gains and what it forgets, next to the untouched model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from simclip.cli.wording.formatting import Metric
+from simclip.config.training import EvaluationSet
+from simclip.evaluation.metrics import METRICS
+from simclip.html.figure import FAINT, INK, Picture, panel, shortened
+from simclip.report.findings import Findings
+from simclip.train.history import Row
+
+#: Shown of each kind of set; of pairs every category too, unless there are more than these.
+SHOWN = {**METRICS, "retrieval": ("mean_r1", "t2i_r5", "i2t_r5")}
+MOST_CATEGORIES = 8
+
+
+def _shown(each: EvaluationSet, start: Row) -> list[str]:
+    every = [name for name in start if name.startswith(f"{each.name}/")]
+    if each.kind == "pairs" and len(every) <= 1 + MOST_CATEGORIES:
+        return every
+    return [name for metric in SHOWN[each.kind] if (name := f"{each.name}/{metric}") in every]
+
+
+def gains(findings: Findings) -> Iterator[Picture]:
+    """The untouched model, the control and the leading arm with clusters on every evaluation set."""
+    verdict = findings.verdict
+    means = {arm.name: arm.metrics for arm in (verdict.arms if verdict else findings.arms) if arm.metrics}
+    start = findings.untouched(findings.confirm if verdict else findings.search)
+    sets = [*findings.study.train.evaluation_sets, *(findings.study.test if verdict else [])]
+    names = [name for each in sets for name in _shown(each, start)]
+    arms = [name for name in findings.colours if name in means][:2]
+    if not names or not arms:
+        return
+    title = "Gained and forgotten"
+    figure, axes = panel(title, 1.35 + 0.3 * len(names))
+    for place, name in enumerate(names):
+        values = [100 * start[name], *(100 * means[arm][name] for arm in arms)]
+        axes.plot([min(values), max(values)], [place, place], color=INK, alpha=FAINT / 2, linewidth=2)
+    places = range(len(names))
+    axes.scatter([100 * start[name] for name in names], places, s=42, facecolors="none", edgecolors=INK, linewidths=1.4,
+                 label="untouched model")  # fmt: skip
+    for arm, marker in zip(arms, ("s", "D"), strict=False):
+        colour = findings.colours[arm]
+        axes.scatter([100 * means[arm][name] for name in names], places, s=38, marker=marker, color=colour, alpha=0.9,
+                     linewidths=0, label=shortened(arm), zorder=3)  # fmt: skip
+    axes.set_yticks(places, names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(-2, 102)
+    axes.grid(True, axis="x")
+    axes.set_xlabel("percent")
+    figure.legend(loc="outside lower left", ncols=2)
+    spoken = "; ".join(
+        f"{name}: untouched {Metric.of(name).said(start[name])}, "
+        + ", ".join(f"{arm} {Metric.of(name).said(means[arm][name])}" for arm in arms)
+        for name in names
+    )
+    yield Picture(
+        "gains",
+        title,
+        "Means over seeds at the best epoch; a filled mark left of the ring is something forgotten.",
+        spoken,
+        figure,
+    )

@@ -1,0 +1,86 @@
+"""A study in a few words and figures, as the page begins."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+from simclip.cli.wording.formatting import counted
+from simclip.cli.wording.verdict import METHOD
+from simclip.report.findings import Findings
+from simclip.study.analysis.boundary import edges
+
+
+def facts(findings: Findings) -> Iterator[str]:
+    """What the study is, in a few words each."""
+    study, records = findings.study, findings.records.values()
+    yield f"decided by {findings.metric.name}"
+    if study.test:
+        yield f"confirmed on {findings.confirmed.name}"
+    yield f"{study.searcher} search" + (" with ASHA" if study.scheduler == "asha" else "")
+    if arms := len({record.arm for record in records}):
+        yield counted(arms, "arm")
+    for outcome in ("finished", "stopped", "failed"):
+        if number := sum(record.outcome == outcome for record in records):
+            yield f"{counted(number, 'trial')} {outcome}"
+    if records and (latest := max(record.started + record.seconds for record in records)) > 0:
+        yield f"as of {datetime.fromtimestamp(latest, timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def mark(findings: Findings) -> dict[str, str]:
+    """The verdict in two words, and the colour that they have."""
+    verdict = findings.verdict
+    if verdict is None:
+        return {"text": "search only" if findings.study.confirm is None else "not confirmed yet", "style": ""}
+    words = {arm.word for arm in verdict.arms if not arm.control}
+    if not verdict.complete:
+        return {"text": "confirming", "style": ""}
+    if "better" in words:
+        return {"text": f"better than {METHOD}", "style": "better"}
+    if words == {"worse"}:
+        return {"text": f"worse than {METHOD}", "style": "worse"}
+    return {"text": "no verdict" if words == {None} else f"not distinguishable from {METHOD}", "style": ""}
+
+
+def tiles(findings: Findings) -> Iterator[dict[str, str]]:
+    """The few figures that a reader wants first."""
+    verdict, metric = findings.verdict, findings.confirmed if findings.verdict else findings.metric
+    if verdict:
+        shown = [(arm.name, arm.control, arm.spread.mean, arm.spread.std, len(arm.scores)) for arm in verdict.arms]
+    else:
+        whole = [arm for arm in findings.arms if arm.complete and len(arm.scores) >= len(findings.study.seeds)]
+        shown = [(arm.name, arm.control, arm.mean, arm.std, len(arm.scores)) for arm in whole]
+    lead = next((each for each in shown if not each[1] and each[2] is not None), None)
+    control = next((each for each in shown if each[1] and each[2] is not None), None)
+    for each, title in ((lead, "best with clusters"), (control, "plain fine-tuning")):
+        if each:
+            name, _, mean, std, seeds = each
+            spread = f" ± {metric.bare(std)}" if std is not None else ""
+            yield {"name": title, "value": metric.said(mean), "more": f"{name}{spread}, {counted(seeds, 'seed')}"}
+    start = findings.untouched(findings.confirm if verdict else findings.search)
+    if metric.name in start or (start and not verdict):
+        value = start.get(metric.name, start["metric"])
+        yield {"name": "untouched model", "value": metric.said(value), "more": metric.name}
+
+
+def notes(findings: Findings) -> Iterator[dict[str, Any]]:
+    """What to keep in mind."""
+    study, records = findings.study, findings.records.values()
+    if not records:
+        yield {"text": "No trial has begun yet.", "warn": False}
+    if unfinished := sum(record.outcome is None for record in records):
+        report = shlex.join(["python", "tune.py", "report", findings.folder.place()])
+        text = (
+            f"{counted(unfinished, 'trial')} unfinished: the study is running or was interrupted. Curves are drawn as "
+            f"far as they go; {report} writes this page anew."
+        )
+        yield {"text": text, "warn": False}
+    if failed := sum(record.outcome == "failed" for record in records):
+        yield {
+            "text": f"{counted(failed, 'trial')} failed; what failed counts nowhere. The errors stand below.",
+            "warn": True,
+        }
+    for edge in edges(study, findings.search):
+        yield {"text": edge.text, "warn": True}

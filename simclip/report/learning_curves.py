@@ -1,0 +1,105 @@
+"""Learning curves, with the schedule of p below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from simclip.html.figure import FAINT, INK, WIDTH, Picture, head, shortened
+from simclip.report.findings import Findings
+from simclip.study.analysis.confirm import confirm_records, search_records
+from simclip.study.store.records import Record
+
+#: Of the schedules, which often coincide: the first the widest, so that all stay visible.
+WIDTHS = (5.4, 4.0, 2.8, 1.8, 1.0)
+#: Room that the way from the untouched model may take of a picture; what is further away is left out.
+MOST_CLIMB = 0.4
+
+
+def learning_curves(findings: Findings) -> Iterator[Picture]:
+    """A picture per stage that has a trained epoch, running trials included."""
+    stages = {"search": search_records, "confirm": confirm_records}
+    for stage, of_stage in stages.items():
+        records = {name: r for name, r in of_stage(findings.study, findings.records).items() if len(r.history) > 1}
+        if records:
+            yield _drawn(findings, f"curves-{stage}", f"Learning curves of the {stage} stage", records)
+
+
+def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Record]) -> Picture:
+    figure = Figure(figsize=(WIDTH, 4.5))
+    head(figure, title)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    by_arm: dict[str, list[Record]] = {}
+    for record in records.values():
+        by_arm.setdefault(record.arm, []).append(record)
+    factor = 100 if findings.metric.percent else 1
+    coloured = [arm for arm in findings.colours if arm in by_arm]
+    for arm in [*(arm for arm in by_arm if arm not in coloured), *reversed(coloured)]:
+        _curve(above, by_arm[arm], findings.colours.get(arm), factor, findings)
+    _schedules(below, {arm: by_arm[arm][0] for arm in coloured}, findings)
+    above.set_ylabel(findings.metric.unit)
+    clipped = _focus(above, [[factor * row["metric"] for row in record.history] for record in records.values()])
+    untouched = findings.metric.said(next(iter(records.values())).history[0]["metric"])
+    start = f" The untouched model ({untouched}) lies outside."
+    figure.align_ylabels([above, below])
+    below.set_xlabel("epoch (0: the untouched model)")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    handles = {shortened(arm): above.plot([], [], color=findings.colours[arm])[0] for arm in coloured}
+    if len(by_arm) > len(coloured):
+        handles["others"] = above.plot([], [], color=INK, alpha=FAINT)[0]
+    figure.legend([*handles.values()], [*handles], loc="outside lower left", ncols=2)
+    finals = "; ".join(f"{arm} {findings.metric.said(_final(by_arm[arm]))}" for arm in coloured)
+    return Picture(
+        name,
+        title,
+        "Thick: mean over the seeds that have reached an epoch; thin: seeds one by one; below: p, the share of a batch "
+        f"that comes in clusters.{start if clipped else ''}",
+        f"{findings.metric.name} by epoch and p by epoch. Mean of the best epochs: {finals}",
+        figure,
+    )
+
+
+def _curve(axes: Axes, records: list[Record], colour: str | None, factor: int, findings: Findings) -> None:
+    lines = [[factor * row["metric"] for row in record.history] for record in records]
+    longest = max(map(len, lines))
+    mean = [fmean(line[epoch] for line in lines if len(line) > epoch) for epoch in range(longest)]
+    if colour is None:
+        axes.plot(range(longest), mean, color=INK, alpha=FAINT, linewidth=1)
+        return
+    for line in lines:
+        axes.plot(range(len(line)), line, color=colour, alpha=0.4, linewidth=0.8)
+    axes.plot(range(longest), mean, color=colour, linewidth=2.2)
+
+
+def _focus(axes: Axes, lines: list[list[float]]) -> bool:
+    """Leave out the first climb where it would press the rest together; whether that was done."""
+    trained = [value for line in lines for value in line[1:]]
+    low, high = min(trained), max(trained)
+    start = [line[0] for line in lines]
+    reach = max(low - min(start), max(start) - high)
+    if reach <= MOST_CLIMB * (high - low) or high == low:
+        return False
+    pad = 0.06 * (high - low)
+    axes.set_ylim(low - pad, high + pad)
+    return True
+
+
+def _schedules(axes: Axes, arms: Mapping[str, Record], findings: Findings) -> None:
+    widths = iter(WIDTHS)
+    for arm, record in arms.items():
+        plain = record.config.is_control
+        steps = [0.0] * record.config.epochs if plain else record.config.proportion_by_epoch
+        width = 1.8 if plain else next(widths)
+        axes.stairs(steps, range(len(steps) + 1), baseline=None, color=findings.colours[arm], linewidth=width)
+    axes.set_ylim(-0.06, 1.06)
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_ylabel("p")
+
+
+def _final(records: list[Record]) -> float | None:
+    scores = [record.score for record in records if record.score is not None]
+    return fmean(scores) if scores else None

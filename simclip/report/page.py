@@ -1,0 +1,132 @@
+"""The report of one study: one page that opens anywhere, its pictures as files, its tables as CSV."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from simclip.cli.wording.verdict import sentences
+from simclip.html.figure import Picture, style
+from simclip.html.page import inlined, render, save_all
+from simclip.html.table import Table
+from simclip.report.arm_tables import confirmed_arms, searched_arms
+from simclip.report.findings import Findings, find
+from simclip.report.forest_plot import forest, ranking
+from simclip.report.gain_plot import gains
+from simclip.report.header import facts, mark, notes, tiles
+from simclip.report.learning_curves import learning_curves
+from simclip.report.metric_tables import confirmed_metrics, searched_metrics
+from simclip.report.parameter_plots import effect_lines, maps
+from simclip.report.search_plots import importance_bars, rung_correlations
+from simclip.report.trial_tables import all_trials, costs, failures
+from simclip.runtime.files import write_atomically
+from simclip.study.analysis.confirm import confirm_seeds
+from simclip.study.store.folder import StudyFolder
+
+TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
+
+PICTURES = (maps, ranking, effect_lines, learning_curves, gains, importance_bars, rung_correlations)
+TABLES = (confirmed_arms, searched_arms, confirmed_metrics, searched_metrics, all_trials, costs)
+
+
+def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
+    """Write a study's page from the records as they stand, its pictures and tables into a folder of the page's name.
+
+    The study may be running, interrupted, or without any trial yet.
+
+    Args:
+        folder: The study's results.
+        to: The page; by default report.html there.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: The folder holds no study's results.
+    """
+    findings, page = find(folder), to or folder.path / "report.html"
+    beside = page.with_suffix("")
+    with style():
+        first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
+        found = [table for make in TABLES for table in make(findings)]
+        save_all(first + others, found, beside)
+        text = render(
+            TEMPLATE,
+            beside=beside.name,
+            **content(findings, first, others, found),
+        )
+    write_atomically(page, text)
+    return page
+
+
+def content(
+    findings: Findings, first: Sequence[Picture], others: Sequence[Picture], found: Sequence[Table]
+) -> dict[str, Any]:
+    """All that the page says."""
+    return {
+        "study": findings.study,
+        "place": findings.folder.place(),
+        "facts": [*facts(findings)],
+        "mark": mark(findings),
+        "sentences": sentences(findings.study, findings.ended),
+        "tiles": [*tiles(findings)],
+        "forest": inlined(first),
+        "notes": [*notes(findings)],
+        "pictures": inlined(others),
+        "tables": found,
+        "failures": [
+            {"trial": each.trial, "reason": why, "log": findings.folder.place("logs", f"{each.trial}.log")}
+            for each, why in failures(findings)
+        ],
+        "commands": [*commands(findings)],
+        "provenance": provenance(findings),
+        "files": files(findings),
+    }
+
+
+def commands(findings: Findings) -> Iterator[dict[str, str]]:
+    """What to type."""
+    folder = findings.folder
+    tune = ["python", "tune.py"]
+    if (folder.path / "best.yaml").exists():
+        yield {"what": "The best configuration once more, alone, compared to the last bit",
+               "text": shlex.join([*tune, "reproduce", folder.place()])}  # fmt: skip
+    yield {"what": "The whole study elsewhere",
+           "text": shlex.join([*tune, "run", folder.place(folder.file.name), "--results", "elsewhere"])}  # fmt: skip
+    if folder.mirror is None and (folder.path / "optuna.db").exists():
+        yield {"what": "Optuna's own view of the search",
+               "text": shlex.join(["optuna-dashboard", f"sqlite:///{folder.path / 'optuna.db'}"])}  # fmt: skip
+
+
+def provenance(findings: Findings) -> dict[str, str]:
+    """What it ran on, with which versions and seeds."""
+    study, recorded = findings.study, findings.facts
+    confirmed = confirm_seeds(study)
+    said = {"seeds of the search": _listed(study.seeds)}
+    if confirmed:
+        said["seeds to confirm"] = _listed(confirmed)
+    said["git commit"] = recorded.get("git_commit") or "not recorded"
+    said |= {name.replace("_", " "): _said(value) for name, value in recorded.get("hardware", {}).items()}
+    share = study.resources.model_dump(exclude_none=True)
+    said["per trial"] = ", ".join(f"{name} {value:g}" for name, value in share.items())
+    versions = recorded.get("versions", {})
+    said["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
+    return said
+
+
+def files(findings: Findings) -> dict[str, str]:
+    """The files that say what ran."""
+    paths = [findings.folder.file, findings.folder.path / "best.yaml"]
+    return {path.name: path.read_text(encoding="utf-8") for path in paths if path.exists()}
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

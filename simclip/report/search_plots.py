@@ -1,0 +1,67 @@
+"""How the search went: what its parameters decided, and whether ASHA's early looks foretold the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from matplotlib.ticker import MaxNLocator
+
+from simclip.cli.wording.formatting import counted
+from simclip.html.figure import BETTER, INK, Picture, panel, shortened, spoken
+from simclip.report.findings import Findings
+from simclip.study.analysis.importance import importances
+from simclip.study.analysis.rung_correlation import rungs
+
+
+def importance_bars(findings: Findings) -> Iterator[Picture]:
+    """The parameters of a random or Optuna search by how much they decided."""
+    found = importances(findings.study, findings.search)
+    if found is None or not found.shares:
+        return
+    title = "What decided: importance of the parameters"
+    figure, axes = panel(title, 1.15 + 0.34 * len(found.shares))
+    shares = [100 * share for share in found.shares.values()]
+    axes.barh(range(len(shares)), shares, height=0.62, color=BETTER)
+    for place, share in enumerate(shares):
+        axes.annotate(f"{share:.0f}%", (share, place), (4, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(shares)), [shortened(spoken(name)) for name in found.shares])
+    axes.set_ylim(len(shares) - 0.45, -0.55)
+    axes.set_xlim(0, max(shares) * 1.14 or 1)
+    axes.grid(False)
+    axes.set_xlabel("share of the importance in percent")
+    yield Picture(
+        "importance",
+        title,
+        f"{found.evaluator} of Optuna {found.version}, over {counted(found.settings, 'setting')} of which the best "
+        f"{found.best} are told from all. {found.note or ''}".strip(),
+        "Importance: " + "; ".join(f"{name} {100 * share:.0f}%" for name, share in found.shares.items()),
+        figure,
+    )
+
+
+def rung_correlations(findings: Findings) -> Iterator[Picture]:
+    """The rank correlation of each of ASHA's rungs with the final results."""
+    found = [rung for rung in rungs(findings.study, findings.search) if rung.correlation is not None]
+    if not found:
+        return
+    title = "Did early stopping look late enough?"
+    figure, axes = panel(title, 2.7)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.plot([rung.epoch for rung in found], [rung.correlation or 0.0 for rung in found], "o-", color=BETTER)
+    for rung in found:
+        axes.annotate(f"{rung.correlation:.2f}".replace("-", "−"), (rung.epoch, rung.correlation or 0.0), (0, 7),
+                      textcoords="offset points", ha="center")  # fmt: skip
+    axes.set_ylim(min(-0.05, *(rung.correlation or 0.0 for rung in found)) - 0.1, 1.18)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch of the rung")
+    axes.set_ylabel("Spearman's correlation")
+    counts = sorted({rung.n for rung in found})
+    yield Picture(
+        "rungs",
+        title,
+        f"Rank correlation of the metric at each of ASHA's rungs with the final score, over the "
+        f"{' to '.join(map(str, counts))} trials that finished; near 1, stopping there was safe.",
+        "Rank correlation by epoch: " + "; ".join(f"{rung.epoch}: {rung.correlation:.2f}" for rung in found),
+        figure,
+    )

@@ -1,0 +1,1 @@
+"""What every run stands on: devices, workers, keyed randomness, files, the cache."""

@@ -1,0 +1,1 @@
+"""What the trial records say: ranking, verdict, best configuration, importances."""

@@ -1,0 +1,71 @@
+"""What a study may take: the search stops in time to confirm what it has found."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+from simclip.study.analysis.confirm import confirm_trial_count, search_records
+from simclip.study.analysis.spent import cost
+from simclip.study.spec.arms import Trial
+from simclip.study.spec.study import StudyConfig
+from simclip.study.store.records import Record
+
+
+class Budget:
+    """Decides before each trial of the search whether there is room for it and for the confirm stage after it.
+
+    Args:
+        study: With its resources filled in.
+        records: Of all trials that have ended, kept up to date by whoever runs them.
+        concurrency: Trials at a time.
+        clock: Seconds since any moment.
+    """
+
+    def __init__(
+        self,
+        study: StudyConfig,
+        records: Mapping[str, Record],
+        concurrency: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._study, self._records, self._concurrency, self._clock = study, records, concurrency, clock
+        self._began = clock()
+        self._earlier = cost(study, records).wall_hours
+        self._begun = set(search_records(study, records))
+        self._running: dict[str, float] = {}
+        self.exhausted = False
+
+    def begin(self, trial: Trial) -> None:
+        """A trial begins."""
+        self._begun.add(trial.name)
+        self._running[trial.name] = self._clock()
+
+    def allows_another(self) -> bool:
+        """Whether one more trial may begin; once there is no room, there will be none."""
+        self.exhausted = self.exhausted or not self._has_room()
+        return not self.exhausted
+
+    def _has_room(self) -> bool:
+        budget = self._study.budget
+        if budget.trials is not None and len(self._begun) >= budget.trials:
+            return False
+        ended = [record for record in self._records.values() if record.outcome in ("finished", "stopped")]
+        if not ended:
+            return True  # nothing is known yet of how long a trial takes
+        seconds = statistics.fmean(record.seconds for record in ended)
+        arms = {record.arm for record in self._records.values() if not record.control}
+        confirming = confirm_trial_count(self._study, len(arms) + 1)
+        if budget.hours is not None:
+            elapsed = self._earlier + (self._clock() - self._began) / 3600
+            rounds = 1 + math.ceil(confirming / self._concurrency)
+            if elapsed + rounds * seconds / 3600 > budget.hours:
+                return False
+        if budget.gpu_hours is not None:
+            gpus = self._study.resources.workers * (self._study.resources.gpus or 0)
+            running = sum(1 for name in self._running if name not in self._records)
+            trials = sum(record.seconds for record in self._records.values()) / seconds + running + 1 + confirming
+            return trials * seconds * gpus / 3600 <= budget.gpu_hours
+        return True

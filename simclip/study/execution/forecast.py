@@ -1,0 +1,85 @@
+"""What a study will cost, before anything is spent on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from simclip.study.analysis.confirm import confirm_trial_count
+from simclip.study.execution.cluster import Cluster, concurrency
+from simclip.study.spec.arms import Arm, foreseen_arms
+from simclip.study.spec.study import StudyConfig
+from simclip.train.probe import Costs, probe
+
+#: Of a running trial: two in its process and two in Ray Tune's folder while one replaces the other.
+CHECKPOINTS_PER_TRIAL = 4
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """An estimate from a few steps of one trial; early stopping is not counted on.
+
+    Attributes:
+        arms: Those that will run, with the estimated seconds of one trial each; for Optuna the extremes of its space.
+        trials: How many there will be, in both stages.
+        confirming: How many of them are of the confirm stage.
+        concurrency: Trials at a time.
+        probed: Name of the arm that was measured.
+        costs: What was measured on it.
+        preparation: Seconds before the first trial, to decode all images into a store.
+        cpu_hours: Of them.
+        gpu_hours: Of them.
+        wall_hours: With so many trials at a time.
+        disk: Bytes at most.
+    """
+
+    arms: list[tuple[Arm, float]]
+    trials: int
+    confirming: int
+    concurrency: int
+    probed: str
+    costs: Costs
+    preparation: float
+    cpu_hours: float
+    gpu_hours: float
+    wall_hours: float
+    disk: int
+
+
+def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
+    """Probe the arm with the largest clusters, no tower frozen if there is one, where a trial would run, and reckon up.
+
+    Args:
+        study: With its resources filled in.
+        cluster: That it would run on.
+    """
+    arms = foreseen_arms(study)
+    probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))
+    resources = study.resources
+    task: Any = ray.remote(probe).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
+    costs: Costs = ray.get(task.remote(probed.config, resources.workers))
+
+    timed = [(arm, costs.seconds(arm.config, probed.config.batch_size)) for arm in arms]
+    mean = sum(seconds for _, seconds in timed) / len(timed)
+    controls = sum(arm.is_control for arm in arms)
+    search = (study.trials or 0) + controls if study.searcher == "optuna" else len(arms) * len(study.seeds)
+    confirming = confirm_trial_count(study, len(arms) - controls)
+    trials = search + confirming
+    at_a_time = min(concurrency(study, cluster), trials)
+    hours = trials * mean / 3600
+    models = 2 * (study.keep_models + at_a_time + len(study.seeds)) + 1
+    return Forecast(
+        arms=timed,
+        trials=trials,
+        confirming=confirming,
+        concurrency=at_a_time,
+        probed=probed.name,
+        costs=costs,
+        preparation=costs.preparation(probed.config, max(1, int(cluster.cpus))),
+        cpu_hours=hours * resources.workers * (resources.cpus or 1),
+        gpu_hours=hours * resources.workers * (resources.gpus or 0),
+        wall_hours=hours / at_a_time,
+        disk=at_a_time * CHECKPOINTS_PER_TRIAL * costs.checkpoint + models * costs.model,
+    )

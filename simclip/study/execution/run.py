@@ -1,0 +1,209 @@
+"""Run the trials of a study under Ray Tune, and keep what they bring."""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+from simclip.errors import full_disk_error
+from simclip.study.analysis.confirm import confirm_trials, search_records
+from simclip.study.analysis.write_results import hardware, write_results
+from simclip.study.execution.budget import Budget
+from simclip.study.execution.cluster import Cluster, concurrency, placement, worker_resources
+from simclip.study.execution.events import Listener
+from simclip.study.execution.model_retention import MODELS
+from simclip.study.execution.recorder import Recorder
+from simclip.study.execution.trial import Placement, run_trial
+from simclip.study.search.asha import scheduler
+from simclip.study.search.optuna import optuna_searcher
+from simclip.study.search.searcher import PlannedTrials, StageSearcher
+from simclip.study.spec.arms import Arm, Trial, planned_trials
+from simclip.study.spec.study import StudyConfig
+from simclip.study.store.compatibility import under_recorded_names
+from simclip.study.store.folder import ATTEMPT, StudyFolder
+from simclip.study.store.records import Record, read_records
+
+
+@dataclass(frozen=True)
+class StudyEnd:
+    """How a run of a study ended.
+
+    Attributes:
+        records: Of all trials that have ended, in this run or before, by name.
+        interrupted: Whether Ctrl-C cut it short.
+        left_out: Whether the budget ended the search before all trials had begun.
+    """
+
+    records: dict[str, Record]
+    interrupted: bool
+    left_out: bool = False
+
+    @property
+    def failed(self) -> list[Record]:
+        """The trials that raised."""
+        return [record for record in self.records.values() if record.outcome == "failed"]
+
+
+def run_study(
+    study: StudyConfig,
+    cluster: Cluster,
+    folder: StudyFolder,
+    listeners: Sequence[Listener],
+    trials: Sequence[Trial] | None = None,
+    retry_failed: bool = False,
+) -> StudyEnd:
+    """Run every trial that has not ended yet, the search's and then those that confirm it, and derive the results.
+
+    Args:
+        study: With its resources filled in (see `cluster.resolved`).
+        cluster: That it runs on.
+        folder: Its results, claimed for it.
+        listeners: Told of all that happens.
+        trials: These alone; by default those that the study plans, controls included, and the confirm stage's.
+        retry_failed: Run trials again that failed in earlier runs.
+
+    Raises:
+        InputError: A trial found its input wrong.
+        OSError: The disk is full.
+    """
+    folder.drop_scratch()
+    recorder = Recorder(study, folder, listeners, retry_failed)
+    recorder.tidy()
+    stages = _Stages(study, cluster, folder, recorder, trials)
+    interrupted = False
+    if stages.anything_left:
+        try:
+            stages.run(listeners)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            for listener in listeners:
+                listener.study_ended()
+            folder.push()
+    if interrupted:
+        gc.collect()  # the loop that Tune was torn out of holds its processes, and with them the cluster's CPUs
+    if recorder.halt.error:
+        raise recorder.halt.error
+    _derive(study, cluster, folder)
+    return StudyEnd(recorder.records, interrupted, stages.budget.exhausted)
+
+
+class _Stages:
+    """The search and the confirm stage of one run."""
+
+    def __init__(
+        self,
+        study: StudyConfig,
+        cluster: Cluster,
+        folder: StudyFolder,
+        recorder: Recorder,
+        trials: Sequence[Trial] | None,
+    ) -> None:
+        self.study, self.folder, self.recorder = study, folder, recorder
+        self.concurrency = concurrency(study, cluster)
+        self.budget = Budget(study, recorder.records, self.concurrency)
+        self._given = trials is not None
+        begun = {**recorder.records, **recorder.unfinished}
+        if trials is None:
+            trials = under_recorded_names(planned_trials(study), search_records(study, begun))
+        self._search = self._rest(trials)
+
+    @property
+    def anything_left(self) -> bool:
+        """Whether a trial has not ended that the study wants; Optuna wants more as long as it finds more."""
+        return bool(self._search or self._optuna_searches or self._confirming())
+
+    def run(self, listeners: Sequence[Listener]) -> None:
+        """Run one stage after the other."""
+        for listener in listeners:
+            listener.study_started(self._search, self.concurrency)
+        if self._search or self._optuna_searches:
+            self._fit(self._searcher(), scheduler(self.study)[0])
+        if again := self._confirming():
+            for listener in listeners:
+                listener.confirm_started(again, self.recorder.records)
+            self._fit(PlannedTrials(self.study, again, self.folder.checkpoints(again)), None)
+
+    @property
+    def _optuna_searches(self) -> bool:
+        if self.study.searcher != "optuna" or self._given:
+            return False
+        begun = search_records(self.study, {**self.recorder.records, **self.recorder.unfinished})
+        unfinished = search_records(self.study, self.recorder.unfinished)
+        return bool(unfinished) or sum(not each.control for each in begun.values()) < (self.study.trials or 0)
+
+    def _rest(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Those that have not ended, begun ones first."""
+        rest = [trial for trial in trials if trial.name not in self.recorder.records]
+        return sorted(rest, key=lambda trial: trial.name not in self.recorder.unfinished)
+
+    def _confirming(self) -> list[Trial]:
+        """The trials that the confirm stage still has to run, as far as the search's records go."""
+        if self._given or self.recorder.halt.error:
+            return []
+        return self._rest(confirm_trials(self.study, self.recorder.records))
+
+    def _searcher(self) -> StageSearcher:
+        if self.study.searcher != "optuna":
+            return PlannedTrials(self.study, self._search, self.folder.checkpoints(self._search), self.budget)
+        begun = search_records(self.study, {**self.recorder.records, **self.recorder.unfinished})
+        going_on = [Trial(Arm(each.arm, {}, each.config, each.control), each.seed) for each in begun.values()]
+        checkpoints = self.folder.checkpoints(going_on)
+        return optuna_searcher(self.study, self.folder.path / "optuna.db", begun, checkpoints, self.budget)
+
+    def _fit(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
+        """Run one stage. What only a running stage needs is gone when it has ended."""
+        self.recorder.searcher = searcher
+        storage = self.folder.storage
+        where = Placement(self.study.resources.workers, worker_resources(self.study), storage)
+        tuner = tune.Tuner(
+            tune.with_resources(functools.partial(run_trial, placement=where), placement(self.study)),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=early_stopping,
+                num_samples=-1,  # the searcher ends the stage
+                max_concurrent_trials=self.concurrency,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_attempt_name,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=storage.root,
+                storage_filesystem=storage.arrow,
+                name=self.folder.tune.name,
+                stop=self.recorder.halt,
+                callbacks=[self.recorder],
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                failure_config=tune.FailureConfig(max_failures=0),  # the recorder gives lost trials back
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except Exception as error:  # Tune stumbles over a full disk itself, after the trial that met it first
+            if halting := self.recorder.halt.error or full_disk_error(error):
+                raise halting from None
+            raise
+        self.folder.drop_scratch()
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["trial"])
+
+
+def _attempt_name(trial: Any) -> str:
+    return f"{_trial_name(trial)}{ATTEMPT}{trial.trial_id}"
+
+
+def _derive(study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:
+    """Write everything that follows from the records on disk."""
+    best = write_results(folder.path, study, read_records(folder.trials), hardware(cluster.cpus, cluster.gpus))
+    if best:
+        folder.storage.copy(f"{MODELS}/{best.record.trial}/best", folder.best.name)
+    folder.push()

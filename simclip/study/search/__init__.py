@@ -1,0 +1,1 @@
+"""Which trial runs next: planned trials, Optuna, early stopping by ASHA."""

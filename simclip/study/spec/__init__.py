@@ -1,0 +1,1 @@
+"""The study file: its fields, the arms and trials that follow from it."""

@@ -1,0 +1,105 @@
+"""Study files as mappings: YAML, and the key=value words that change it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from simclip.config.explain import hint
+from simclip.errors import InputError
+from simclip.study.spec.portable_paths import local
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which no key of a mapping stands twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class Override(NamedTuple):
+    """One `key=value` word."""
+
+    word: str
+    keys: tuple[str, ...]
+    value: Any
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping, its paths as they are here.
+
+    Raises:
+        InputError: No such file, or it is unreadable, no YAML (with the line) or no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        names = [each.name for each in sorted(path.parent.glob("*.yaml"))]
+        raise InputError(f"{path}: no such file" + (f"; {hint(path.name, names)}" if names else "")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text: {error}") from None
+    content = _parse(text, str(path))
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping such as 'name: demo' and 'train: ...', not {_kind(content)}")
+    return dict(local(content))
+
+
+def read_overrides(words: Sequence[str]) -> list[Override]:
+    """Words such as train.epochs=2, with YAML to the right of the equals sign.
+
+    Raises:
+        InputError: A word without a key or an equals sign, or a value that is no YAML.
+    """
+    overrides = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        keys = tuple(key.strip().split("."))
+        if not equals or not all(keys):
+            raise InputError(f"override {word!r}: expected key=value, such as train.epochs=2")
+        overrides.append(Override(word, keys, _parse(value, f"override {word!r}")))
+    return overrides
+
+
+def overridden(content: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
+    """The mapping with every override set in it; mappings on the way are made where there are none.
+
+    Raises:
+        InputError: An override that goes through something else than a mapping.
+    """
+    content = copy.deepcopy(content)
+    for word, (*parents, last), value in overrides:
+        place = content
+        for depth, key in enumerate(parents, start=1):
+            if place.get(key) is None:
+                place[key] = {}
+            place = place[key]
+            if not isinstance(place, dict):
+                raise InputError(f"override {word!r}: {'.'.join(parents[:depth])} is {_kind(place)} and has no keys")
+        place[last] = value
+    return content
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark and "\n" in text else ""
+        raise InputError(f"{where}{line}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _kind(value: Any) -> str:
+    return {type(None): "nothing", list: "a list", str: "a text", int: "a number", float: "a number"}.get(
+        type(value), f"a {type(value).__name__}"
+    )

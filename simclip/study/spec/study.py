@@ -1,0 +1,184 @@
+"""StudyConfig: what a study file says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from simclip.config.explain import hint
+from simclip.config.training import DEFAULT_METRIC, EvaluationSet, Objective, Strict, TrainConfig, metric_weights
+from simclip.evaluation.metrics import METRICS
+from simclip.study.spec.parameter import Parameter
+from simclip.study.spec.typed_values import typed
+
+#: Seeds of the search lie below it.
+FIRST_CONFIRM_SEED = 1000
+
+
+class SharedConfig(TrainConfig):
+    """The training fields that all arms share. Only together with an arm's settings need they be consistent."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SharedConfig:
+        return self
+
+
+class Asha(Strict):
+    """Settings of `scheduler: asha`."""
+
+    grace_period: int = Field(2, ge=1, description="epochs before which no trial is stopped; at least the warm-up of p")
+    reduction_factor: float = Field(3.0, gt=1, description="of so many trials at a rung, one goes on")
+
+
+class Resources(Strict):
+    """What one trial gets."""
+
+    workers: int = Field(1, ge=1, description="processes that share the batch")
+    cpus: float | None = Field(None, gt=0, description="per worker; fractions are allowed")
+    gpus: float | None = Field(None, ge=0, description="per worker; fractions are allowed")
+
+
+class Confirm(Strict):
+    """The second stage: the best arms and the control once more, at full length on fresh seeds."""
+
+    arms: int = Field(3, ge=1, description="so many of the best arms")
+    seeds: int = Field(5, ge=1, le=1000, description="pairs of arm and control; fewer than 3 allow no verdict")
+
+
+class Budget(Strict):
+    """What the whole study may take; the search stops in time to confirm. Without a figure there is no limit."""
+
+    hours: float | None = Field(None, gt=0, description="by the clock, earlier runs of the study included")
+    gpu_hours: float | None = Field(None, gt=0, description="reserved GPUs, in both stages")
+    trials: int | None = Field(None, ge=1, description="of the search, controls included")
+
+
+class StudyConfig(Strict):
+    """One study: the arms that are compared, how they are found, and what they run on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="also the name of its results folder")
+    description: str = ""
+    metric: Objective = Field(DEFAULT_METRIC, description="what decides; a dict is a weighted mean")
+    mode: Literal["max", "min"] = "max"
+
+    train: SharedConfig = SharedConfig()
+    parameters: dict[str, Parameter] = Field({}, description="what is searched, in W&B's sweep syntax")
+    seeds: list[Annotated[int, Field(ge=0, lt=FIRST_CONFIRM_SEED)]] = Field([1], min_length=1)
+
+    searcher: Literal["grid", "random", "optuna"] = "grid"
+    trials: int | None = Field(None, ge=1, description="different settings that random or Optuna try, controls apart")
+    scheduler: Literal["none", "asha"] = "none"
+    asha: Asha = Asha()
+
+    confirm: Confirm | None = Field(Confirm(), description="what decides, on seeds from 1000 on; null leaves it out")
+    test: list[EvaluationSet] = Field([], description="sets that the confirm stage alone reads, and decides on")
+    test_metric: Objective | None = Field(
+        None, description="of the test sets; default: the metric, on the first test set that has it"
+    )
+
+    budget: Budget = Budget()
+    resources: Resources = Resources()
+    max_concurrent: int | None = Field(None, ge=1, description="trials at a time; default: what the resources allow")
+    keep_models: int = Field(3, ge=1, description="leading arms whose model folders are kept")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _study_fields(cls, content: Any) -> Any:
+        """Hand metric and mode down to the training runs."""
+        train = content.get("train", {}) if isinstance(content, dict) else None
+        if isinstance(train, TrainConfig):
+            train = train.model_dump(exclude_unset=True)
+        if not isinstance(train, dict):
+            return content  # which the fields' own types refuse
+        if "seed" in train:
+            raise ValueError("train.seed: every arm runs on the study's seeds; set seeds: [...] instead")
+        own = {field: content.get(field, cls.model_fields[field].default) for field in ("metric", "mode")}
+        for field, value in own.items():
+            if train.get(field, value) != value:
+                raise ValueError(f"train.{field}: differs from the study's {field} {value!r}; set {field} there alone")
+        return {**content, "train": {**train, **own}}
+
+    @field_validator("parameters")
+    @classmethod
+    def _typed(cls, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+        return typed(parameters)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if doubled := {seed for seed in seeds if seeds.count(seed) > 1}:
+            raise ValueError(f"{min(doubled)} stands twice")
+        return seeds
+
+    @property
+    def confirmed_metric(self) -> str | dict[str, float]:
+        """What the verdict is about: a metric of the test sets where there are any, else the study's own."""
+        if not self.test:
+            return self.metric
+        if self.test_metric is not None:
+            return self.test_metric
+        if isinstance(self.metric, str):
+            return self._on_test(self.metric)
+        return {self._on_test(name): weight for name, weight in self.metric.items()}
+
+    def _on_test(self, metric: str) -> str:
+        """The metric of the same kind on the first test set that has it."""
+        name, _, kind = metric.rpartition("/")
+        of_pairs = any(each.name == name and each.kind == "pairs" for each in self.train.evaluation_sets)
+        found = next(
+            (each.name for each in self.test if kind in METRICS[each.kind] or (of_pairs and each.kind == "pairs")), None
+        )
+        if found is None:
+            known = _metrics(self.train.evaluation_sets)
+            if metric not in known and not of_pairs:
+                raise ValueError(f"metric: no evaluation set reports {metric!r}; {hint(metric, known)}")
+            raise ValueError(f"test_metric: missing; no test set has a {kind}, as the metric {metric} asks for")
+        return f"{found}/{kind}"
+
+    @model_validator(mode="after")
+    def _testable(self) -> StudyConfig:
+        if not self.test:
+            if self.test_metric is not None:
+                raise ValueError("test_metric: there is no test set; give test: [...]")
+            return self
+        if self.confirm is None:
+            raise ValueError("test: read by the confirm stage alone, which confirm: null leaves out")
+        metric = self.confirmed_metric
+        known = _metrics(self.test)
+        with_categories = [each.name for each in self.test if each.kind == "pairs"]
+        for name in metric_weights(metric):
+            if name not in known and name.rpartition("/")[0] not in with_categories:
+                raise ValueError(f"test_metric: no test set reports {name!r}; {hint(name, known)}")
+        names = [each.name for each in [*self.train.evaluation_sets, *self.test]]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"test: sets need names of their own; {min(doubled)} stands twice")
+        return self
+
+    @model_validator(mode="after")
+    def _searchable(self) -> StudyConfig:
+        if len(self.seeds) > 1 and (self.searcher == "optuna" or self.scheduler == "asha"):
+            raise ValueError(f"seeds: ASHA and Optuna search on one seed; give one, not {len(self.seeds)}")
+        if self.searcher == "grid":
+            self._check_grid()
+        elif self.trials is None:
+            raise ValueError(f"trials: missing; searcher {self.searcher} needs the number of settings to try")
+        elif all(parameter.size == 1 for parameter in self.parameters.values()):
+            raise ValueError(f"parameters: none of them varies, so that searcher {self.searcher} has nothing to search")
+        return self
+
+    def _check_grid(self) -> None:
+        if self.trials is not None:
+            raise ValueError("trials: a grid runs every combination; drop trials, or set searcher to random or optuna")
+        for name, parameter in self.parameters.items():
+            if parameter.size is None:
+                raise ValueError(
+                    f"parameters.{name}: a grid cannot visit a continuous range; give values, or set searcher to "
+                    "random or optuna"
+                )
+
+
+def _metrics(sets: Sequence[EvaluationSet]) -> list[str]:
+    """What the sets report; categories of pairs apart, which their files alone tell."""
+    return [f"{each.name}/{metric}" for each in sets for metric in METRICS[each.kind]]

@@ -1,0 +1,140 @@
+"""Read and write study files: overrides, paths and the demo's data are settled here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from simclip.config.explain import explain
+from simclip.config.training import TrainConfig
+from simclip.demo.dataset import ensure_dataset
+from simclip.errors import InputError
+from simclip.study.spec.arms import check_arms
+from simclip.study.spec.overrides import Override, overridden, read_mapping, read_overrides
+from simclip.study.spec.portable_paths import PROJECT, portable
+from simclip.study.spec.shrink import shrunk
+from simclip.study.spec.study import SharedConfig, StudyConfig
+from simclip.study.spec.typed_values import STUDY_FIELDS, settings_of
+
+DEMO = Path("studies/demo.yaml")
+DEMO_DATA = "datasets/demo/"
+
+
+def load_with_data(path: Path, overrides: tuple[str, ...] = (), demo: bool = False) -> StudyConfig:
+    """The study; the demo's data are made first where it uses them, since paths are looked up as it is read."""
+    located = locate(path)
+    text = located.read_text(encoding="utf-8", errors="replace") if located.is_file() else ""
+    if demo or DEMO_DATA in " ".join([text, *overrides]):
+        ensure_dataset()
+    return load_study(path, overrides, read_mapping(locate(DEMO)) if demo else None)
+
+
+def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] | None = None) -> StudyConfig:
+    """Read a study file.
+
+    Numbers such as 1e-5, which YAML takes for text, and fractions such as 1/2 for proportions are read as numbers.
+    Relative paths are looked up from the working directory, then from the project's folder, and made absolute.
+
+    Args:
+        path: YAML; a relative path is looked up likewise.
+        overrides: Words such as `train.epochs=2` or `parameters.cluster_size.values=[4,8]`.
+        demo: Content of a study file to whose data and length this one is shrunk before the overrides.
+
+    Raises:
+        InputError: Anything wrong with the file, an override, or an arm that they amount to.
+    """
+    path = locate(path) if locate(path).exists() else path
+    changes = read_overrides(overrides)
+    content = read_mapping(path)
+    try:
+        if demo is not None:
+            StudyConfig.model_validate(content)  # only a right study can be shrunk
+            content = _shrunk(path, content, demo)
+        content = overridden(content, changes)
+        study = _with_absolute_paths(StudyConfig.model_validate(content))
+    except ValidationError as error:
+        raise explain(error, _origin(error, path, changes), StudyConfig) from None
+    try:
+        check_arms(study)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return study
+
+
+def _shrunk(path: Path, content: dict[str, Any], demo: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return shrunk(content, demo)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def dump(study: StudyConfig) -> str:
+    """The study as YAML with every default filled in; load_study reads it back as an equal study."""
+    content = study.model_dump(mode="json", exclude={"train": set(STUDY_FIELDS), "parameters": True})
+    given = {name: each.model_dump(mode="json", exclude_unset=True) for name, each in study.parameters.items()}
+    content = portable({**content, "parameters": given})
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts with Unicode's own line breaks, which would be read back as others."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    breaks = any(mark in text for mark in "\x85\u2028\u2029")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if breaks else None)
+
+
+_Dumper.add_representer(str, _quoted)
+
+
+def locate(path: Path) -> Path:
+    """The absolute path: as seen from the project's folder where it exists only there, else from the working one."""
+    here = path.expanduser().absolute()
+    shipped = PROJECT / path
+    return shipped if not here.exists() and shipped.exists() else here
+
+
+def absolute_paths(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Training fields with every Path in them located, and model and preprocessor where they name a folder."""
+    located = {field: _located(value) for field, value in fields.items()}
+    for field in ("model", "preprocessor"):
+        folder = locate(Path(located.get(field) or "."))
+        if located.get(field) and folder.is_dir():
+            located[field] = str(folder)
+    return located
+
+
+def _located(value: Any) -> Any:
+    if isinstance(value, Path):
+        return locate(value)
+    if isinstance(value, dict):
+        return {key: _located(each) for key, each in value.items()}
+    return [_located(each) for each in value] if isinstance(value, list) else value
+
+
+def _with_absolute_paths(study: StudyConfig) -> StudyConfig:
+    def change(name: str) -> Any:
+        def located(value: Any) -> Any:
+            settings = absolute_paths(settings_of(name, value))
+            return settings[name] if name in TrainConfig.model_fields else settings
+
+        return located
+
+    train = SharedConfig(**absolute_paths(study.train.model_dump(exclude_unset=True)))
+    parameters = {name: each.changed(change(name)) for name, each in study.parameters.items()}
+    test = [each.model_copy(update=absolute_paths(each.model_dump())) for each in study.test]
+    return study.model_copy(update={"train": train, "parameters": parameters, "test": test})
+
+
+def _origin(error: ValidationError, path: Path, changes: Sequence[Override]) -> str:
+    """The override that a complaint is about, or else the file."""
+    loc = error.errors()[0]["loc"]
+    for word, keys, _ in reversed(changes):
+        if loc and all(key == str(part) for key, part in zip(keys, loc, strict=False)):
+            return f"override {word!r}"
+    return str(path)

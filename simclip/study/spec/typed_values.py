@@ -1,0 +1,106 @@
+"""Parameters as training fields: which ones they set, and their values read as those fields read them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from simclip.config.explain import hint
+from simclip.config.training import TrainConfig
+from simclip.study.spec.parameter import Parameter
+
+#: Training fields that belong to the study as a whole, and where they stand.
+STUDY_FIELDS = {"seed": "seeds", "metric": "metric", "mode": "mode"}
+
+
+def settings_of(name: str, value: Any) -> dict[str, Any]:
+    """The training fields that one value of a parameter sets: its own field, or those of a linked parameter."""
+    return {name: value} if name in TrainConfig.model_fields else dict(value)
+
+
+def fields_of(name: str, parameter: Parameter) -> list[str]:
+    """The training fields that a parameter sets."""
+    return [name] if name in TrainConfig.model_fields else list(parameter.choices[0])
+
+
+def typed(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+    """The parameters with every value read as its training field reads it: '1/2' is 0.5, '1e-5' is 0.00001.
+
+    Raises:
+        pydantic.ValidationError: An unknown field, one that is set twice, or a value that its field refuses.
+    """
+    owner: dict[str, str] = {}
+    checked = {}
+    for name, parameter in parameters.items():
+        checked[name] = _typed_field(name, parameter) if _is_field(name, parameter) else _typed_linked(name, parameter)
+        for field in fields_of(name, checked[name]):
+            if field in STUDY_FIELDS:
+                raise _refusal((name,), f"{field} cannot be searched; it is the study's: {STUDY_FIELDS[field]}")
+            if owner.setdefault(field, name) != name:
+                raise _refusal((name,), f"sets {field}, which {owner[field]} sets too")
+    return checked
+
+
+def _is_field(name: str, parameter: Parameter) -> bool:
+    if name in TrainConfig.model_fields:
+        return True
+    if parameter.kind == "categorical" and all(isinstance(each, dict) and each for each in parameter.choices):
+        return False
+    raise _refusal((name,), f"unknown training field; {hint(name, TrainConfig.model_fields)}")
+
+
+def _typed_field(name: str, parameter: Parameter) -> Parameter:
+    if parameter.kind == "categorical":
+        read = [_read((name, "values", i), name, each) for i, each in enumerate(parameter.choices)]
+        return parameter.model_copy(update={"values": read})
+    if parameter.kind == "constant":
+        return parameter.model_copy(update={"value": _read((name, "value"), name, parameter.value)})
+    annotation = TrainConfig.model_fields[name].annotation
+    if not parameter.whole and float not in (annotation, *get_args(annotation)):
+        raise _refusal(
+            (name,),
+            "a range of fractions does not fit this field: use whole numbers (int_uniform, or a whole q), or values",
+        )
+    _read((name, "min"), name, parameter.ends[0])
+    _read((name, "max"), name, parameter.ends[-1])
+    return parameter
+
+
+def _typed_linked(name: str, parameter: Parameter) -> Parameter:
+    read = []
+    for i, settings in enumerate(parameter.choices):
+        if list(settings) != list(parameter.choices[0]) and set(settings) != set(parameter.choices[0]):
+            raise _refusal((name, "values", i), "sets other fields than the first: linked fields vary together")
+        for field in settings:
+            if field not in TrainConfig.model_fields:
+                known = hint(field, TrainConfig.model_fields)
+                raise _refusal((name, "values", i, field), f"unknown training field; {known}")
+        read.append({field: _read((name, "values", i, field), field, value) for field, value in settings.items()})
+    return parameter.model_copy(update={"values": read})
+
+
+def _read(loc: tuple[int | str, ...], field: str, value: Any) -> Any:
+    """The value as plain Python, read by its field's own rules."""
+    info = TrainConfig.model_fields[field]
+    kind: Any = Annotated[info.annotation, info]
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    try:
+        return adapter.dump_python(adapter.validate_python(value))
+    except ValidationError as error:
+        raise ValidationError.from_exception_data(
+            "Parameter",
+            [
+                InitErrorDetails(
+                    type=each["type"], loc=(*loc, *each["loc"]), input=each["input"], ctx=each.get("ctx", {})
+                )
+                for each in error.errors()
+            ],
+        ) from None
+
+
+def _refusal(loc: tuple[int | str, ...], message: str) -> ValidationError:
+    # Braces would be read as places to fill in.
+    said = PydanticCustomError("parameter", "{said}", {"said": message})
+    return ValidationError.from_exception_data("Parameter", [InitErrorDetails(type=said, loc=loc, input=None)])

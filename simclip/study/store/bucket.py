@@ -1,0 +1,201 @@
+"""Results in a bucket, and the small files of them on this machine.
+
+Each process finds a bucket's address and credentials in its own environment.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import fsspec
+import pyarrow.fs
+
+from simclip.errors import InputError, full_disk_error
+from simclip.study.store.storage import LOGS, Storage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: The small files that a study is read and continued from.
+READ = ("study.yaml", "trials", "best.yaml", "trials.csv", "results.json")
+
+
+def in_one_line(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn what a bucket's library raises, which is any kind of exception, into one line; a full disk stays one."""
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            if isinstance(error, InputError) or full_disk_error(error):
+                raise
+            said = " ".join(str(error).split()) or "no reason given"
+            raise InputError(
+                f"{args[0]}: {type(error).__name__}: {said}; address and credentials come from the environment "
+                "of every node (for s3:// AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...)"
+            ) from error
+
+    return wrapped
+
+
+@dataclass(frozen=True)
+class Bucket(Storage):
+    """Any place that fsspec knows, by its URI; what is copied within it does not pass through this machine."""
+
+    uri: str
+
+    def __post_init__(self) -> None:
+        """Look for the package that knows such URIs.
+
+        Raises:
+            InputError: There is none.
+        """
+        try:
+            fsspec.core.url_to_fs(self.uri)
+        except ImportError as error:
+            raise InputError(f"{self.uri}: {' '.join(str(error).split())} (pip install it on every node)") from None
+        except ValueError as error:
+            raise InputError(f"{self.uri}: {error}; expected a folder, or a URI such as s3://bucket/results") from None
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def root(self) -> str:  # type: ignore[override]
+        """The URI without its scheme."""
+        return str(self._opened[1]).rstrip("/")
+
+    @property
+    def arrow(self) -> pyarrow.fs.FileSystem:
+        """The same library, as Ray calls it."""
+        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(self._opened[0]))
+
+    @in_one_line
+    def folders(self, key: str) -> list[str]:
+        """The names of the folders in a folder."""
+        return sorted({name.partition("/")[0] for name in self._sizes(key) if "/" in name})
+
+    @in_one_line
+    def finished_epochs(self, key: str) -> int | None:
+        """How many epochs a checkpoint has behind it."""
+        sizes = self._sizes(key)
+        try:
+            manifest: dict[str, int] = json.loads(self._files.cat_file(self._path(f"{key}/manifest.json")))
+            history = json.loads(self._files.cat_file(self._path(f"{key}/history.json")))
+        except (FileNotFoundError, ValueError):
+            return None
+        return int(history[-1]["epoch"]) if all(sizes.get(name) == size for name, size in manifest.items()) else None
+
+    @in_one_line
+    def copy(self, source: str, target: str, only: Sequence[str] | None = None, linked: bool = False) -> None:
+        """Replace a folder by a copy; what a crash leaves of it is made anew, since no record says that it is there."""
+        self.delete(target)
+        self._copy(source, self._path(target), only)
+
+    @in_one_line
+    def move(self, source: str, target: str) -> None:
+        """Copy a folder and delete it."""
+        self.copy(source, target)
+        self.delete(source)
+
+    @in_one_line
+    def delete(self, key: str) -> None:
+        """Delete a folder, if it is there."""
+        if self._sizes(key):
+            self._files.rm(self._path(key), recursive=True)
+
+    @in_one_line
+    def fetch(self, key: str, scratch: Path) -> Path:
+        """A copy of it, if it is there."""
+        there = self._path(key)
+        self._files.invalidate_cache()
+        found = self._files.find(there)
+        places = [scratch / key / posixpath.relpath(each, there) for each in found]
+        for folder in {(scratch / key).parent, *(place.parent for place in places)}:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._files.get(found, [str(place) for place in places])
+        return scratch / key
+
+    @in_one_line
+    def send(self, path: Path, key: str) -> None:
+        """Store a file, in one step where the library does."""
+        self._files.makedirs(posixpath.dirname(self._path(key)), exist_ok=True)
+        self._files.put_file(str(path), self._path(key))
+
+    @in_one_line
+    def move_aside(self, name: str) -> str | None:
+        """Copy everything, and delete it."""
+        if not self._sizes(""):
+            return None
+        aside = Bucket(f"{self.uri.rstrip('/').rpartition('/')[0]}/{name}")
+        self._copy("", aside.root, None)
+        self.delete("")
+        return aside.uri
+
+    def _copy(self, source: str, target: str, only: Sequence[str] | None) -> None:
+        names = [name for name in self._sizes(source) if only is None or name.partition("/")[0] in only]
+        targets = [f"{target}/{name}" for name in names]
+        for folder in {posixpath.dirname(each) for each in targets}:
+            self._files.makedirs(folder, exist_ok=True)
+        self._files.copy([self._path(f"{source}/{name}") for name in names], targets)
+
+    def _sizes(self, key: str) -> dict[str, int]:
+        """Of all files in a folder, by their path in it."""
+        self._files.invalidate_cache()  # others write there too
+        found = self._files.find(self._path(key), detail=True)
+        return {posixpath.relpath(path, self._path(key)): int(each["size"]) for path, each in found.items()}
+
+    def _path(self, key: str) -> str:
+        return posixpath.normpath(f"{self.root}/{key}")
+
+    @property
+    def _files(self) -> Any:
+        return self._opened[0]
+
+    @functools.cached_property
+    def _opened(self) -> tuple[Any, str]:
+        return fsspec.core.url_to_fs(self.uri)
+
+
+class Mirror:
+    """The small files of results in a bucket, in a folder of this process: read from there, changed here, sent back.
+
+    The bucket is the truth. The folder begins empty in every run, and goes with the process.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.path = Path(tempfile.mkdtemp(prefix="simclip-results-"))
+        self._known: dict[Path, tuple[int, int]] = {}
+        atexit.register(shutil.rmtree, self.path, ignore_errors=True)
+
+    def pull(self) -> None:
+        """Begin anew with what is in the bucket."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir()
+        for key in READ:
+            self.bucket.fetch(key, self.path)
+        self._known = self._stamps()
+
+    def push(self) -> None:
+        """Send what has changed."""
+        now = self._stamps()
+        for path in [path for path, stamp in now.items() if self._known.get(path) != stamp]:
+            self.bucket.send(path, path.relative_to(self.path).as_posix())
+        self._known = now
+
+    def _stamps(self) -> dict[Path, tuple[int, int]]:
+        """What changes when a file does; logs are sent by those who write them."""
+        paths = [path for path in self.path.rglob("[!.]*") if path.is_file() and not path.is_symlink()]
+        ours = [path for path in paths if path.relative_to(self.path).parts[0] != LOGS]
+        return {path: ((stat := path.stat()).st_mtime_ns, stat.st_size) for path in ours}

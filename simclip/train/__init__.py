@@ -1,0 +1,1 @@
+"""One training run, from its configuration to a history of epochs and checkpoints."""

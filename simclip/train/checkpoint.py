@@ -1,0 +1,54 @@
+"""Checkpoints: all that an exact resumption needs, and ordinary model folders of the best and the last epoch.
+
+A checkpoint is a folder:
+
+    last/               Hugging Face folder of this epoch (its weights are the resumed weights)
+    best/               Hugging Face folder of the best epoch so far
+    training_state.pt   optimizer and schedule
+    history.json        one row per finished epoch
+    manifest.json       every file's size, so that one cut short while it was written or copied is known for what it is
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from simclip.models.clip import Clip
+from simclip.models.families import trained_model
+from simclip.runtime.files import link
+from simclip.train.history import Row
+
+
+def write_checkpoint(
+    folder: Path,
+    clip: Clip,
+    optimizer: torch.optim.Optimizer,
+    schedule: LambdaLR,
+    history: list[Row],
+    earlier_best: Path | None,
+) -> None:
+    """Write one checkpoint into a new folder.
+
+    Args:
+        earlier_best: The model folder of the best epoch; None where that is this epoch.
+    """
+    folder.mkdir(parents=True)
+    clip.save(folder / "last")
+    shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=link)
+    torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / "training_state.pt")
+    (folder / "history.json").write_text(json.dumps(history))
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+    (folder / "manifest.json").write_text(json.dumps(sizes))
+
+
+def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
+    """Put model, optimizer and schedule back into the state that a checkpoint holds."""
+    clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # whose names may differ in the file
+    state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])

@@ -1,0 +1,267 @@
+"""The training function: from a configuration to a history of epochs and a checkpoint after each.
+
+One process or one of several workers; it knows nothing of what schedules it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from simclip.clusters.embeddings import offline_neighbours, similarity_embeddings
+from simclip.clusters.neighbours import Neighbours
+from simclip.clusters.plan import Recipe, plan_epoch
+from simclip.config.training import TrainConfig
+from simclip.data.augment import crop_and_resize, normalise
+from simclip.data.training_set import Batch, iterations_of, load_training_data
+from simclip.evaluation.baseline import untouched_scores
+from simclip.evaluation.metrics import objective
+from simclip.evaluation.sets import evaluated, load_sets
+from simclip.models.caching_encoder import EncodedOnce
+from simclip.models.clip import TwoTowers, load_clip
+from simclip.models.encoder import Encoder
+from simclip.models.families import train_mode
+from simclip.models.flops import peak_flops, training_flops
+from simclip.runtime.device import Compute
+from simclip.runtime.randomness import generator
+from simclip.runtime.timer import Stopwatch
+from simclip.runtime.workers import Workers
+from simclip.train.checkpoint import restore_checkpoint, write_checkpoint
+from simclip.train.gradients import backward_in_parts, backward_whole
+from simclip.train.history import Row, best_row, read_history
+from simclip.train.optimizer import clamp_logit_scale, make_optimizer, make_schedule
+
+log = logging.getLogger("simclip")
+
+Report = Callable[[list[Row], Path | None], None]
+
+
+class Training:
+    """One training run: what it reads, what it changes, and its epochs."""
+
+    def __init__(self, config: TrainConfig, folder: Path, device: torch.device | None = None) -> None:
+        """Load model and data.
+
+        Args:
+            config: The run.
+            folder: Where checkpoints are written; the last one is kept.
+            device: Where to compute; by default what is there.
+
+        Raises:
+            InputError: The model or the data are not as they should be.
+        """
+        self.config, self.folder = config, folder
+        self.workers = Workers.current()
+        self.compute = Compute.choose(config, device)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.share = self.workers.share_of(config.batch_size)
+        self.clip = load_clip(config)
+        self.data = load_training_data(config, self.clip.input_format)
+        self.sets = load_sets(config, self.clip)
+        self.iterations = iterations_of(config, len(self.data))
+        nn.Module.to(self.clip.model, self.compute.device)
+        self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
+        self.offline = self._offline_neighbours()
+        self.towers = TwoTowers(self.clip.model)
+        towers: Any = torch.compile(self.towers) if config.compile else self.towers
+        self.parallel = DistributedDataParallel(towers) if self.workers.size > 1 else towers
+        self.optimizer = make_optimizer(self.clip.model, config)
+        self.schedule = make_schedule(self.optimizer, config, self.iterations * config.epochs)
+        self.history: list[Row] = []
+        self.checkpoint: Path | None = None
+        self._say_what_runs()
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on after the last epoch of a checkpoint."""
+        restore_checkpoint(checkpoint, self.clip, self.optimizer, self.schedule)
+        self.history = read_history(checkpoint)
+        self.checkpoint = checkpoint
+
+    def run(self, report: Report) -> list[Row]:
+        """Evaluate the untouched model, then train and evaluate epoch by epoch.
+
+        Args:
+            report: Called by every worker after each epoch with the whole history, which it may keep, and by the first
+                worker with the folder of a checkpoint that holds it (epoch 0, the untouched model, has none).
+
+        Returns:
+            The history: a row per epoch.
+        """
+        if not self.history:
+            watch = Stopwatch()
+            with watch("evaluate"):
+                scores = untouched_scores(self.config, self.sets, self.encoder, self.evaluate)
+            self.history.append({"epoch": 0, **self._with_objective(scores), **watch.summary()})
+            report([*self.history], None)
+        elif len(self.history) > self.config.epochs:
+            report([*self.history], self.checkpoint)  # lost after its last epoch, before anyone was told
+        for epoch in range(len(self.history) - 1, self.config.epochs):
+            self.history.append(self._epoch(epoch))
+            report([*self.history], self._save())
+        return self.history
+
+    def evaluate(self, epoch: int = 0) -> dict[str, float]:
+        """The metrics after an epoch, by <set>/<metric>; of the untouched model (epoch 0) those of every set.
+
+        A set whose turn it is not is left out, unless this is the best epoch so far or the last one: the epoch that
+        tables are about and whose model is kept has all metrics.
+        """
+        encoder = EncodedOnce(self.encoder)
+        due = [each for each in self.sets if epoch % each.every == 0 or epoch == self.config.epochs]
+        others = [each for each in self.sets if each not in due]
+        scores = evaluated(due, encoder)
+        if others and self.workers.any(self._is_best_so_far(scores), self.compute.device):
+            scores |= evaluated(others, encoder)
+        return scores
+
+    def _is_best_so_far(self, scores: dict[str, float]) -> bool:
+        history = [*self.history, {"epoch": len(self.history), "metric": objective(self.config.metric, scores)}]
+        return best_row(history, self.config.mode) is history[-1]
+
+    def plan(self, epoch: int, watch: Stopwatch | None = None) -> Iterator[np.ndarray]:
+        """The rows of every batch of an epoch, int64 [N] each, planned by the first worker as they are asked for.
+
+        Similarity embeddings are refreshed at once, with the present weights.
+
+        Args:
+            epoch: Counts from 0.
+            watch: Told how long refresh and plan take.
+        """
+        config, watch = self.config, watch or Stopwatch()
+        recipe = Recipe(config.batch_size, config.proportion_by_epoch[epoch], config.cluster_size, config.neighborhood)
+        neighbours = self.offline
+        if recipe.cluster_sizes and neighbours is None:
+            with watch("refresh"):
+                embeddings = similarity_embeddings(config, self.data, self.encoder, epoch)
+                neighbours = Neighbours(embeddings, config.max_similarity, self.compute.device)
+        mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
+        planned = watch.waits("plan", mine) if self.workers.is_first else None
+        return self.workers.stream(planned, self.iterations, config.batch_size)
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """Forward, backward and update on one batch; returns the loss, still on its device."""
+        device = self.compute.device
+        pixels, boxes, ids, mask = (
+            each.to(device, non_blocking=True) for each in (batch.pixels, batch.boxes, batch.ids, batch.mask)
+        )
+
+        def embed(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            cropped = crop_and_resize(pixels[rows], boxes[rows], self.clip.image_size)
+            with self.compute.autocast():
+                return self.parallel(normalise(cropped, self.clip.mean, self.clip.std), ids[rows], mask[rows])
+
+        self.optimizer.zero_grad(set_to_none=True)
+        rows, size = len(ids), self.config.micro_batch_size
+        if size is None or size >= rows:
+            loss = backward_whole(embed, rows, self.workers)
+        else:
+            loss = backward_in_parts(embed, rows, self.workers, size, self.parallel)
+        self.optimizer.step()
+        self.schedule.step()
+        clamp_logit_scale(self.clip.model.logit_scale)
+        return loss
+
+    def _epoch(self, epoch: int) -> Row:
+        watch = Stopwatch()
+        plan = self.plan(epoch, watch)
+        on_cuda = self.compute.device.type == "cuda"
+        batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda)
+        train_mode(self.clip.model)
+        torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
+        losses, flops = [], 0.0
+        with closing(batches):
+            for number, batch in enumerate(watch.waits("data", batches)):
+                with watch("step"):
+                    losses.append(self.step(batch))
+                    flops += training_flops(self.clip.model, *batch.ids.shape)
+                    if (number + 1) % self.config.log_every == 0:
+                        self._log_step(epoch, number + 1, losses[-1].item(), watch, flops)
+        with watch("step"):
+            loss = torch.stack(losses).mean().item()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"epoch {epoch + 1}: the loss is {loss}; lower learning_rate, or try fp32")
+        with watch("evaluate"):
+            scores = self.evaluate(epoch + 1)
+        row = {
+            "epoch": epoch + 1,
+            **self._with_objective(scores),
+            "train/loss": loss,
+            "train/proportion": self.config.proportion_by_epoch[epoch],
+            "train/learning_rate": self.schedule.get_last_lr()[0],
+            "train/logit_scale": self.clip.model.logit_scale.exp().item(),
+            "pairs_per_second": self.iterations * self.config.batch_size / watch.seconds("data", "step"),
+            **self._utilisation(flops, watch),
+            **watch.summary(),
+        }
+        log.info("epoch %d/%d  loss %.4f  %s", epoch + 1, self.config.epochs, loss, describe(self.config, row))
+        return row
+
+    def _with_objective(self, scores: dict[str, float]) -> dict[str, float]:
+        return {"metric": objective(self.config.metric, scores), **scores}
+
+    def _save(self) -> Path | None:
+        """Write the checkpoint of the epoch that has just ended, and drop the one before."""
+        if not self.workers.is_first:
+            return None
+        best = best_row(self.history, self.config.mode)
+        is_best = best is self.history[-1] or self.checkpoint is None
+        folder = self.folder / f"epoch-{self.history[-1]['epoch']:04d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        earlier = None if is_best or self.checkpoint is None else self.checkpoint / "best"
+        write_checkpoint(folder, self.clip, self.optimizer, self.schedule, self.history, earlier)
+        if self.checkpoint is not None and self.checkpoint.parent == self.folder:
+            shutil.rmtree(self.checkpoint)
+        self.checkpoint = folder
+        return folder
+
+    def _offline_neighbours(self) -> Neighbours | None:
+        if self.config.is_control or not self.config.similarity_stays:
+            return None
+        return offline_neighbours(self.config, self.data, self.encoder, self.iterations)
+
+    def _say_what_runs(self) -> None:
+        log.info(
+            "%d rows, %d captions, %d iterations of %d pairs in each of %d epochs; %s, %d worker(s), %d thread(s)",
+            len(self.data), len(self.data.tokens), self.iterations, self.config.batch_size, self.config.epochs,
+            self.compute, self.workers.size, torch.get_num_threads(),
+        )  # fmt: skip
+        if self.config.freeze != "none":
+            log.info("the %s tower keeps its weights (freeze)", self.config.freeze)
+        if self.data.skipped:
+            log.warning("%d rows left out: their images do not decode (bad_images=skip)", self.data.skipped)
+        if self.data.tokens.shortened:
+            log.warning("%d captions are longer than %d tokens and lose their end",
+                        self.data.tokens.shortened, self.clip.max_tokens)  # fmt: skip
+
+    def _utilisation(self, flops: float, watch: Stopwatch) -> dict[str, float]:
+        """Model FLOPs utilisation of this worker's card in the steps so far; nothing where its peak is not known."""
+        peak = peak_flops(self.compute.device)
+        return {"mfu": flops / watch.seconds("step") / peak} if peak else {}
+
+    def _log_step(self, epoch: int, step: int, loss: float, watch: Stopwatch, flops: float) -> None:
+        looped = watch.seconds("data", "step")
+        mfu = "".join(f"  MFU {value:.0%}" for value in self._utilisation(flops, watch).values())
+        log.info(
+            "epoch %d/%d  step %d/%d  loss %.4f  lr %.3g  p %.3g  %.0f pairs/s%s  waiting for data %.0f%%",
+            epoch + 1, self.config.epochs, step, self.iterations, loss, self.schedule.get_last_lr()[0],
+            self.config.proportion_by_epoch[epoch], step * self.config.batch_size / looped, mfu,
+            100 * watch.seconds("data") / looped,
+        )  # fmt: skip
+
+
+def describe(config: TrainConfig, row: Row) -> str:
+    """The figures of an epoch that a log line has room for."""
+    metric = config.metric if isinstance(config.metric, str) else "objective"
+    shares = ", ".join(f"{name.removeprefix('share/')} {row[name]:.0%}" for name in row if name.startswith("share/"))
+    return f"{metric} {row['metric']:.4f}  {row['pairs_per_second']:.0f} pairs/s  {row['seconds']:.1f} s ({shares})"

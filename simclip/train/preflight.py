@@ -1,0 +1,54 @@
+"""What can be said about a run's input before any time is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from simclip.config.explain import hint
+from simclip.config.training import ClassificationSet, RetrievalSet, TrainConfig, metric_weights
+from simclip.data.pair_table import read_table, read_training_tables
+from simclip.data.training_set import check_rows
+from simclip.errors import InputError
+from simclip.evaluation.sets import class_folders, metric_names
+from simclip.models.clip import check_model_folder
+from simclip.runtime.workers import Workers
+
+
+def check_inputs(config: TrainConfig, workers: int = 1) -> None:
+    """Read tables and look for every file of a run; images are not decoded, hub names not looked up.
+
+    Args:
+        config: The run.
+        workers: That share its batch.
+
+    Raises:
+        InputError: The first thing that is wrong.
+    """
+    check_metric(config)
+    Workers(size=workers).share_of(config.batch_size)
+    check_model_folder(config.model, needs_weights=not config.pretrain)
+    check_rows(config, len(read_training_tables(config.tables, config.caption_columns)))
+    for each in config.evaluation_sets:
+        if isinstance(each, RetrievalSet):
+            read_table(each.tsv, each.image_dir, config.caption_columns)
+        elif isinstance(each, ClassificationSet):
+            class_folders(each)  # pairs were read for their metrics
+
+
+def check_metric(config: TrainConfig, metric: str | Mapping[str, float] | None = None, field: str = "metric") -> None:
+    """Refuse an objective that no evaluation set brings.
+
+    Args:
+        config: The run.
+        metric: Another objective than the run's own.
+        field: What it is called.
+
+    Raises:
+        InputError: There is no such metric, or no set at all.
+    """
+    known = metric_names(config)
+    if not known:
+        raise InputError("no evaluation set: set val_tsv and val_image_dir (or evaluate), to tell which run is best")
+    for name in metric_weights(metric or config.metric):
+        if name not in known:
+            raise InputError(f"{field} {name!r}: no evaluation set has it; {hint(name, known)}")

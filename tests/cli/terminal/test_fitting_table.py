@@ -1,0 +1,64 @@
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from simclip.cli.terminal.fitting_table import Column, FittingTable, fitted_line, shortened
+
+TABLE = FittingTable(
+    [
+        Column("name", [Text("a-rather-long-name"), Text("[bold]b")], least=8),
+        Column("figure", [Text("1.0"), Text("22.0")], right=True),
+        Column("little", [Text("x"), Text("y")], rank=2),
+        Column("some", [Text("x"), Text("y")], rank=1),
+    ]
+)
+
+
+def printed(renderable, width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(renderable)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_all_columns_where_there_is_width():
+    assert printed(TABLE, 80) == [
+        "name                figure  little  some",
+        "────────────────────────────────────────",
+        "a-rather-long-name     1.0  x       x",
+        "[bold]b               22.0  y       y",
+    ]
+
+
+def test_the_name_gives_way_first_then_the_least_important_columns():
+    assert printed(TABLE, 32)[2] == "a-rat…name     1.0  x       x"
+    assert printed(TABLE, 22)[2] == "a-ra…ame     1.0  x"
+    assert printed(TABLE, 17)[2:] == ["a-ra…name     1.0", "[bold]b      22.0"]
+
+
+@given(st.integers(12, 80))
+def test_no_line_is_wider_than_asked_for(width):
+    lines = printed(TABLE, width)
+    assert len(lines) == 4
+    assert all(cell_len(line) <= width for line in lines)
+
+
+@given(st.text("ab-あ", max_size=30), st.integers(1, 30))
+def test_shortened_text_fits_and_keeps_both_ends(text, width):
+    short = shortened(Text(text), width)
+    assert short.cell_len <= width
+    assert (short.plain == text) == (cell_len(text) <= width)
+    if text.isascii() and len(text) > width > 2:
+        head, tail = short.plain.split("…")
+        assert text.startswith(head) and text.endswith(tail) and 0 <= len(head) - len(tail) <= 1
+
+
+def test_a_line_leaves_out_pieces_by_rank_and_empty_ones():
+    pieces = [(2, Text("late")), (0, Text("stays")), (1, Text("")), (1, Text("soon"))]
+    first = Text("a-rather-long-name")
+    assert fitted_line(first, pieces, 80).plain == "a-rather-long-name  late  stays  soon"
+    assert fitted_line(first, pieces, 24).plain == "a-rat…-name  stays  soon"
+    assert fitted_line(first, pieces, 18).plain == "a-rat…-name  stays"

@@ -1,0 +1,95 @@
+import csv
+import statistics
+
+import pytest
+from scipy import stats
+
+from simclip.report import write_report
+from simclip.study.spec.arms import planned_trials
+from simclip.study.store.records import read_records
+
+TEST = {"kind": "retrieval", "name": "test", "tsv": "/data/test.tsv", "image_dir": "/data/images"}
+
+
+def rows(folder, name):
+    with (folder.path / "report" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def by(name, lines):
+    return {line[name]: line for line in lines}
+
+
+def test_confirmed_arms_are_what_scipy_makes_of_the_records(make_up):
+    made = make_up(test=[TEST]).search().confirm()
+    write_report(made.folder)
+    lines = by("arm", rows(made.folder, "confirmed"))
+    scores = {}
+    for record in read_records(made.folder.trials).values():
+        if record.seed >= 1000:
+            scores.setdefault(record.arm, {})[record.seed] = record.best["test/mean_r1"]
+    assert len(scores) == 4 and set(lines) == {*scores, "untouched"}
+    raw = {}
+    for arm, values in scores.items():
+        line, own = lines[arm], list(values.values())
+        assert float(line["test/mean_r1 %"]) == pytest.approx(statistics.fmean(own))
+        assert float(line["± sd"]) == pytest.approx(statistics.stdev(own))
+        low, high = stats.t.interval(0.95, 4, statistics.fmean(own), stats.sem(own))
+        assert [float(end) for end in line["95% interval"].split(" to ")] == pytest.approx([low, high])
+        if arm != "control":
+            test = stats.ttest_rel(own, [scores["control"][seed] for seed in values])
+            raw[arm] = test.pvalue
+            ends = [float(end) for end in line["95% interval of it"].split(" to ")]
+            assert ends == pytest.approx(list(test.confidence_interval(0.95)))
+            assert float(line["vs control"]) == pytest.approx(sum(ends) / 2)
+    largest, before = 0.0, sorted(raw, key=raw.get)
+    for place, arm in enumerate(before):  # Holm's correction, step by step
+        largest = max(largest, min(1.0, (len(raw) - place) * raw[arm]))
+        assert float(lines[arm]["p (Holm)"]) == pytest.approx(largest)
+    assert float(lines["untouched"]["test/mean_r1 %"]) == pytest.approx(0.1)
+
+
+def test_every_metric_of_every_set_stands_there_for_every_arm_and_the_untouched_model(make_up):
+    made = make_up(test=[TEST]).search().confirm()
+    write_report(made.folder)
+    records = read_records(made.folder.trials)
+    for name, stage in (("metrics", "search"), ("confirmed-metrics", "confirm")):
+        of_stage = [record for record in records.values() if record.stage == stage]
+        metrics = {key for key in of_stage[0].history[0] if "/" in key}
+        assert ("test/loss" in metrics) == (stage == "confirm")
+        lines = by("metric", rows(made.folder, name))
+        assert set(lines) == metrics
+        for metric, line in lines.items():
+            assert float(line["untouched"]) == pytest.approx(of_stage[0].history[0][metric])
+            for arm in {record.arm for record in of_stage}:
+                values = [record.best[metric] for record in of_stage if record.arm == arm]
+                assert float(line[arm]) == pytest.approx(statistics.fmean(values))
+
+
+def test_what_is_forgotten_is_marked(make_up):
+    made = make_up(gain=lambda config: -0.2 * (not config.is_control)).search()
+    page = write_report(made.folder).read_text()
+    assert page.count("▼ ") - page.count("▼ marks") > 0
+    table = page[page.index('id="table-metrics"') :]
+    line = table[table.index("flags/top1") :].split("</tr>")[0]
+    # 53% before; the control has more, the arms with clusters less
+    assert line.count('class="worse number">▼') == 4
+
+
+def test_costs_are_told_apart_by_how_trials_ended(make_up):
+    made = make_up(confirm=None)
+    trials = planned_trials(made.study)
+    for trial in trials[:4]:
+        made.play(trial)
+    made.play(trials[4], epochs=1, outcome="failed", error="OSError: gone")
+    made.play(trials[5], epochs=1, outcome=None)
+    made.close()
+    write_report(made.folder)
+    found = {(line["stage"], line["ended"]): line for line in rows(made.folder, "cost")}
+    assert set(found) == {("search", "finished"), ("search", "failed"), ("search", "all"), ("all", "all")}
+    assert float(found["search", "finished"]["trial h"]) == pytest.approx(4 * 70 / 3600)
+    assert float(found["search", "failed"]["trial h"]) == pytest.approx(20 / 3600)
+    # each begins when half of the one before is over: 4 x 35, and the failed one within the last
+    assert float(found["all", "all"]["wall h"]) == pytest.approx((3 * 35 + 70) / 3600)
+    trials = by("trial", rows(made.folder, "trials"))
+    assert [line["ended"] for line in trials.values()].count("unfinished") == 1 and len(trials) == 6

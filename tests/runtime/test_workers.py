@@ -1,0 +1,224 @@
+"""Two gloo processes do what one process does. Run as a script, this file is one of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from simclip.config.training import RetrievalSet, TrainConfig
+from simclip.errors import InputError
+from simclip.runtime.timer import Stopwatch
+from simclip.runtime.workers import Workers
+from simclip.train.loop import Training
+from tests.train.histories import without_clocks
+
+ROOT = Path(__file__).parents[2]
+WORKERS = 2
+
+
+class Recorded(Training):
+    """Keeps the plans of its epochs."""
+
+    plans: tuple[np.ndarray, ...] = ()
+
+    def plan(self, epoch: int, watch: Stopwatch | None = None) -> Iterator[np.ndarray]:
+        plan = list(super().plan(epoch, watch))
+        self.plans = (*self.plans, np.stack(plan))
+        return iter(plan)
+
+
+def gradients_of_a_step(config: TrainConfig, folder: Path) -> dict[str, torch.Tensor]:
+    """After the first batch of the first epoch, the loss included."""
+    training = Training(config, folder)
+    plan = np.stack(list(training.plan(0)))[:1]
+    (batch,) = training.data.batches(plan, training.share, config.seed, 0)
+    loss = training.step(batch)
+    named = training.clip.model.named_parameters()
+    return {"loss": loss, **{name: p.grad for name, p in named if p.grad is not None}}
+
+
+def run(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """A whole training run."""
+    training = Recorded(config, folder)
+    reports: list[tuple[int, bool]] = []
+    history = training.run(lambda history, checkpoint: reports.append((len(history), checkpoint is not None)))
+    weights = {name: tensor.clone() for name, tensor in training.clip.model.state_dict().items()}
+    return {"history": history, "plans": np.stack(training.plans), "weights": weights, "reports": reports}
+
+
+def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """All that the tests compare."""
+    offline = config.model_copy(update={"embeddings": "offline", "similarity": "image", "epochs": 1})
+    workers = Workers.current()
+    return {
+        "gradients": gradients_of_a_step(config, folder / "step"),
+        "run": run(config, folder / "run"),
+        "offline": run(offline, folder / "offline"),
+        "in_parts": gradients_of_a_step(config.model_copy(update={"micro_batch_size": 3}), folder / "parts"),
+        "frozen": gradients_of_a_step(config.model_copy(update={"freeze": "image"}), folder / "frozen"),
+        "streamed": [each.tolist() for each in workers.stream(counting(workers), 3, 2)],
+        "broken": broken_stream(workers),
+        "gathered": workers.gather(torch.full((1, 2), float(workers.rank))),
+        "any": [workers.any(flag, torch.device("cpu")) for flag in (False, workers.rank == workers.size - 1, True)],
+    }
+
+
+def counting(workers: Workers) -> Iterator[np.ndarray] | None:
+    """What the first worker has for the others."""
+    return iter(np.arange(6).reshape(3, 2)) if workers.is_first else None
+
+
+def broken_stream(workers: Workers) -> str:
+    """The error of every worker when the first one cannot go on after one array."""
+
+    def once() -> Iterator[np.ndarray]:
+        yield np.arange(2)
+        raise InputError("no more")
+
+    try:
+        return str(list(workers.stream(once() if workers.is_first else None, 3, 2)))
+    except (InputError, RuntimeError) as error:
+        return str(error)
+
+
+def main(folder: Path, rank: int) -> None:
+    """One of two workers."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORKERS)
+    config = TrainConfig.model_validate_json((folder / "config.json").read_text())
+    torch.save(facts(config, folder / "shared"), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def several_epochs(pairs: Path, tiny_model: Path) -> TrainConfig:
+    """Sets whose sizes two workers cannot share evenly: 40 and 13 images, 120 and 39 captions."""
+    lines = (pairs / "val.tsv").read_text().splitlines()
+    (pairs / "odd.tsv").write_text("\n".join([*lines, lines[-1]]) + "\n")
+    images = pairs / "images"
+    return TrainConfig(
+        train_tsv=pairs / "train.tsv", train_image_dir=images, val_tsv=pairs / "odd.tsv", val_image_dir=images,
+        model=str(tiny_model), batch_size=8, val_batch_size=5, epochs=2, cluster_size=4, proportion=0.5,
+        neighborhood=2, learning_rate=1e-3, threads=1,
+        # Not its turn after the first epoch, which is the best so far: a decision that workers have to share.
+        evaluate=[RetrievalSet(name="seldom", tsv=pairs / "val.tsv", image_dir=images, every=2)],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alone(several_epochs: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one process finds, with a cache of its own, which the second worker is then given."""
+    folder = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMCLIP_CACHE", str(folder / "cache"))
+        return {"folder": folder, **facts(several_epochs, folder)}
+
+
+@pytest.fixture(scope="module")
+def together(
+    several_epochs: TrainConfig, alone: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    """What two processes find, on nodes with a disk each: only the second has the offline embeddings in its cache."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "config.json").write_text(several_epochs.model_dump_json())
+    caches = [folder / "empty", alone["folder"] / "cache"]
+    command = [sys.executable, str(Path(__file__)), str(folder)]
+    setting = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([*command, str(rank)], env={**setting, "SIMCLIP_CACHE": str(cache)}, stderr=subprocess.PIPE)
+        for rank, cache in enumerate(caches)
+    ]
+    try:
+        errors = [process.communicate(timeout=180)[1].decode() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORKERS)]
+
+
+def test_workers_agree_word_for_word(together: list[dict[str, Any]]) -> None:
+    first, second = together
+    for kind in ("run", "offline"):
+        assert np.array_equal(first[kind]["plans"], second[kind]["plans"])
+        assert without_clocks(first[kind]["history"]) == without_clocks(second[kind]["history"])
+        for name, tensor in first[kind]["weights"].items():
+            assert torch.equal(tensor, second[kind]["weights"][name])
+
+
+def test_the_first_worker_saves(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    assert alone["run"]["reports"] == together[0]["run"]["reports"] == [(1, False), (2, True), (3, True)]
+    assert together[1]["run"]["reports"] == [(1, False), (2, False), (3, False)]
+
+
+@pytest.mark.parametrize("kind", ["gradients", "in_parts"])
+def test_gradients_equal_those_of_one_worker(kind: str, together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    expected = alone["gradients"]
+    largest = max(gradient.abs().max() for name, gradient in expected.items() if name != "loss")
+    assert largest > 0.01
+    for worker in together:
+        found = worker[kind]
+        assert found.keys() == expected.keys()
+        for name, gradient in expected.items():
+            assert (found[name] - gradient).abs().max() <= 1e-5 * largest, name
+
+
+def test_gradients_beside_a_frozen_tower_equal_those_of_one_worker(
+    together: list[dict[str, Any]], alone: dict[str, Any]
+) -> None:
+    expected = alone["frozen"]
+    assert expected.keys() == {name for name in alone["gradients"] if not name.startswith("vis")}
+    largest = max(gradient.abs().max() for name, gradient in expected.items() if name != "loss")
+    for worker in together:
+        assert worker["frozen"].keys() == expected.keys()
+        for name, gradient in expected.items():
+            assert torch.equal(expected[name], alone["gradients"][name]), name
+            assert (worker["frozen"][name] - gradient).abs().max() <= 1e-5 * largest, name
+
+
+@pytest.mark.parametrize("kind", ["run", "offline"])
+def test_a_run_equals_that_of_one_worker(kind: str, together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    expected, found = alone[kind], together[0][kind]
+    assert np.array_equal(found["plans"], expected["plans"])
+    assert len(found["history"]) == len(expected["history"])
+    for row, reference in zip(without_clocks(found["history"]), without_clocks(expected["history"]), strict=True):
+        assert row == pytest.approx(reference, rel=1e-4, abs=1e-6)
+
+
+def test_the_untouched_model_scores_the_same(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    """Recalls exactly; the loss to the rounding of other batches."""
+    row, reference = without_clocks(together[0]["run"]["history"])[0], without_clocks(alone["run"]["history"])[0]
+    for name in ("val/loss", "seldom/loss"):
+        assert row.pop(name) == pytest.approx(reference.pop(name), rel=1e-6)
+    assert row == reference
+
+
+def test_messages_between_workers(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    for worker in [alone, *together]:
+        assert worker["streamed"] == [[0, 1], [2, 3], [4, 5]]
+    assert [alone["broken"], together[0]["broken"]] == ["no more", "no more"]
+    assert "the first worker could not go on" in together[1]["broken"]
+    for worker in together:
+        assert worker["gathered"].tolist() == [[0.0, 0.0], [1.0, 1.0]]
+        assert worker["any"] == [False, True, True]
+    assert alone["gathered"].tolist() == [[0.0, 0.0]]
+    assert alone["any"] == [False, True, True]
+
+
+def test_a_batch_that_workers_cannot_share() -> None:
+    assert [Workers(rank, 4).share_of(12) for rank in (0, 3)] == [slice(0, 3), slice(9, 12)]
+    with pytest.raises(InputError, match="batch_size 10 cannot be shared by 4 workers: use a multiple of them"):
+        Workers(0, 4).share_of(10)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,263 @@
+"""Who is confirmed, what is decided, and how often that is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+
+from simclip.config.training import ClassificationSet, PairsSet, RetrievalSet, TrainConfig
+from simclip.study.analysis.best import choose
+from simclip.study.analysis.confirm import (
+    confirm_records,
+    confirm_seeds,
+    confirm_trials,
+    contenders,
+    detectable_difference,
+    search_records,
+)
+from simclip.study.analysis.statistics import power
+from simclip.study.analysis.verdict import judge
+from simclip.study.spec.arms import planned_arms
+from simclip.study.spec.study import Confirm, StudyConfig
+from simclip.study.store.records import Outcome, Record
+
+Scores = Mapping[str, Mapping[int, float]]
+
+
+@pytest.fixture
+def make() -> Callable[..., StudyConfig]:
+    def made(sizes=(4, 8, 16), confirm=(2, 3), seeds=(1, 2), **fields) -> StudyConfig:
+        return StudyConfig(
+            name="toy",
+            train={"batch_size": 64, "proportion": 0.5, "epochs": 1},
+            parameters={"cluster_size": {"values": list(sizes)}},
+            seeds=list(seeds),
+            confirm=Confirm(arms=confirm[0], seeds=confirm[1]),
+            **fields,
+        )
+
+    return made
+
+
+def recorded(study: StudyConfig, scores: Scores, outcomes: Mapping[str, Outcome] | None = None) -> dict[str, Record]:
+    """A record for each score, by arm and seed."""
+    configs = {arm.name: arm for arm in planned_arms(study)}
+    records = {}
+    for name, by_seed in scores.items():
+        arm = configs[name]
+        for seed, score in by_seed.items():
+            row = {"metric": score, "val/mean_r1": score, "test/mean_r1": score / 2}
+            rows = [{"epoch": 0, **dict.fromkeys(row, 0.1)}, {"epoch": 1, **row}]
+            config = arm.config.model_copy(update={"seed": seed, "mode": study.mode})
+            outcome = (outcomes or {}).get(f"{name}-s{seed}", "finished")
+            records[f"{name}-s{seed}"] = Record(name, seed, arm.is_control, config, rows, outcome, 1.0)
+    return records
+
+
+SEARCH: Scores = {"control": {1: 0.40, 2: 0.42}, "k4": {1: 0.45, 2: 0.47}, "k8": {1: 0.39, 2: 0.41},
+                  "k16": {1: 0.60, 2: 0.10}}  # fmt: skip
+
+
+def test_the_best_arms_and_the_control_are_confirmed_on_fresh_seeds(make) -> None:
+    study = make()
+    trials = confirm_trials(study, recorded(study, SEARCH))
+    assert [trial.name for trial in trials[:3]] == ["control-s1000", "k4-s1000", "k8-s1000"]
+    assert [trial.seed for trial in trials] == [1000] * 3 + [1001] * 3 + [1002] * 3
+    assert trials[1].config == planned_arms(study)[1].config.model_copy(update={"seed": 1000})
+
+
+def test_arms_that_failed_or_were_stopped_are_not_confirmed(make) -> None:
+    study = make()
+    records = recorded(study, SEARCH, {"k4-s2": "failed", "k8-s1": "stopped"})
+    assert [arm.name for arm in contenders(study, records)] == ["control", "k16"]
+
+
+def test_without_a_control_or_another_arm_there_is_nothing_to_confirm(make) -> None:
+    study = make()
+    assert contenders(study, recorded(study, {"control": SEARCH["control"]})) == []
+    assert contenders(study, recorded(study, {"k4": SEARCH["k4"]})) == []
+    assert contenders(study, {}) == []
+
+
+def test_the_best_of_several_controls_is_the_reference(make) -> None:
+    study = StudyConfig(
+        name="toy",
+        train={"batch_size": 64, "proportion": 0.5, "epochs": 1, "cluster_size": 4},
+        parameters={"learning_rate": {"values": [1e-5, 1e-4]}},
+        confirm=Confirm(arms=1, seeds=3),
+    )
+    scores = {"control-lr1e-05": {1: 0.3}, "control-lr0.0001": {1: 0.4}, "lr1e-05": {1: 0.5}, "lr0.0001": {1: 0.2}}
+    assert [arm.name for arm in contenders(study, recorded(study, scores))] == ["control-lr0.0001", "lr1e-05"]
+
+
+def test_test_sets_are_read_by_the_confirm_stage_alone(make, tmp_path) -> None:
+    test = RetrievalSet(name="test", tsv=tmp_path / "test.tsv", image_dir=tmp_path)
+    study = make(test=[test])
+    assert all("test" not in [each.name for each in arm.config.evaluation_sets] for arm in planned_arms(study))
+    trials = confirm_trials(study, recorded(study, SEARCH))
+    assert all(trial.config.evaluation_sets == [test] for trial in trials)
+    assert study.confirmed_metric == "test/mean_r1"
+
+
+def test_categories_are_confirmed_on_the_pairs_of_the_test_sets(tmp_path) -> None:
+    pairs = [PairsSet(kind="pairs", name=name, files=[tmp_path], image_dir=tmp_path) for name in ("val", "test")]
+    flags = ClassificationSet(kind="classification", name="flags", image_dir=tmp_path)
+
+    def make(**fields) -> StudyConfig:
+        parameters = {"cluster_size": {"values": [4, 8]}}
+        return StudyConfig(name="toy", train={"evaluate": pairs[:1]}, parameters=parameters, **fields)
+
+    for metric, confirmed in (
+        ("val/swap_att", "test/swap_att"),
+        ("val/accuracy", "test/accuracy"),
+        ({"val/accuracy": 1.0, "val/swap_att": 3.0}, {"test/accuracy": 1.0, "test/swap_att": 3.0}),
+    ):
+        assert make(metric=metric, test=[flags, pairs[1]]).confirmed_metric == confirmed
+    with pytest.raises(ValueError, match="test_metric: missing; no test set has a swap_att"):
+        make(metric="val/swap_att", test=[flags])
+    with pytest.raises(ValueError, match="metric: no evaluation set reports 'va/accuracy'; did you mean val/acc"):
+        make(metric="va/accuracy", test=[flags])
+    with pytest.raises(ValueError, match="test_metric: no test set reports 'flags/swap_att'"):
+        make(metric="val/swap_att", test=[flags, pairs[1]], test_metric="flags/swap_att")
+
+
+def confirmed(study: StudyConfig, **arms: list[float]) -> dict[str, Record]:
+    scores = {name: dict(zip(confirm_seeds(study), values, strict=False)) for name, values in arms.items()}
+    return {**recorded(study, SEARCH), **recorded(study, scores)}
+
+
+def test_a_clear_gain_is_better_and_best(make) -> None:
+    study = make()
+    records = confirmed(study, control=[0.40, 0.42, 0.44], k4=[0.50, 0.521, 0.542], k8=[0.40, 0.43, 0.42])
+    verdict = judge(study, records)
+    assert verdict is not None
+    assert [(arm.name, arm.word) for arm in verdict.arms] == [
+        ("k4", "better"), ("control", None), ("k8", "not distinguishable"),
+    ]  # fmt: skip
+    assert (verdict.best, verdict.control, verdict.complete) == ("k4", "control", True)
+    choice = choose(study, records)
+    assert choice is not None
+    assert (choice.record.trial, choice.stage) == ("k4-s1000", "confirm")
+    assert verdict.arms[2].pairs_needed is not None
+
+
+def test_lower_can_be_better(make) -> None:
+    study = make(mode="min")
+    records = confirmed(study, control=[0.50, 0.52, 0.54], k4=[0.40, 0.421, 0.442], k8=[0.60, 0.621, 0.642])
+    verdict = judge(study, records)
+    assert verdict is not None
+    assert [(arm.name, arm.word) for arm in verdict.arms] == [("k4", "better"), ("control", None), ("k8", "worse")]
+
+
+def test_the_control_can_be_best(make) -> None:
+    study = make()
+    records = confirmed(study, control=[0.50, 0.52, 0.54], k4=[0.40, 0.421, 0.442], k8=[0.30, 0.31, 0.35])
+    verdict, choice = judge(study, records), choose(study, records)
+    assert verdict is not None and choice is not None
+    assert verdict.best == "control"
+    assert choice.record.trial == "control-s1000"
+    assert {arm.word for arm in verdict.arms} == {None, "worse"}
+
+
+def test_the_verdict_is_about_the_test_set_where_there_is_one(make, tmp_path) -> None:
+    study = make(test=[RetrievalSet(name="test", tsv=tmp_path / "test.tsv", image_dir=tmp_path)])
+    verdict = judge(study, confirmed(study, control=[0.4, 0.42, 0.44], k4=[0.5, 0.52, 0.55], k8=[0.4, 0.4, 0.4]))
+    assert verdict is not None and verdict.on_test
+    assert verdict.arms[0].spread.mean == pytest.approx((0.5 + 0.52 + 0.55) / 6)
+
+
+def test_two_pairs_allow_no_verdict(make) -> None:
+    study = make(confirm=(2, 2))
+    verdict = judge(study, confirmed(study, control=[0.4, 0.41], k4=[0.5, 0.55], k8=[0.3, 0.35]))
+    assert verdict is not None
+    assert {arm.word for arm in verdict.arms} == {None}
+    assert verdict.best == "k4"
+
+
+def test_failed_trials_leave_their_pairs_out(make) -> None:
+    study = make(confirm=(1, 4))
+    records = confirmed(study, control=[0.40, 0.42, 0.44, 0.43], k4=[0.50, 0.521, 0.542, 0.5])
+    failed = records["k4-s1001"]
+    records["k4-s1001"] = Record(failed.arm, 1001, False, failed.config, failed.history, "failed", 1.0)
+    verdict = judge(study, records)
+    assert verdict is not None
+    arm = verdict.arms[0]
+    assert arm.paired is not None
+    assert (arm.name, arm.paired.spread.n, arm.complete, verdict.complete) == ("k4", 3, False, False)
+    assert verdict.best == "control"  # the best of those that finished all
+    assert choose(study, records).stage == "search"
+
+
+def test_the_detectable_difference_comes_from_the_searchs_own_pairs(make) -> None:
+    study = make(confirm=(2, 5))
+    scores = {"control": {1: 0.40, 2: 0.42}, "k4": {1: 0.45, 2: 0.49}, "k8": {1: 0.40, 2: 0.40}}
+    relative, absolute = detectable_difference(study, recorded(study, scores))
+    deviation = math.sqrt((np.std([0.05, 0.07], ddof=1) ** 2 + np.std([0.0, -0.02], ddof=1) ** 2) / 2)
+    assert relative is not None
+    assert absolute == pytest.approx(relative * deviation)
+    assert power(relative, 1.0, 5, 2) == pytest.approx(0.8, abs=1e-6)
+    one = make(seeds=(1,))
+    assert detectable_difference(one, recorded(one, {"control": {1: 0.4}, "k4": {1: 0.5}}))[1] is None
+
+
+def test_stages_do_not_mix(make) -> None:
+    study = make()
+    records = confirmed(study, control=[0.4, 0.4, 0.4], k4=[0.1, 0.1, 0.1])
+    assert {r.seed for r in search_records(study, records).values()} == {1, 2}
+    assert {r.seed for r in confirm_records(study, records).values()} == {1000, 1001, 1002}
+    assert [arm.name for arm in contenders(study, records)][:2] == ["control", "k4"]
+
+
+SIZES = (2, 4, 8, 16, 32)
+NOISE = 0.01
+
+
+def simulated(study: StudyConfig, template: Mapping[str, Record], gain: float, draw: np.random.Generator) -> bool:
+    """Run a study of made-up scores, search included; whether it calls any arm better."""
+    arms = {record.arm for record in template.values()}
+    # Paired seeds share something: half of the noise belongs to the seed.
+    seeds = [*study.seeds, *confirm_seeds(study)]
+    shared = dict(zip(seeds, draw.normal(0, NOISE / math.sqrt(2), len(seeds)), strict=True))
+
+    def score(record: Record, seed: int) -> Record:
+        value = 0.4 + shared[seed] + draw.normal(0, NOISE / math.sqrt(2)) + (0.0 if record.control else gain)
+        rows = [{"epoch": 0, "metric": 0.1}, {"epoch": 1, "metric": value, "val/mean_r1": value}]
+        return Record(record.arm, seed, record.control, record.config, rows, "finished", 1.0)
+
+    records = {f"{arm}-s{seed}": score(template[arm], seed) for arm in sorted(arms) for seed in study.seeds}
+    for trial in confirm_trials(study, records):
+        records[trial.name] = score(template[trial.arm.name], trial.seed)
+    verdict = judge(study, records)
+    assert verdict is not None and verdict.complete
+    return any(arm.word == "better" for arm in verdict.arms)
+
+
+def template_of(study: StudyConfig) -> dict[str, Record]:
+    return {arm.name: Record(arm.name, 1, arm.is_control, arm.config, []) for arm in planned_arms(study)}
+
+
+@pytest.mark.parametrize("confirm", [(1, 3), (2, 3), (3, 5)])
+def test_without_an_effect_few_studies_say_better(make, confirm: tuple[int, int]) -> None:
+    study, studies = make(SIZES, confirm, seeds=(1, 2, 3)), 1000
+    template, draw = template_of(study), np.random.default_rng(7)
+    false = sum(simulated(study, template, 0.0, draw) for _ in range(studies)) / studies
+    assert false <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+
+
+@pytest.mark.parametrize(("confirm", "effect"), [((1, 5), 2.0), ((1, 3), 4.0), ((1, 8), 1.2)])
+def test_a_planted_effect_is_seen_as_often_as_theory_says(make, confirm: tuple[int, int], effect: float) -> None:
+    study, studies = make(SIZES, confirm, seeds=(1,)), 600
+    template, draw = template_of(study), np.random.default_rng(8)
+    # The differences of two scores with their own noise of s / sqrt(2) each have a standard deviation of s.
+    seen = sum(simulated(study, template, effect * NOISE, draw) for _ in range(studies)) / studies
+    theory = power(effect, 1.0, confirm[1])
+    assert seen == pytest.approx(theory, abs=3.5 * math.sqrt(theory * (1 - theory) / studies) + 0.005)
+
+
+def test_the_configuration_of_a_trial_knows_its_stage() -> None:
+    config = TrainConfig()
+    assert Record("k4", 999, False, config, []).stage == "search"
+    assert Record("k4", 1000, False, config, []).stage == "confirm"

@@ -1,0 +1,72 @@
+"""The search stops while there is room to confirm."""
+
+from __future__ import annotations
+
+import pytest
+
+from simclip.study.execution.budget import Budget
+from simclip.study.spec.arms import planned_trials
+from simclip.study.spec.study import Budget as Limits
+from simclip.study.spec.study import Confirm, Resources, StudyConfig
+from simclip.study.store.records import Record
+
+HOUR = 3600.0
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def searched(limits: Limits, concurrency: int = 1, confirm: Confirm | None = None, gpus: float = 0.0) -> int:
+    """How many of 18 trials of an hour each a search begins, so many at a time."""
+    study = StudyConfig(
+        name="s",
+        train={"batch_size": 1024, "proportion": 1.0},
+        parameters={"cluster_size": {"values": [2, 4, 8, 16, 32, 64, 128, 256]}},
+        seeds=[1, 2],
+        confirm=confirm,
+        budget=limits,
+        resources=Resources(cpus=1, gpus=gpus),
+    )
+    clock, records, running, begun = Clock(), {}, [], 0
+    budget = Budget(study, records, concurrency, clock)
+    for trial in planned_trials(study):
+        if len(running) == concurrency:
+            clock.now += HOUR
+            for each in running:
+                config, arm = each.config, each.arm
+                records[each.name] = Record(arm.name, each.seed, arm.is_control, config, [], "finished", HOUR)
+            running = []
+        if not budget.allows_another():
+            break
+        budget.begin(trial)
+        running.append(trial)
+        begun += 1
+    return begun
+
+
+def test_without_limits_all_trials_run() -> None:
+    assert searched(Limits()) == 18
+
+
+def test_a_number_of_trials() -> None:
+    assert searched(Limits(trials=5)) == 5
+
+
+@pytest.mark.parametrize(("concurrency", "begun"), [(1, 6), (2, 12), (3, 18)])
+def test_hours_by_the_clock(concurrency: int, begun: int) -> None:
+    assert searched(Limits(hours=6), concurrency) == begun
+
+
+@pytest.mark.parametrize(("confirm", "begun"), [(Confirm(arms=1, seeds=2), 6), (Confirm(arms=2, seeds=2), 4)])
+def test_hours_leave_room_for_the_confirm_stage(confirm: Confirm, begun: int) -> None:
+    # It takes (arms + 1) x seeds trials, one at a time.
+    assert searched(Limits(hours=10), 1, confirm) == begun
+
+
+def test_gpu_hours_are_those_reserved() -> None:
+    assert searched(Limits(gpu_hours=4), 1, gpus=0.5) == 8
+    assert searched(Limits(gpu_hours=10), 1, Confirm(arms=1, seeds=2), gpus=1) == 6

@@ -1,0 +1,128 @@
+"""What goes wrong outside of the program: memory, disk, numbers, and a tracker that does not answer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
+
+from simclip.config.training import TrainConfig
+from simclip.errors import InputError
+from simclip.study.execution.failures import is_full_disk, is_lost_process, is_out_of_memory, is_wrong_input
+from simclip.study.execution.trial import Placement, _train
+from simclip.study.spec.arms import planned_trials, tune_config
+from simclip.study.spec.study import StudyConfig
+from simclip.study.store.storage import Disk
+from simclip.train.loop import Training
+from tests.conftest import write_study
+
+ROOT = Path(__file__).parents[3]
+
+
+def caused(cause: Exception) -> RayTaskError:
+    """The error as Ray hands it to the driver."""
+    return RayTaskError("run", "Traceback ...", cause).as_instanceof_cause()
+
+
+def test_only_the_loss_of_a_process_deserves_another_try() -> None:
+    assert is_lost_process(ActorDiedError())
+    assert is_lost_process(caused(ActorDiedError()))
+    for error in (ValueError("a bug"), torch.OutOfMemoryError("CUDA out of memory"), InputError("a bad image")):
+        assert not is_lost_process(caused(error))
+    assert is_wrong_input(caused(InputError("a bad image")))
+
+
+def test_when_one_of_several_workers_dies_the_others_errors_do_not_hide_it() -> None:
+    from ray.train import WorkerGroupError
+
+    group = WorkerGroupError("two", {0: RuntimeError("connection reset by peer"), 1: ActorDiedError()})
+    assert is_lost_process(caused(group))
+    assert not is_lost_process(caused(WorkerGroupError("two", {0: RuntimeError("a bug"), 1: RuntimeError("a bug")})))
+
+
+def test_a_process_killed_for_memory_is_not_tried_again() -> None:
+    assert is_out_of_memory(caused(OutOfMemoryError("Task was killed due to the node running low on memory")))
+    assert not is_lost_process(OutOfMemoryError("Task was killed due to the node running low on memory"))
+
+
+def test_a_full_disk_is_known_for_what_it_is() -> None:
+    assert is_full_disk(caused(OSError(errno.ENOSPC, "No space left on device", "/results/x")))
+    assert not is_full_disk(caused(FileNotFoundError(errno.ENOENT, "no such file", "/results/x")))
+
+
+def test_too_little_gpu_memory_says_what_to_try(
+    make_study: Callable[..., StudyConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(self: Training, report: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+
+    monkeypatch.setattr(Training, "run", run_out)
+    job = tune_config(planned_trials(make_study())[0])
+    loop = {"job": job, "placement": Placement(1, {"CPU": 1}, Disk(str(tmp_path)))}
+    with pytest.raises(
+        torch.OutOfMemoryError, match=r"Tried to allocate.*micro_batch_size=4.*smaller batch_size than 8"
+    ):
+        _train(loop, lambda history, folder: None, device=torch.device("cpu"))
+
+
+def test_a_loss_that_is_no_number_ends_the_trial(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Training, "step", lambda self, batch: torch.tensor(float("nan")))
+    with pytest.raises(FloatingPointError, match=r"epoch 1: the loss is nan; lower learning_rate"):
+        Training(config, tmp_path).run(lambda history, folder: None)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 700 kB: room for some checkpoints of the tiny model, not for all."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def tune(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "tune.py", *words], cwd=ROOT, env={**os.environ, **environment}, capture_output=True,
+        text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def test_a_full_disk_stops_the_study_and_leaves_what_was_done(
+    config: TrainConfig, tmp_path: Path, small_disk: Path
+) -> None:
+    study = write_study(config, tmp_path / "tiny.yaml", train={"epochs": 3}, max_concurrent=1)
+    end = tune("run", str(study), "--results", str(small_disk))
+    assert end.returncode == 1, end.stderr
+    assert end.stderr.count("\n") == 1, end.stderr
+    assert "no space left" in end.stderr
+    assert "the same command again" in end.stderr
+    subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
+    end = tune("run", str(study), "--results", str(small_disk))
+    assert end.returncode == 0, end.stderr
+    assert len(list((small_disk / "tiny" / "trials").glob("*.jsonl"))) == 3
+
+
+def test_a_tracker_that_does_not_answer_stops_nothing(config: TrainConfig, tmp_path: Path) -> None:
+    study = write_study(config, tmp_path / "tiny.yaml", train={"epochs": 3}, max_concurrent=1)
+    end = tune(
+        "run", str(study), "--results", str(tmp_path / "results"), "parameters.cluster_size.values=[2]",
+        WANDB_MODE="online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="x" * 40, WANDB_INIT_TIMEOUT="3",
+    )  # fmt: skip
+    assert end.returncode == 0, end.stderr
+    assert "Weights & Biases does not answer" in end.stdout
+    assert "wandb sync" in end.stdout
+    assert list((tmp_path / "results" / "tiny" / "wandb").glob("offline-run-*"))

@@ -1,0 +1,73 @@
+"""Real event files and a real offline W&B run."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import wandb
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from simclip.config.training import TrainConfig
+from simclip.study.execution.trackers import TensorBoard, WeightsAndBiases, wandb_status
+from simclip.study.spec.arms import Arm, Trial
+from simclip.study.store.records import Record
+
+CONFIG = TrainConfig(epochs=2, seed=3)
+TRIAL = Trial(Arm("k4", {}, CONFIG, is_control=False), 3)
+ROWS = [{"epoch": e, "metric": m, "val/mean_r1": m, "seconds": 1.5} for e, m in enumerate([0.1, 0.4, 0.3])]
+RECORD = Record("k4", 3, False, CONFIG, ROWS, "finished", 5.0)
+
+
+def test_tensorboard_has_every_figure_of_every_epoch(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path)
+    for row in ROWS:
+        board.epoch_ended(TRIAL, row)
+    board.trial_ended(TRIAL, RECORD)
+    events = EventAccumulator(str(tmp_path / "k4-s3")).Reload()
+    assert set(events.Tags()["scalars"]) == {"val/mean_r1", "run/metric", "run/seconds"}
+    assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("val/mean_r1")] == [(0, 0.1), (1, 0.4), (2, 0.3)]
+
+
+def test_wandb_has_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracker = WeightsAndBiases("demo", tmp_path, print)
+    tracker.trial_started(TRIAL)
+    for row in ROWS:
+        tracker.epoch_ended(TRIAL, row)
+    tracker.trial_ended(TRIAL, RECORD)
+    tracker.study_ended()
+    wandb.teardown()  # as at the process's end: a run that has finished is still being written by W&B's own process
+    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    content = file.read_bytes()  # protocol buffers: texts stand in them as they are
+    for part in (b"k4-s3", b"demo", b"arm", b"cluster_size"):
+        assert part in content
+    logged = re.findall(rb"val/mean_r1\x82\x01.(0\.\d+)", content, re.DOTALL)  # a line of history and its summary
+    assert [float(value) for value in logged] == [0.1, 0.1, 0.4, 0.4, 0.3, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("environment", "on", "said"),
+    [
+        ({"WANDB_MODE": "offline"}, True, "WANDB_MODE=offline"),
+        ({"WANDB_MODE": "disabled"}, False, "WANDB_MODE=disabled"),
+    ],
+)
+def test_wandb_says_whether_it_is_on(environment: dict[str, str], on: bool, said: str) -> None:
+    assert wandb_status(environment)[0] is on
+    assert said in wandb_status(environment)[1]
+
+
+def test_without_key_or_mode_wandb_is_off_and_says_how_to_turn_it_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    on, said = wandb_status({})
+    assert not on
+    assert "wandb login" in said
+    assert "WANDB_MODE=offline" in said

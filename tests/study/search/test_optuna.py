@@ -1,0 +1,190 @@
+"""Optuna's suggestions as arms: each once, its control before it, and Optuna told what became of them."""
+
+import collections
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import optuna
+import pytest
+from ray.tune.search import Searcher
+
+from simclip.study.search.optuna import optuna_searcher
+from simclip.study.spec.arms import corner_arms, trial_of
+from simclip.study.store.records import Record
+from tests.study.examples import study, tuned
+
+
+def simulated(searcher, score, parallel=3):
+    """Drive a searcher as Tune does, `parallel` trials at a time, each with one epoch; the configs in their order."""
+    configs, running = [], collections.deque()
+    while True:
+        trial_id = str(len(configs))
+        suggestion = searcher.suggest(trial_id)
+        if suggestion not in (None, Searcher.FINISHED):
+            configs.append(suggestion)
+            running.append((trial_id, suggestion))
+        if len(running) == parallel or suggestion in (None, Searcher.FINISHED):
+            if not running:
+                assert suggestion == Searcher.FINISHED
+                return configs
+            ended, config = running.popleft()
+            result = {"metric": score(trial_of(config).config), "epoch": 1}
+            searcher.on_trial_result(ended, {"metric": 99.0, "epoch": 0})
+            searcher.on_trial_result(ended, result)
+            searcher.on_trial_complete(ended, {**result, "done": True})
+
+
+def test_optuna_under_tune_runs_every_arm_once_and_the_control(cluster, tmp_path):
+    space = study({"cluster_size": [2, 4], "proportion": [0, 0.5, 1]}, searcher="optuna", trials=50)
+    results = tuned(tmp_path, optuna_searcher(space, tmp_path / "optuna.db"), failing="k4-p1")
+    outcomes = {result.config["arm"]: result.error for result in results}
+    assert len(outcomes) == len(results)
+    assert set(outcomes) == {arm.name for arm in corner_arms(space)}
+    assert [name for name, error in outcomes.items() if error] == ["k4-p1"]
+    kept = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/optuna.db").trials
+    for trial in kept:
+        k, p = trial.params["cluster_size"], trial.params["proportion"]
+        if (k, p) == (4, 1):
+            assert trial.state.name == "FAIL"
+        else:  # the best epoch, the untouched model apart
+            assert trial.value == pytest.approx(k * p - 0.1)
+    assert {
+        (trial.params["cluster_size"], trial.params["proportion"]) for trial in kept if trial.params["proportion"]
+    } == {
+        (2, 0.5),
+        (2, 1),
+        (4, 0.5),
+        (4, 1),
+    }
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_each_optuna_arm_has_its_control_once_and_before_it(parallel):
+    space = study(
+        {
+            "learning_rate": {"min": 1e-6, "max": 1e-3, "distribution": "log_uniform_values"},
+            "pair": [{"proportion": 0.5, "similarity": "text"}, {"proportion": 1.0, "similarity": "image"}],
+            "cluster_size": {"min": 2, "max": 8, "q": 2, "distribution": "q_uniform"},
+            "weight_decay": {"value": 0.2},
+        },
+        searcher="optuna",
+        trials=8,
+    )
+    configs = simulated(optuna_searcher(space, None), lambda config: config.learning_rate, parallel)
+    trials = [trial_of(config) for config in configs]
+    assert len(trials) == 16 and len({trial.name for trial in trials}) == 16
+    assert all(trial.seed == 1 and trial.config.weight_decay == 0.2 for trial in trials)
+    for control, arm in zip(trials[::2], trials[1::2], strict=True):
+        assert control.arm.is_control and not arm.arm.is_control
+        assert control.config.learning_rate == arm.config.learning_rate
+        assert arm.config.cluster_size in (2, 4, 6, 8)
+        assert (arm.config.proportion, arm.config.similarity) in ((0.5, "text"), (1.0, "image"))
+
+
+def test_plain_fine_tuning_can_be_searched_too():
+    space = study({"learning_rate": {"min": 1e-6, "max": 1e-3}}, searcher="optuna", trials=5)
+    configs = simulated(optuna_searcher(space, None), lambda config: config.learning_rate)
+    assert len(configs) == 5 and all(config["control"] for config in configs)
+
+
+def test_optuna_is_the_same_each_time_and_finds_what_is_better():
+    space = study(
+        {"learning_rate": {"min": 1e-6, "max": 1e-3, "distribution": "log_uniform_values"}},
+        searcher="optuna",
+        trials=40,
+        mode="min",
+    )
+
+    def loss(config):
+        return abs(config.learning_rate - 1e-4)
+
+    first, second = (simulated(optuna_searcher(space, None), loss, parallel=1) for _ in range(2))
+    assert first == second
+    rates = [config["train"]["learning_rate"] for config in first]
+    assert sum(abs(rate - 1e-4) for rate in rates[-10:]) < sum(abs(rate - 1e-4) for rate in rates[:10])
+
+
+def test_a_suggestion_that_repeats_a_running_arm_waits_for_its_score(tmp_path):
+    space = study({"cluster_size": [2, 4]}, train={"proportion": 0.5}, searcher="optuna", trials=9)
+    searcher = optuna_searcher(space, tmp_path / "o.db")
+    configs = simulated(searcher, lambda config: float(config.cluster_size), parallel=8)
+    assert sorted(config["arm"] for config in configs) == ["control", "k2", "k4"]
+    for trial in optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/o.db").trials:
+        assert (trial.state.name, trial.value) == ("COMPLETE", trial.params["cluster_size"])
+
+
+def test_a_best_epoch_of_nought_stays_the_best(tmp_path):
+    space = study({"cluster_size": [2, 4]}, train={"proportion": 0.5}, searcher="optuna", trials=1)
+    searcher = optuna_searcher(space, tmp_path / "o.db")
+    for trial_id in ("control", "arm"):
+        searcher.suggest(trial_id)
+        for epoch, metric in ((0, 99.0), (1, 0.0), (2, -1.0)):
+            searcher.on_trial_result(trial_id, {"metric": metric, "epoch": epoch})
+        searcher.on_trial_complete(trial_id, {"metric": -1.0, "epoch": 2, "done": True})
+    told = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/o.db").trials
+    assert [each.value for each in told] == [0]
+
+
+def test_optuna_is_told_the_records_whatever_became_of_its_own_state(tmp_path):
+    rates = {"learning_rate": {"min": 1e-5, "max": 1e-3}}
+    space = study(rates, train={"proportion": 0.5, "cluster_size": 4}, searcher="optuna", trials=6)
+    records = {}
+
+    def score(config):
+        return -abs(config.learning_rate - 1e-4)
+
+    def recorded(config, outcome):
+        trial = trial_of(config)
+        rows = [{"epoch": 0, "metric": 0.0}, {"epoch": 1, "metric": score(trial.config)}]
+        return Record(trial.arm.name, trial.seed, trial.arm.is_control, trial.config, rows, outcome, 1.0)
+
+    first = simulated(optuna_searcher(space, tmp_path / "o.db"), score)
+    for config in first[:5]:
+        records[config["trial"]] = recorded(config, "finished")
+    records[first[5]["trial"]] = recorded(first[5], None)
+    (tmp_path / "o.db").write_bytes(b"torn")
+
+    searcher = optuna_searcher(space, tmp_path / "o.db", records, {first[5]["trial"]: tmp_path})
+    rest = simulated(searcher, score)
+    assert rest[0]["trial"] == first[5]["trial"]  # what had begun goes on before anything new begins
+    assert rest[0]["checkpoint"] == str(tmp_path)
+    arms = [config["arm"] for config in [*first[:5], *rest] if not config["control"]]
+    assert len(arms) == len(set(arms)) == 6
+    told = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/o.db").trials
+    values = sorted(trial.value for trial in told if trial.value is not None)
+    assert values == pytest.approx(sorted(score(trial_of(c).config) for c in [*first[:5], *rest] if not c["control"]))
+
+
+def test_optunas_storage_opens_in_its_dashboard(tmp_path):
+    space = study({"cluster_size": [2, 4, 8]}, train={"proportion": 0.5}, searcher="optuna", trials=3)
+    simulated(optuna_searcher(space, tmp_path / "o.db"), lambda config: config.cluster_size / 10)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [f"sqlite:///{tmp_path}/o.db", "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(Path(sys.executable).with_name("optuna-dashboard")), *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as dashboard:
+        try:
+            studies = asked(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]
+            assert [each["study_name"] for each in studies] == ["s"]
+            trials = asked(f"http://127.0.0.1:{port}/api/studies/{studies[0]['study_id']}")["trials"]
+            assert sorted(trial["values"][0] for trial in trials) == pytest.approx([0.2, 0.4, 0.8])
+        finally:
+            dashboard.terminate()
+
+
+def asked(address, seconds=60):
+    """What a server answers, once it does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                return json.load(answer)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)

@@ -1,0 +1,59 @@
+"""The contrastive loss against its definition."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simclip.train.loss import clip_loss
+
+
+def units(rows: int, width: int, seed: int) -> torch.Tensor:
+    return F.normalize(torch.randn(rows, width, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 10**6), st.floats(0.1, 100))
+def test_loss_is_the_mean_of_both_cross_entropies(rows: int, width: int, seed: int, scale: float) -> None:
+    images, texts = units(rows, width, seed), units(rows, width, seed + 1)
+    total = 0.0
+    for pair in range(rows):
+        by_image = [scale * float(images[pair].double() @ text.double()) for text in texts]
+        by_text = [scale * float(image.double() @ texts[pair].double()) for image in images]
+        for logits in (by_image, by_text):
+            top = max(logits)
+            total += math.log(sum(math.exp(each - top) for each in logits)) + top - logits[pair]
+    assert clip_loss(images, texts, scale).item() == pytest.approx(total / (2 * rows), rel=1e-4, abs=1e-4)
+
+
+def test_gradients_are_those_of_cross_entropy() -> None:
+    images, texts = units(6, 4, 0).requires_grad_(), units(6, 4, 1).requires_grad_()
+    scale = torch.tensor(7.0, requires_grad=True)
+    clip_loss(images, texts, scale).backward()
+    found = [each.grad for each in (images, texts, scale)]
+    logits = torch.stack([torch.stack([scale * (image * text).sum() for text in texts]) for image in images])
+    expected = (F.cross_entropy(logits, torch.arange(6)) + F.cross_entropy(logits.T, torch.arange(6))) / 2
+    for gradient, reference in zip(found, torch.autograd.grad(expected, (images, texts, scale)), strict=True):
+        torch.testing.assert_close(gradient, reference)
+
+
+def test_images_and_texts_may_change_places() -> None:
+    images, texts = units(9, 5, 0), units(9, 5, 1)
+    torch.testing.assert_close(clip_loss(images, texts, 10.0), clip_loss(texts, images, 10.0))
+
+
+def test_half_precision_embeddings_are_compared_in_fp32() -> None:
+    images, texts = units(9, 5, 0).bfloat16(), units(9, 5, 1).bfloat16()
+    loss = clip_loss(images, texts, 100.0)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, clip_loss(images.float(), texts.float(), 100.0))
+
+
+def test_a_collapsed_model_is_at_chance_and_a_perfect_one_at_nothing() -> None:
+    point = units(1, 4, 0).expand(16, 4)
+    assert clip_loss(point, point, 100.0).item() == pytest.approx(math.log(16))
+    assert clip_loss(torch.eye(8), torch.eye(8), 100.0).item() == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,82 @@
+"""The optimizer's groups, the learning rate over the steps, the clamp."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from simclip.config.training import TrainConfig
+from simclip.models.clip import load_clip
+from simclip.train.optimizer import clamp_logit_scale, make_optimizer, make_schedule, warmup_steps
+
+
+def rates(steps: int, **fields: Any) -> list[float]:
+    """The learning rate of every step."""
+    config = TrainConfig(**fields)
+    optimizer = make_optimizer(torch.nn.Linear(2, 2), config)
+    schedule = make_schedule(optimizer, config, steps)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_matrices_decay_and_gains_biases_and_the_logit_scale_do_not(config: TrainConfig) -> None:
+    model = load_clip(config).model
+    optimizer = make_optimizer(model, config)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    by_name = {name: decay.pop(id(parameter)) for name, parameter in model.named_parameters()}
+    assert not decay  # each parameter once, and nothing else
+    without = {name for name, value in by_name.items() if value == 0}
+    endings = ("bias", "norm.weight", "norm1.weight", "norm2.weight", "rnorm.weight", "logit_scale", "class_embedding")
+    assert without == {name for name in by_name if name.endswith(endings)}
+    assert {by_name[name] for name in by_name.keys() - without} == {0.1}
+
+
+def test_adamw_is_set_up_as_the_original() -> None:
+    (group, _) = make_optimizer(torch.nn.Linear(2, 2), TrainConfig()).param_groups
+    assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (1e-5, (0.9, 0.98), 1e-6, 0.1)
+    config = TrainConfig(learning_rate=3e-4, weight_decay=0.2, beta1=0.8, beta2=0.9, epsilon=1e-8)
+    (group, _) = make_optimizer(torch.nn.Linear(2, 2), config).param_groups
+    assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (3e-4, (0.8, 0.9), 1e-8, 0.2)
+
+
+def test_fine_tuning_warms_up_over_200_steps_and_stays() -> None:
+    found = rates(2320)
+    assert found[:201] == pytest.approx([1e-5 * step / 200 for step in range(201)])
+    assert set(found[200:]) == {1e-5}
+
+
+def test_pretraining_warms_up_over_2000_steps_and_falls_as_a_cosine_to_nothing() -> None:
+    found = rates(12_000, pretrain=True)
+    assert found[:2001] == pytest.approx([5e-4 * step / 2000 for step in range(2001)])
+    cosine = [5e-4 * (1 + math.cos(math.pi * step / 10_000)) / 2 for step in range(10_000)]
+    assert found[2000:] == pytest.approx(cosine)
+    assert found[-1] < 1e-10
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, 0), (4, 0), (5, 1), (100, 20), (1000, 200), (10_000, 200)])
+def test_shorter_runs_scale_the_warmup_down(steps: int, expected: int) -> None:
+    assert warmup_steps(TrainConfig(), steps) == expected
+    assert max(rates(min(steps, 300))) == 1e-5
+
+
+def test_warmup_and_schedule_can_be_named() -> None:
+    assert warmup_steps(TrainConfig(lr_warmup_steps=7), 10) == 7
+    assert warmup_steps(TrainConfig(lr_warmup_steps=0), 1000) == 0
+    assert rates(10, lr_warmup_steps=0, learning_rate=1.0) == [1.0] * 10
+    assert rates(10, lr_warmup_steps=0, lr_schedule="cosine")[5] == pytest.approx(0.5e-5)
+    assert set(rates(9000, pretrain=True, lr_schedule="constant", lr_warmup_steps=0)) == {5e-4}
+
+
+def test_the_factor_of_the_cosines_is_at_most_100() -> None:
+    for value, expected in ((math.log(100) + 1, 100.0), (math.log(20), 20.0)):
+        scale = torch.nn.Parameter(torch.tensor(value))
+        clamp_logit_scale(scale)
+        assert scale.exp().item() == pytest.approx(expected)
+        assert scale.requires_grad
