@@ -41,7 +41,7 @@ def main(
         full: all sizes, whole epochs, more repeats.
         only: some of the benchmarks.
         out: JSON file to write.
-        markdown_too: print the table as Markdown instead, for the README.
+        markdown_too: print the table as Markdown instead, for docs/benchmarks.md.
         threads: of torch; by default one for each core.
     """
     torch.set_num_threads(threads or cores())

@@ -27,7 +27,7 @@ def rich_table(rows: Sequence[Row], machine: Mapping[str, str]) -> Table:
 
 
 def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
-    """For a README."""
+    """For a page of Markdown."""
     lines = [" | ".join(HEADINGS), "--- | --- | ---: | ---: | ---: | ---: | ---", *map(" | ".join, _cells(rows))]
     return "\n".join([_title(machine), "", *(f"| {line} |" for line in lines), "", _notes(rows, "\n\n")]) + "\n"
 

@@ -27,7 +27,7 @@ def main(rounds: int = 6, seed: int = 0, markdown_too: bool = False) -> int:
     Args:
         rounds: kills.
         seed: of what is killed when.
-        markdown_too: print the table as Markdown as well, for the README.
+        markdown_too: print the table as Markdown as well, for docs/results.md.
     """
     console, progress = Console(width=None if sys.stdout.isatty() else 150), Console(stderr=True, width=150)
 

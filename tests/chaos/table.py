@@ -1,4 +1,4 @@
-"""The rounds as a table, for the terminal and for the README, and the line that sums them up."""
+"""The rounds as a table, for the terminal and for docs/results.md, and the line that sums them up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rich_table(rounds: Sequence[Round]) -> Table:
 
 
 def markdown(rounds: Sequence[Round]) -> str:
-    """For a README."""
+    """For a page of Markdown."""
     lines = [HEADINGS, ["---"] * len(HEADINGS), *(cells(number, each) for number, each in enumerate(rounds, start=1))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
