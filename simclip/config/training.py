@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
 from simclip.config.proportion import clustered_rows, warmup_proportions
+from simclip.config.schema import DEFAULT_METRIC, Objective, Proportion, Strict, field, metric_weights
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
-DEFAULT_METRIC = "val/mean_r1"
-
-
-def parse_fraction(value: object) -> object:
-    """Turn '1/512' into 0.001953125; leave every other value to pydantic."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(Fraction(value.strip()))
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"{value!r} is no number or fraction such as 0.5 or 1/512") from error
 
 
 def one_or_several(value: object) -> object:
-    """A list of what is given alone."""
+    """Wrap a single value in a list."""
     return value if isinstance(value, list) else [value]
-
-
-def weights_count(value: object, schema: ValidatorFunctionWrapHandler) -> object:
-    """Refuse what is neither a metric's name nor weights, in one complaint, and weights that have no mean."""
-    try:
-        metric = schema(value)
-    except ValidationError:
-        raise ValueError(
-            f"expected a metric such as {DEFAULT_METRIC}, or weights such as {{val/mean_r1: 0.7, rare/top1: 0.3}}; "
-            f"got {value!r}"
-        ) from None
-    if isinstance(metric, dict) and not sum(metric.values()) > 0:
-        raise ValueError(f"the weights add up to {sum(metric.values()):g}: expected more than 0")
-    return metric
-
-
-Proportion = Annotated[float, BeforeValidator(parse_fraction), Field(ge=0, le=1)]
-#: A metric, or the weights of several.
-Objective = Annotated[str | dict[str, float], WrapValidator(weights_count)]
-
-
-class Strict(BaseModel):
-    """A schema that refuses unknown fields and does not change once made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Table(Strict):
@@ -117,80 +71,109 @@ EvaluationSet = Annotated[RetrievalSet | ClassificationSet | PairsSet, Field(dis
 RESERVED_NAMES = ("train", "share")
 
 
-def metric_weights(metric: str | Mapping[str, float]) -> Mapping[str, float]:
-    """The weight of every metric in an objective."""
-    return {metric: 1.0} if isinstance(metric, str) else metric
-
-
 class TrainConfig(Strict):
     """The fields of one training run. Every one of them can be searched by a study."""
 
     # Data. train_tsv and val_tsv are the usual one table each; the lists hold any further ones.
-    train_tsv: Path | None = Field(None, description="training pairs: columns image, caption1, caption2, ...")
-    train_image_dir: Path | None = Field(None, description="folder that train_tsv's images lie in")
-    train_tables: list[Table] = Field([], description="further training tables")
-    val_tsv: Path | None = Field(None, description="validation pairs, evaluated as the set named 'val'")
-    val_image_dir: Path | None = Field(None, description="folder that val_tsv's images lie in")
-    evaluate: list[EvaluationSet] = Field([], description="further evaluation sets")
-    caption_columns: list[str] | None = Field(
-        None, min_length=1, description="default: every column that starts with 'caption'"
+    train_tsv: Path | None = field(
+        None, reads_data=True, description="training pairs: columns image, caption1, caption2, ..."
     )
-    bad_images: Literal["error", "skip"] = Field("error", description="skip drops unreadable rows and counts them")
+    train_image_dir: Path | None = field(None, reads_data=True, description="folder of train_tsv's images")
+    train_tables: list[Table] = field([], reads_data=True, description="further training tables")
+    val_tsv: Path | None = field(
+        None, reads_data=True, description="validation pairs, evaluated as the set named 'val'"
+    )
+    val_image_dir: Path | None = field(None, reads_data=True, description="folder of val_tsv's images")
+    evaluate: list[EvaluationSet] = field([], reads_data=True, description="further evaluation sets")
+    caption_columns: list[str] | None = field(
+        None, reads_data=True, min_length=1, description="default: every column whose name starts with 'caption'"
+    )
+    bad_images: Literal["error", "skip"] = field(
+        "error", reads_data=True, description="skip leaves out rows whose image does not decode, and counts them"
+    )
 
     # Model.
-    model: str = Field(DEFAULT_MODEL, description="hub name or local folder of a CLIP model")
-    preprocessor: str | None = Field(None, description="hub name or folder of tokenizer and image processor")
-    pretrain: bool = Field(False, description="start from random weights instead of the model's own")
-    freeze: Literal["none", "image", "text"] = Field(
-        "none", description="tower that keeps its weights, its projection too (image: LiT)"
+    model: str = field(DEFAULT_MODEL, reads_data=True, description="hub name or local folder of a CLIP model")
+    preprocessor: str | None = field(
+        None, reads_data=True, description="hub name or folder of tokenizer and image processor; default: the model's"
+    )
+    pretrain: bool = field(False, reads_data=True, description="start from random weights, not from the model's own")
+    freeze: Literal["none", "image", "text"] = field(
+        "none", description="tower that keeps its weights, its projection included (image: LiT)"
     )
 
     # Similarity clusters (paper, Algorithm 1). p = 0 or k = 1 is plain fine-tuning, the control.
-    cluster_size: int = Field(16, ge=1, description="k: rows in a cluster")
-    proportion: Proportion = Field(0.0, description="p: share of a batch that comes in clusters")
-    neighborhood: int = Field(1, ge=1, description="s: neighbours are drawn from the s(k-1) most similar rows")
-    proportion_warmup: bool = Field(False, description="double p up to its final value over the epochs")
-    warmup_intervals: int = Field(9, ge=1, description="I: intervals of equal p under proportion_warmup")
-    proportions: list[Proportion] | None = Field(None, description="p of every epoch, given outright")
-    similarity: Literal["text", "image"] = Field("text", description="embeddings that similarity is measured on")
-    embeddings: Literal["online", "offline"] = Field("online", description="refreshed each epoch, or made once")
-    max_similarity: float | None = Field(None, gt=-1, le=1, description="rows at or above it are no neighbours")
+    cluster_size: int = field(
+        16, ge=1, batching=True, symbol="k", label="cluster size k", description="k: rows in a cluster"
+    )
+    proportion: Proportion = field(
+        0.0, batching=True, schedule=True, symbol="p", label="proportion p",
+        description="p: share of a batch that comes in clusters",
+    )  # fmt: skip
+    neighborhood: int = field(
+        1, ge=1, batching=True, symbol="nb", label="neighbourhood s",
+        description="s: neighbours are drawn from the s(k-1) most similar rows",
+    )  # fmt: skip
+    proportion_warmup: bool = field(
+        False, batching=True, schedule=True, symbol=("fixed", "warm"), label="warm-up of p",
+        description="double p up to its final value over the epochs",
+    )  # fmt: skip
+    warmup_intervals: int = field(
+        9, ge=1, batching=True, schedule=True, description="I: intervals of equal p under proportion_warmup"
+    )
+    proportions: list[Proportion] | None = field(
+        None, batching=True, schedule=True, description="p of every epoch; replaces proportion and its warm-up"
+    )
+    similarity: Literal["text", "image"] = field(
+        "text", batching=True, symbol="", description="embeddings by which rows are similar"
+    )
+    embeddings: Literal["online", "offline"] = field(
+        "online", batching=True, symbol="", description="embed anew in every epoch, or once with the initial weights"
+    )
+    max_similarity: float | None = field(
+        None, gt=-1, le=1, batching=True, description="rows this similar or more are not neighbours (near-duplicates)"
+    )
 
     # Length and batches.
-    epochs: int = Field(20, ge=1)
-    iterations_per_epoch: int | None = Field(None, ge=1, description="default: floor(rows / batch_size)")
-    batch_size: int = Field(1024, ge=2, description="N: global batch, over all workers")
-    val_batch_size: int = Field(1024, ge=1)
+    epochs: int = field(20, ge=1)
+    iterations_per_epoch: int | None = field(None, ge=1, description="default: floor(rows / batch_size)")
+    batch_size: int = field(1024, ge=2, reads_data=True, description="N: global batch, over all workers")
+    val_batch_size: int = field(1024, ge=1)
 
     # Optimisation (the original's; open_clip's AdamW). None: 1e-5, 200, constant; with pretrain 5e-4, 2000, cosine.
-    learning_rate: float | None = Field(None, gt=0)
-    lr_warmup_steps: int | None = Field(None, ge=0, description="default: at most a fifth of the run")
-    lr_schedule: Literal["constant", "cosine"] | None = None
-    weight_decay: float = Field(0.1, ge=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.98, ge=0, lt=1)
-    epsilon: float = Field(1e-6, gt=0)
+    learning_rate: float | None = field(None, gt=0, symbol="lr", label="learning rate")
+    lr_warmup_steps: int | None = field(None, ge=0, description="default: at most a fifth of the run")
+    lr_schedule: Literal["constant", "cosine"] | None = field(None)
+    weight_decay: float = field(0.1, ge=0)
+    beta1: float = field(0.9, ge=0, lt=1)
+    beta2: float = field(0.98, ge=0, lt=1)
+    epsilon: float = field(1e-6, gt=0)
 
     # Augmentation.
-    crop_scale: tuple[float, float] = Field((0.8, 1.0), description="area of RandomResizedCrop, as a share")
-    flip: bool = Field(False, description="mirror each picture with probability 1/2; wrong where captions say left")
+    crop_scale: tuple[float, float] = field((0.8, 1.0), description="area of RandomResizedCrop, as a share")
+    flip: bool = field(False, description="mirror each image with probability 1/2; wrong where captions say left")
 
     # What decides which epoch is best. A dict is a weighted mean of metrics.
-    metric: Objective = DEFAULT_METRIC
-    mode: Literal["max", "min"] = "max"
+    metric: Objective = field(DEFAULT_METRIC, reads_data=True)
+    mode: Literal["max", "min"] = field("max")
 
     # Machine. These change sums in the last bit at most; they are recorded, and a rerun uses them.
-    seed: int = Field(1, ge=0)
-    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 on CUDA where it has it")
-    threads: int | None = Field(None, ge=1, description="torch threads; default: the trial's CPUs")
-    micro_batch_size: int | None = Field(None, ge=1, description="rows of a worker's batch in memory at a time; exact")
-    compile: bool = Field(False, description="torch.compile the towers: slower to start, faster steps")
-    image_store: Literal["auto", "on", "off"] = Field(
-        "auto", description="decode every image once, into a file; auto: where it takes at most half of the free disk"
+    seed: int = field(1, ge=0)
+    precision: Literal["auto", "bf16", "fp32"] = field("auto", description="auto: bf16 on CUDA cards that support it")
+    threads: int | None = field(None, ge=1, description="torch threads; default: the trial's CPUs")
+    micro_batch_size: int | None = field(
+        None, ge=1, description="rows of a worker's batch in memory at a time; same gradients"
     )
-    store_size: int | None = Field(None, ge=8, description="side of training pictures; default 8/7 of the model's: 256")
-    data_workers: int = Field(0, ge=0, description="image decoding processes; 0 decodes in the training process")
-    log_every: int = Field(10, ge=1, description="steps from one log line to the next")
+    compile: bool = field(False, description="torch.compile the towers: slower to start, faster steps")
+    image_store: Literal["auto", "on", "off"] = field(
+        "auto", reads_data=True,
+        description="decode every image once, into a file; auto: if it takes at most half of the free disk",
+    )  # fmt: skip
+    store_size: int | None = field(
+        None, ge=8, reads_data=True, description="side of stored training images; default 8/7 of the model's: 256"
+    )
+    data_workers: int = field(0, ge=0, description="image decoding processes; 0 decodes in the training process")
+    log_every: int = field(10, ge=1, description="steps from one log line to the next")
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -270,23 +253,18 @@ class TrainConfig(Strict):
         return self.cluster_size == 1 or not any(self.proportion_by_epoch)
 
     @property
+    def run_key(self) -> str:
+        """A key that is equal for two configurations if they train alike on one seed, whichever fields say so."""
+        return f"{self.proportion_by_epoch} {self.model_dump_json(exclude={'seed', *self.fields_with('schedule')})}"
+
+    @property
     def similarity_stays(self) -> bool:
         """Whether every epoch has the same similarities: made once, or of pictures by a tower that does not change."""
         return self.embeddings == "offline" or self.similarity == self.freeze == "image"
 
 
-#: The fields of similarity clusters: what a control differs in from its arm.
-CLUSTER_FIELDS = (
-    "cluster_size",
-    "proportion",
-    "neighborhood",
-    "proportion_warmup",
-    "warmup_intervals",
-    "proportions",
-    "similarity",
-    "embeddings",
-    "max_similarity",
-)
+#: The fields of similarity clusters, in which a control has the defaults.
+CLUSTER_FIELDS = TrainConfig.fields_with("batching")
 
 
 def control_of(config: TrainConfig) -> TrainConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from simclip.config.training import metric_weights
+from simclip.config.schema import metric_weights
 
 #: Recall is reported at these ranks.
 KS = (1, 5, 10, 50, 200)

@@ -43,13 +43,6 @@ STYLE = {
 }  # fmt: skip
 
 
-#: Fields by the paper's words.
-SPOKEN = {
-    "cluster_size": "cluster size k", "proportion": "proportion p", "neighborhood": "neighbourhood s",
-    "proportion_warmup": "warm-up of p", "learning_rate": "learning rate",
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Picture:
     """One picture of a report.
@@ -108,11 +101,6 @@ def panel(title: str, height: float) -> tuple[Figure, Axes]:
 def head(figure: Figure, title: str) -> None:
     """The title, flush with the figure's left edge."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-
-
-def spoken(parameter: str) -> str:
-    """A parameter as an axis calls it."""
-    return SPOKEN.get(parameter, parameter)
 
 
 def shortened(name: str, most: int = 24) -> str:

@@ -12,7 +12,8 @@ from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from simclip.cli.wording.formatting import Metric
-from simclip.html.figure import ARM_COLOURS, BETTER, INK, WORSE, Picture, panel, shortened, spoken
+from simclip.config.training import TrainConfig
+from simclip.html.figure import ARM_COLOURS, BETTER, INK, WORSE, Picture, panel, shortened
 from simclip.report.findings import Findings
 from simclip.study.analysis.heat_map import Band, Cell, HeatMap, heat_maps
 from simclip.study.analysis.parameter_effects import Effect, Line, Point, effects
@@ -122,7 +123,7 @@ def effect_lines(findings: Findings) -> Iterator[Picture]:
 
 def _effect(effect: Effect, findings: Findings) -> Picture:
     metric, factor = findings.metric, 100 if findings.metric.percent else 1
-    parameter = spoken(effect.parameter)
+    parameter = TrainConfig.traits(effect.parameter).label
     title = f"By {parameter}"
     named = [line for line in effect.lines if line.name]
     figure, axes = panel(title, 2.9 + 0.2 * ((len(named) + 1) // 2))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from simclip.config.explain import hint
-from simclip.config.training import ClassificationSet, RetrievalSet, TrainConfig, metric_weights
+from simclip.config.schema import metric_weights
+from simclip.config.training import ClassificationSet, RetrievalSet, TrainConfig
 from simclip.data.pair_table import read_table, read_training_tables
 from simclip.data.training_set import check_rows
 from simclip.errors import InputError

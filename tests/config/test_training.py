@@ -15,8 +15,8 @@ from simclip.config.training import CLUSTER_FIELDS, TrainConfig, control_of
     [
         ({"proportion": 1.1}, "less than or equal to 1"),
         ({"proportion": -0.1}, "greater than or equal to 0"),
-        ({"proportion": "1/0"}, "'1/0' is no number or fraction such as 0.5 or 1/512"),
-        ({"proportion": "half"}, "'half' is no number or fraction"),
+        ({"proportion": "1/0"}, "'1/0' is not a number or a fraction, e.g. 0.5 or 1/512"),
+        ({"proportion": "half"}, "'half' is not a number or a fraction"),
         ({"proportion": "3/2"}, "less than or equal to 1"),
         ({"proportion": float("nan")}, "finite number"),
         ({"proportions": [0.1, 2.0], "epochs": 2}, "less than or equal to 1"),

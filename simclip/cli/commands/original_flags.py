@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from simclip.config.explain import nearest
-from simclip.config.training import DEFAULT_MODEL, parse_fraction
+from simclip.config.schema import parse_fraction
+from simclip.config.training import DEFAULT_MODEL
 from simclip.errors import InputError
 
 #: Flags whose job a better mechanism does now, by destination.

@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from simclip.config.explain import explain, hint
-from simclip.config.training import Strict, TrainConfig
+from simclip.config.schema import Strict
+from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.analysis.confirm import search_records
 from simclip.study.analysis.ranking import ArmResult, best_arm, mean_metrics

@@ -10,7 +10,6 @@ import numpy as np
 
 from simclip.config.training import control_of
 from simclip.study.analysis.ranking import scored
-from simclip.study.spec.arms import effective
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 
@@ -115,8 +114,8 @@ def bands(values: Iterable[float]) -> list[Band]:
 
 def to_controls(trials: list[tuple[Record, float]]) -> dict[str, float]:
     """By trial, its score less that of the control with the same ordinary fields and seed, where that has one."""
-    controls = {(effective(record.config), record.seed): score for record, score in trials if record.control}
-    keys = {record.trial: (effective(control_of(record.config)), record.seed) for record, _ in trials}
+    controls = {(record.config.run_key, record.seed): score for record, score in trials if record.control}
+    keys = {record.trial: (control_of(record.config).run_key, record.seed) for record, _ in trials}
     return {
         record.trial: score - controls[keys[record.trial]] for record, score in trials if keys[record.trial] in controls
     }

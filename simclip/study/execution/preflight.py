@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_config
 from simclip.study.spec.arms import Arm, foreseen_arms
@@ -17,12 +18,6 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.store.storage import Storage
 from simclip.train.precompute import prepare
 from simclip.train.preflight import check_inputs, check_metric
-
-#: The fields that decide what a run reads and whether it fits.
-READ = {
-    "train_tsv", "train_image_dir", "train_tables", "val_tsv", "val_image_dir", "evaluate", "caption_columns", "model",
-    "pretrain", "batch_size", "metric", "preprocessor", "bad_images", "image_store", "store_size",
-}  # fmt: skip
 
 
 def check_study(study: StudyConfig) -> None:
@@ -100,6 +95,6 @@ def _prepare(study: StudyConfig, storage: Storage) -> tuple[list[str], str | Non
 
 def arms_by_input(study: StudyConfig) -> list[Arm]:
     """One arm for each kind of input that the study reads, the confirm stage's test sets included."""
-    found = foreseen_arms(study)
+    found, read = foreseen_arms(study), set(TrainConfig.fields_with("reads_data"))
     arms = [replace(arm, config=confirm_config(study, arm.config)) for arm in found]
-    return list({arm.config.model_dump_json(include=READ): arm for arm in arms}.values())
+    return list({arm.config.model_dump_json(include=read): arm for arm in arms}.values())

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from simclip.config.training import TrainConfig
+
 #: File names have at most 255 bytes.
 LONGEST_NAME = 150
-
-SYMBOLS = {"cluster_size": "k", "proportion": "p", "neighborhood": "nb", "learning_rate": "lr"}
 
 
 def arm_name(settings: dict[str, Any]) -> str:
@@ -18,8 +18,9 @@ def arm_name(settings: dict[str, Any]) -> str:
 
 
 def _part(field: str, value: Any) -> str:
-    if field == "proportion_warmup":
-        return "warm" if value else "fixed"
+    symbol = TrainConfig.traits(field).symbol
+    if isinstance(symbol, tuple):
+        return symbol[bool(value)]
     if isinstance(value, float):
         text = f"{value:g}"
     elif isinstance(value, list | tuple):
@@ -27,6 +28,4 @@ def _part(field: str, value: Any) -> str:
     else:
         text = Path(value).name if isinstance(value, str | Path) else "default" if value is None else str(value)
     text = re.sub(r"[^A-Za-z0-9_.+-]+", "_", text)[:40].strip("_")
-    if field in ("similarity", "embeddings"):
-        return text
-    return SYMBOLS.get(field, f"{field}=") + text
+    return f"{symbol}{text}"

@@ -119,7 +119,7 @@ class Arms:
     def take(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
         """An arm of an earlier run, under the name that it had there."""
         settings = config.model_dump(mode="json", include={*self._named})
-        return self._arms.setdefault(effective(config), Arm(name, settings, unseeded(config), is_control))
+        return self._arms.setdefault(config.run_key, Arm(name, settings, unseeded(config), is_control))
 
     def __iter__(self) -> Iterator[Arm]:
         """Every arm, controls first."""
@@ -129,7 +129,7 @@ class Arms:
         return len(self._arms)
 
     def _keep(self, name: str, fields: list[str], config: TrainConfig, is_control: bool) -> Arm:
-        run = effective(config)
+        run = config.run_key
         if run not in self._arms:
             settings = config.model_dump(mode="json", include=set(fields))
             own = own_name(name, (each.name for each in self._arms.values()))
@@ -204,12 +204,6 @@ def varied_fields(study: StudyConfig) -> list[str]:
                 field for field in fields_of(name, parameter) if any(s[field] != settings[0][field] for s in settings)
             ]
     return varied
-
-
-def effective(config: TrainConfig) -> str:
-    """What the configuration does, whatever fields say so; equal for equal runs on one seed."""
-    schedule = {"proportion", "proportion_warmup", "warmup_intervals", "proportions"}
-    return f"{config.proportion_by_epoch} {config.model_dump_json(exclude={'seed', *schedule})}"
 
 
 def _grid(study: StudyConfig) -> Iterator[dict[str, Any]]:

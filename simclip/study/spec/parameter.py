@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import PlainValidator, model_validator
 
-from simclip.config.training import Strict, parse_fraction
+from simclip.config.schema import Strict, parse_fraction
 
 Distribution: TypeAlias = Literal[
     "categorical", "constant", "int_uniform", "uniform", "log_uniform_values", "q_uniform", "q_log_uniform_values"

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from simclip.config.explain import hint
-from simclip.config.training import DEFAULT_METRIC, EvaluationSet, Objective, Strict, TrainConfig, metric_weights
+from simclip.config.schema import DEFAULT_METRIC, Objective, Strict, metric_weights
+from simclip.config.training import EvaluationSet, TrainConfig
 from simclip.evaluation.metrics import METRICS
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import typed

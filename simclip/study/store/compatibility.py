@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from simclip.config.training import TrainConfig
-from simclip.study.spec.arms import Trial, effective, own_name, planned_arms
+from simclip.study.spec.arms import Trial, own_name, planned_arms
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import dump
@@ -42,10 +42,10 @@ def refused_changes(
 
 def under_recorded_names(trials: Sequence[Trial], records: Mapping[str, Record]) -> list[Trial]:
     """The trials, each arm under the name that it has in the records; an extended study may name it otherwise."""
-    names = {effective(record.config): record.arm for record in records.values()}
+    names = {record.config.run_key: record.arm for record in records.values()}
     for arm in {trial.arm.name: trial.arm for trial in trials}.values():
-        names.setdefault(effective(arm.config), own_name(arm.name, names.values()))
-    return [replace(trial, arm=replace(trial.arm, name=names[effective(trial.arm.config)])) for trial in trials]
+        names.setdefault(arm.config.run_key, own_name(arm.name, names.values()))
+    return [replace(trial, arm=replace(trial.arm, name=names[trial.arm.config.run_key])) for trial in trials]
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -76,6 +76,6 @@ def _still_planned(changed: Mapping[str, Any], study: StudyConfig, records: Mapp
     """Whether every trial of the search that was begun is one that the study would run."""
     if study.searcher == "optuna":
         return not any(_among(name, ("parameters",)) for name in changed)
-    planned = {effective(arm.config) for arm in planned_arms(study)}
+    planned = {arm.config.run_key for arm in planned_arms(study)}
     begun = [record for record in records.values() if record.stage == "search"]
-    return all(record.seed in study.seeds and effective(record.config) in planned for record in begun)
+    return all(record.seed in study.seeds and record.config.run_key in planned for record in begun)

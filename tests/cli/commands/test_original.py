@@ -250,7 +250,7 @@ def test_what_a_flag_does_not_do_is_said(flags, note):
         ("--num-cluster 4", "--num-cluster: no such flag; did you mean --num-clusters?"),
         ("--cluster_sise=4", "--cluster-sise: no such flag; did you mean --cluster-size?"),
         ("stray", "stray: no such flag"),
-        ("--synthesis --synthesis-prop 1/0", "'1/0' is no number or fraction"),
+        ("--synthesis --synthesis-prop 1/0", "'1/0' is not a number or a fraction"),
         ("--synthesis --synthesis-prop 3/2", "expected a share from 0 to 1"),
         ("--synthesis --synthesis-prop -0.1", "expected a share from 0 to 1"),
         ("--synthesis --num-clusters 60", "floor(pN) = 1024 .*which it must divide: 64 is the nearest"),
