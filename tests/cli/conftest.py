@@ -45,10 +45,8 @@ class Player:
         listener.epoch_ended(trial, rows[-1])
 
     def end(self, listener: Listener, trial: Trial, outcome: str = "finished", error: str | None = None) -> None:
-        arm, seconds = trial.arm, self.clock.now - self._begin[trial.name]
-        record = Record(
-            arm.name, trial.seed, arm.is_control, trial.config, self._rows[trial.name], outcome, seconds, error
-        )
+        seconds = self.clock.now - self._begin[trial.name]
+        record = Record.of(trial, self._rows[trial.name], outcome=outcome, seconds=seconds, error=error)
         self.records[trial.name] = record
         listener.trial_ended(trial, record)
 

@@ -66,10 +66,7 @@ class MadeUp:
         epochs = trial.config.epochs if epochs is None else epochs
         history = [self._row(trial, epoch) for epoch in range(epochs + 1)]
         seconds = 10.0 * len(history)
-        arm = trial.arm
-        record = Record(
-            arm.name, trial.seed, arm.is_control, trial.config, history, outcome, seconds, error, self.clock
-        )  # fmt: skip
+        record = Record.of(trial, history, outcome=outcome, seconds=seconds, error=error, started=self.clock)
         self.clock += seconds / 2
         record.write(self.folder.trials)
         return record

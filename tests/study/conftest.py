@@ -47,9 +47,7 @@ def untrained() -> Callable[..., dict[str, Record]]:
         for trial in planned_trials(study):
             metrics = [0.0, *curve(trial.config)]
             history = [{"epoch": epoch, "metric": metric} for epoch, metric in enumerate(metrics)]
-            made[trial.name] = Record(
-                trial.arm.name, trial.seed, trial.arm.is_control, trial.config, history, "finished", 3600.0
-            )
+            made[trial.name] = Record.of(trial, history, outcome="finished", seconds=3600.0)
         return made
 
     return records

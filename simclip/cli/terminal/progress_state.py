@@ -86,7 +86,7 @@ class Standing:
         self._besides = 0.0  # loading, and scoring the untouched model
         for record in (ended or {}).values():
             arm = Arm(record.arm, {}, record.config, record.control)
-            self.end(Trial(arm, record.seed), record)
+            self.end(Trial(arm, record.seed, record.stage), record)
 
     def plan(self, trials: Sequence[Trial], concurrency: int) -> None:
         """Trials of a stage that are to run, so many at a time."""

@@ -17,10 +17,11 @@ from simclip.study.analysis.confirm import search_records
 from simclip.study.analysis.ranking import ArmResult, best_arm, mean_metrics
 from simclip.study.analysis.statistics import Spread
 from simclip.study.analysis.verdict import ConfirmedArm, judge
+from simclip.study.spec.arms import Stage
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, Resources, StudyConfig
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import Record, Stage, read_records
+from simclip.study.store.records import Record, read_records
 
 
 class Confirmed(Strict):

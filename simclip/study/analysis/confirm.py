@@ -17,13 +17,14 @@ from simclip.study.store.records import Record
 
 
 def search_records(study: StudyConfig, records: Mapping[str, Record]) -> dict[str, Record]:
-    """Those of the search."""
-    return {name: record for name, record in records.items() if record.seed in study.seeds}
+    """The records of the search stage, on the seeds that the study now has: an Optuna search may change its seed."""
+    return {n: record for n, record in records.items() if record.stage == "search" and record.seed in study.seeds}
 
 
 def confirm_records(study: StudyConfig, records: Mapping[str, Record]) -> dict[str, Record]:
-    """Those of the confirm stage."""
-    return {name: record for name, record in records.items() if record.seed in confirm_seeds(study)}
+    """The records of the confirm stage, on the seeds that the study now has: `confirm` may be cut down."""
+    seeds = confirm_seeds(study)
+    return {name: record for name, record in records.items() if record.stage == "confirm" and record.seed in seeds}
 
 
 def confirm_seeds(study: StudyConfig) -> range:
@@ -48,7 +49,7 @@ def contenders(study: StudyConfig, records: Mapping[str, Record]) -> list[ArmRes
 def confirm_trials(study: StudyConfig, records: Mapping[str, Record]) -> list[Trial]:
     """The trials of the confirm stage, seed after seed, so that pairs are complete early."""
     arms = [_arm(study, records[f"{each.name}-s{study.seeds[0]}"]) for each in contenders(study, records)]
-    return [Trial(arm, seed) for seed in confirm_seeds(study) for arm in arms]
+    return [Trial(arm, seed, "confirm") for seed in confirm_seeds(study) for arm in arms]
 
 
 def confirm_trial_count(study: StudyConfig, others: int) -> int:

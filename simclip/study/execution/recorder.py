@@ -152,9 +152,7 @@ class Recorder(tune.Callback):
     def _record(self, this: Trial, outcome: Outcome | None, error: str | None = None) -> Record:
         started, clock = self._started[this.name]
         history, seconds = self._histories.get(this.name, []), time.monotonic() - clock
-        return Record(
-            this.arm.name, this.seed, this.arm.is_control, this.config, history, outcome, seconds, error, started
-        )
+        return Record.of(this, history, outcome=outcome, seconds=seconds, error=error, started=started)
 
     def _end(self, this: Trial, record: Record) -> None:
         """Once the end is on disk, what the trial needed to go on is not needed any more."""

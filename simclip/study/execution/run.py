@@ -23,7 +23,7 @@ from simclip.study.execution.trial import Placement, run_trial
 from simclip.study.search.asha import scheduler
 from simclip.study.search.optuna import optuna_searcher
 from simclip.study.search.searcher import PlannedTrials, StageSearcher
-from simclip.study.spec.arms import Arm, Trial, planned_trials
+from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.folder import ATTEMPT, StudyFolder
@@ -128,7 +128,7 @@ class _Stages:
         if again := self._confirming():
             for listener in listeners:
                 listener.confirm_started(again, self.recorder.records)
-            self._fit(PlannedTrials(self.study, again, self.folder.checkpoints(again)), None)
+            self._fit(PlannedTrials(self.study, again, self.folder.checkpoints(each.name for each in again)), None)
 
     @property
     def _optuna_searches(self) -> bool:
@@ -151,10 +151,10 @@ class _Stages:
 
     def _searcher(self) -> StageSearcher:
         if self.study.searcher != "optuna":
-            return PlannedTrials(self.study, self._search, self.folder.checkpoints(self._search), self.budget)
+            checkpoints = self.folder.checkpoints(each.name for each in self._search)
+            return PlannedTrials(self.study, self._search, checkpoints, self.budget)
         begun = search_records(self.study, {**self.recorder.records, **self.recorder.unfinished})
-        going_on = [Trial(Arm(each.arm, {}, each.config, each.control), each.seed) for each in begun.values()]
-        checkpoints = self.folder.checkpoints(going_on)
+        checkpoints = self.folder.checkpoints(begun)
         return optuna_searcher(self.study, self.folder.path / "optuna.db", begun, checkpoints, self.budget)
 
     def _fit(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:

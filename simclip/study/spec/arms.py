@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
@@ -17,6 +17,9 @@ from simclip.runtime.randomness import generator
 from simclip.study.spec.arm_names import arm_name
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import fields_of, settings_of
+
+#: The stage of a study that a trial belongs to.
+Stage: TypeAlias = Literal["search", "confirm"]
 
 #: A search ends early when so many draws in a row brought nothing that is not run already.
 PATIENCE = 100
@@ -36,10 +39,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm on one seed."""
+    """One arm on one seed, in one stage of a study. The trials of a single run belong to the search, on any seed."""
 
     arm: Arm
     seed: int
+    stage: Stage = "search"
 
     @property
     def name(self) -> str:
@@ -66,13 +70,15 @@ def tune_config(trial: Trial, checkpoint: str | None = None) -> dict[str, Any]:
         "arm": trial.arm.name,
         "settings": trial.arm.settings,
         "control": trial.arm.is_control,
+        "stage": trial.stage,
     }
 
 
 def trial_of(config: dict[str, Any]) -> Trial:
-    """The trial that tune_config made this of."""
+    """The trial that a dictionary of tune_config describes."""
     train = TrainConfig(**config["train"])
-    return Trial(Arm(config["arm"], config["settings"], unseeded(train), config["control"]), train.seed)
+    arm = Arm(config["arm"], config["settings"], unseeded(train), config["control"])
+    return Trial(arm, train.seed, config["stage"])
 
 
 def unseeded(config: TrainConfig) -> TrainConfig:

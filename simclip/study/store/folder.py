@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from simclip.config.explain import explain
 from simclip.errors import InputError
 from simclip.runtime.files import write_atomically
-from simclip.study.spec.arms import Trial
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
@@ -202,7 +201,7 @@ class StudyFolder:
         """The keys of Tune's folders of a trial."""
         return [f"tune/{name}" for name in self.storage.folders("tune") if name.rpartition(ATTEMPT)[0] == trial]
 
-    def checkpoints(self, trials: Iterable[Trial]) -> dict[str, Path]:
-        """By name, the keys of the checkpoints that trials go on from."""
-        keys = {trial.name: f"unfinished/{trial.name}" for trial in trials}
+    def checkpoints(self, trials: Iterable[str]) -> dict[str, Path]:
+        """The keys of the checkpoints that trials resume from, by trial name."""
+        keys = {trial: f"unfinished/{trial}" for trial in trials}
         return {name: Path(key) for name, key in keys.items() if self.storage.finished_epochs(key) is not None}

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from simclip.config.training import TrainConfig
 from simclip.runtime.files import write_atomically
+from simclip.study.spec.arms import Stage, Trial
+from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.portable_paths import local, portable
 from simclip.study.spec.study import FIRST_CONFIRM_SEED
 from simclip.train.history import Row, best_row
 
-Outcome = Literal["finished", "stopped", "failed"]
-Stage = Literal["search", "confirm"]
+Outcome: TypeAlias = Literal["finished", "stopped", "failed"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """What is known of one trial.
 
@@ -30,7 +31,8 @@ class Record:
         seed: Its seed.
         control: Whether the arm is a control.
         config: Its training configuration.
-        history: A row per epoch, from epoch 0, the untouched model.
+        stage: The stage of the study that it belongs to.
+        history: A row per epoch, from epoch 0, the base model.
         outcome: How it ended; None while it has not. `stopped`: by the scheduler, before its last epoch.
         seconds: From its start to its end or its last epoch, data and model loading included.
         error: Of a failed trial, the last line of the traceback; the whole of it is in its log.
@@ -42,20 +44,41 @@ class Record:
     control: bool
     config: TrainConfig
     history: list[Row]
+    stage: Stage = "search"
     outcome: Outcome | None = None
     seconds: float = 0.0
     error: str | None = None
     started: float = 0.0
 
+    @classmethod
+    def of(
+        cls,
+        trial: Trial,
+        history: list[Row],
+        *,
+        outcome: Outcome | None = None,
+        seconds: float = 0.0,
+        error: str | None = None,
+        started: float = 0.0,
+    ) -> Record:
+        """The record of a trial; see the attributes."""
+        return cls(
+            arm=trial.arm.name,
+            seed=trial.seed,
+            control=trial.arm.is_control,
+            config=trial.config,
+            history=history,
+            stage=trial.stage,
+            outcome=outcome,
+            seconds=seconds,
+            error=error,
+            started=started,
+        )
+
     @property
     def trial(self) -> str:
         """The trial's name."""
         return f"{self.arm}-s{self.seed}"
-
-    @property
-    def stage(self) -> Stage:
-        """Which stage of a study it belongs to."""
-        return "search" if self.seed < FIRST_CONFIRM_SEED else "confirm"
 
     @property
     def best(self) -> Row | None:
@@ -69,10 +92,21 @@ class Record:
 
     def write(self, folder: Path) -> None:
         """Write the file anew, whole or not at all."""
-        head = {"arm": self.arm, "seed": self.seed, "control": self.control, "started": self.started,
-                "config": portable(self.config.model_dump(mode="json"))}  # fmt: skip
-        end = {"outcome": self.outcome, "score": self.score, "best_epoch": self.best["epoch"] if self.best else None,
-               "seconds": self.seconds, "error": self.error}  # fmt: skip
+        head = {
+            "arm": self.arm,
+            "seed": self.seed,
+            "control": self.control,
+            "stage": self.stage,
+            "started": self.started,
+            "config": portable(self.config.model_dump(mode="json")),
+        }
+        end = {
+            "outcome": self.outcome,
+            "score": self.score,
+            "best_epoch": self.best["epoch"] if self.best else None,
+            "seconds": self.seconds,
+            "error": self.error,
+        }
         lines = [head, *self.history, *([end] if self.outcome else [])]
         write_atomically(folder / f"{self.trial}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
@@ -101,6 +135,22 @@ def _read(path: Path) -> Record | None:
     ended = "outcome" in history[-1] if history else False
     end = history.pop() if ended else {}
     return Record(
-        head["arm"], head["seed"], head["control"], TrainConfig(**local(head["config"])), history, end.get("outcome"),
-        end.get("seconds", sum(row["seconds"] for row in history)), end.get("error"), head["started"],
-    )  # fmt: skip
+        arm=head["arm"],
+        seed=head["seed"],
+        control=head["control"],
+        config=TrainConfig(**local(head["config"])),
+        history=history,
+        stage=head.get("stage") or _stage_by_seed(path, head["seed"]),
+        outcome=end.get("outcome"),
+        seconds=end.get("seconds", sum(row["seconds"] for row in history)),
+        error=end.get("error"),
+        started=head["started"],
+    )
+
+
+def _stage_by_seed(path: Path, seed: int) -> Stage:
+    """The stage of a record from before stages were recorded: seeds from 1000 on confirm, except in a single run."""
+    if seed < FIRST_CONFIRM_SEED:
+        return "search"
+    study = path.parents[1] / "study.yaml"
+    return "search" if study.is_file() and "arm" in read_mapping(study) else "confirm"

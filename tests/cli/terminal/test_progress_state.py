@@ -128,7 +128,7 @@ def test_durations():
 
 def test_a_reason_is_one_plain_line(config):
     def record(error):
-        return Record("k4", 1, False, config, [], "failed", 1.0, error)
+        return Record(arm="k4", seed=1, control=False, config=config, history=[], outcome="failed", error=error)
 
     assert reason(record("\x1b[36mray::f()\x1b[39m ValueError: [x]\n of y")) == "ray::f() ValueError: [x] of y"
     assert reason(record(None)) == "no error message"

@@ -29,8 +29,7 @@ def record_of(trial: Trial, *metrics: float, outcome: str | None = "finished") -
         {"epoch": epoch, "metric": metric, "val/mean_r1": metric, "seconds": 1800.0}
         for epoch, metric in enumerate((0.2, *metrics))
     ]
-    arm = trial.arm
-    return Record(arm.name, trial.seed, arm.is_control, trial.config, rows, outcome, 3600.0, started=7200.0)
+    return Record.of(trial, rows, outcome=outcome, seconds=3600.0, started=7200.0)
 
 
 @pytest.fixture

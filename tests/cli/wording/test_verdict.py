@@ -9,7 +9,7 @@ from rich.console import Console
 
 from simclip.cli.terminal.confirm_table import confirmation
 from simclip.cli.wording.verdict import before_confirming, headline, sentences
-from simclip.study.spec.arms import planned_arms
+from simclip.study.spec.arms import Trial, planned_arms
 from simclip.study.spec.study import Confirm, StudyConfig
 from simclip.study.store.records import Record
 
@@ -31,8 +31,8 @@ def recorded(make_study) -> Recorded:
         for name, seed, score in scores:
             row = {"metric": score, "val/mean_r1": score, "rare/top1": 0.5}
             rows = [{"epoch": 0, **dict.fromkeys(row, 0.2)}, {"epoch": 1, **row}]
-            arm = arms[name]
-            records[f"{name}-s{seed}"] = Record(name, seed, arm.is_control, arm.config, rows, "finished", 1.0)
+            trial = Trial(arms[name], seed, "search" if seed < 1000 else "confirm")
+            records[trial.name] = Record.of(trial, rows, outcome="finished", seconds=1.0)
         return study, records
 
     return make

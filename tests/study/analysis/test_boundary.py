@@ -70,10 +70,15 @@ def test_the_outer_twentieth_of_a_range_is_its_end(
     )
     records = {
         str(rate): Record(
-            f"lr{rate}", 1, False, TrainConfig(learning_rate=rate, mode="min"),
-            [{"epoch": 0, "metric": 9.0}, {"epoch": 1, "metric": abs(rate - best)}], "finished",
-        ) for rate in (best, 1e-3)
-    }  # fmt: skip
+            arm=f"lr{rate}",
+            seed=1,
+            control=False,
+            config=TrainConfig(learning_rate=rate, mode="min"),
+            history=[{"epoch": 0, "metric": 9.0}, {"epoch": 1, "metric": abs(rate - best)}],
+            outcome="finished",
+        )
+        for rate in (best, 1e-3)
+    }
     assert [each.end for each in edges(search, records)] == ([end] if end else [])
 
 

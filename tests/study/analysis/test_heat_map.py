@@ -53,7 +53,7 @@ def test_a_map_shows_what_there_is(untrained: Untrained) -> None:
     del records["k4-p0.5-s1"], records["k4-p0.5-s2"], records["control-s2"]
     records["k8-p1-s1"] = replace(records["k8-p1-s1"], outcome="stopped")
     records["k8-p0.5-s1"] = replace(records["k8-p0.5-s1"], outcome="failed")
-    records["k8-p0.5-s1000"] = replace(records["k8-p0.5-s2"], seed=1000)
+    records["k8-p0.5-s1000"] = replace(records["k8-p0.5-s2"], seed=1000, stage="confirm")
     (found,) = heat_maps(grid, records)
     missing, other = found.cells[0]
     without_control, stopped = found.cells[1]

@@ -17,7 +17,17 @@ HOUR = 3600.0
 
 
 def record(arm: str, seed: int, outcome: Outcome | None, started: float, hours: float) -> Record:
-    return Record(arm, seed, False, TrainConfig(), [], outcome, hours * HOUR, None, 1.8e9 + started * HOUR)
+    return Record(
+        arm=arm,
+        seed=seed,
+        control=False,
+        config=TrainConfig(),
+        history=[],
+        stage="search" if seed < 1000 else "confirm",
+        outcome=outcome,
+        seconds=hours * HOUR,
+        started=1.8e9 + started * HOUR,
+    )
 
 
 def test_hours_by_outcome_and_stage() -> None:

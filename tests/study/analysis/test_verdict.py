@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from simclip.config.training import ClassificationSet, PairsSet, RetrievalSet, TrainConfig
+from simclip.config.training import ClassificationSet, PairsSet, RetrievalSet
 from simclip.study.analysis.best import choose
 from simclip.study.analysis.confirm import (
     confirm_records,
@@ -20,7 +21,7 @@ from simclip.study.analysis.confirm import (
 )
 from simclip.study.analysis.statistics import power
 from simclip.study.analysis.verdict import judge
-from simclip.study.spec.arms import planned_arms
+from simclip.study.spec.arms import Stage, Trial, planned_arms
 from simclip.study.spec.study import Confirm, StudyConfig
 from simclip.study.store.records import Outcome, Record
 
@@ -51,9 +52,10 @@ def recorded(study: StudyConfig, scores: Scores, outcomes: Mapping[str, Outcome]
         for seed, score in by_seed.items():
             row = {"metric": score, "val/mean_r1": score, "test/mean_r1": score / 2}
             rows = [{"epoch": 0, **dict.fromkeys(row, 0.1)}, {"epoch": 1, **row}]
-            config = arm.config.model_copy(update={"seed": seed, "mode": study.mode})
-            outcome = (outcomes or {}).get(f"{name}-s{seed}", "finished")
-            records[f"{name}-s{seed}"] = Record(name, seed, arm.is_control, config, rows, outcome, 1.0)
+            arm = replace(arm, config=arm.config.model_copy(update={"mode": study.mode}))
+            trial = Trial(arm, seed, "search" if seed < 1000 else "confirm")
+            outcome = (outcomes or {}).get(trial.name, "finished")
+            records[trial.name] = Record.of(trial, rows, outcome=outcome, seconds=1.0)
     return records
 
 
@@ -180,8 +182,7 @@ def test_two_pairs_allow_no_verdict(make) -> None:
 def test_failed_trials_leave_their_pairs_out(make) -> None:
     study = make(confirm=(1, 4))
     records = confirmed(study, control=[0.40, 0.42, 0.44, 0.43], k4=[0.50, 0.521, 0.542, 0.5])
-    failed = records["k4-s1001"]
-    records["k4-s1001"] = Record(failed.arm, 1001, False, failed.config, failed.history, "failed", 1.0)
+    records["k4-s1001"] = replace(records["k4-s1001"], outcome="failed")
     verdict = judge(study, records)
     assert verdict is not None
     arm = verdict.arms[0]
@@ -222,21 +223,21 @@ def simulated(study: StudyConfig, template: Mapping[str, Record], gain: float, d
     seeds = [*study.seeds, *confirm_seeds(study)]
     shared = dict(zip(seeds, draw.normal(0, NOISE / math.sqrt(2), len(seeds)), strict=True))
 
-    def score(record: Record, seed: int) -> Record:
+    def score(record: Record, seed: int, stage: Stage = "search") -> Record:
         value = 0.4 + shared[seed] + draw.normal(0, NOISE / math.sqrt(2)) + (0.0 if record.control else gain)
         rows = [{"epoch": 0, "metric": 0.1}, {"epoch": 1, "metric": value, "val/mean_r1": value}]
-        return Record(record.arm, seed, record.control, record.config, rows, "finished", 1.0)
+        return replace(record, seed=seed, stage=stage, history=rows, outcome="finished")
 
     records = {f"{arm}-s{seed}": score(template[arm], seed) for arm in sorted(arms) for seed in study.seeds}
     for trial in confirm_trials(study, records):
-        records[trial.name] = score(template[trial.arm.name], trial.seed)
+        records[trial.name] = score(template[trial.arm.name], trial.seed, trial.stage)
     verdict = judge(study, records)
     assert verdict is not None and verdict.complete
     return any(arm.word == "better" for arm in verdict.arms)
 
 
 def template_of(study: StudyConfig) -> dict[str, Record]:
-    return {arm.name: Record(arm.name, 1, arm.is_control, arm.config, []) for arm in planned_arms(study)}
+    return {arm.name: Record.of(Trial(arm, 1), []) for arm in planned_arms(study)}
 
 
 @pytest.mark.parametrize("confirm", [(1, 3), (2, 3), (3, 5)])
@@ -255,9 +256,3 @@ def test_a_planted_effect_is_seen_as_often_as_theory_says(make, confirm: tuple[i
     seen = sum(simulated(study, template, effect * NOISE, draw) for _ in range(studies)) / studies
     theory = power(effect, 1.0, confirm[1])
     assert seen == pytest.approx(theory, abs=3.5 * math.sqrt(theory * (1 - theory) / studies) + 0.005)
-
-
-def test_the_configuration_of_a_trial_knows_its_stage() -> None:
-    config = TrainConfig()
-    assert Record("k4", 999, False, config, []).stage == "search"
-    assert Record("k4", 1000, False, config, []).stage == "confirm"

@@ -37,8 +37,7 @@ def searched(limits: Limits, concurrency: int = 1, confirm: Confirm | None = Non
         if len(running) == concurrency:
             clock.now += HOUR
             for each in running:
-                config, arm = each.config, each.arm
-                records[each.name] = Record(arm.name, each.seed, arm.is_control, config, [], "finished", HOUR)
+                records[each.name] = Record.of(each, [], outcome="finished", seconds=HOUR)
             running = []
         if not budget.allows_another():
             break

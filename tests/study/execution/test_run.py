@@ -78,7 +78,7 @@ def test_pairs_share_all_but_their_clusters(make_study: MakeStudy, cluster: Clus
 
 def confirmed_pair(study: StudyConfig) -> list[Trial]:
     control, arm, *_ = planned_arms(study)
-    return [Trial(control, 1000), Trial(arm, 1000)]
+    return [Trial(control, 1000, "confirm"), Trial(arm, 1000, "confirm")]
 
 
 def figures_of(history: list[Row], proportion: float) -> list[Row]:

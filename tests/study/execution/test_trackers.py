@@ -18,7 +18,7 @@ from simclip.study.store.records import Record
 CONFIG = TrainConfig(epochs=2, seed=3)
 TRIAL = Trial(Arm("k4", {}, CONFIG, is_control=False), 3)
 ROWS = [{"epoch": e, "metric": m, "val/mean_r1": m, "seconds": 1.5} for e, m in enumerate([0.1, 0.4, 0.3])]
-RECORD = Record("k4", 3, False, CONFIG, ROWS, "finished", 5.0)
+RECORD = Record.of(TRIAL, ROWS, outcome="finished", seconds=5.0)
 
 
 def test_tensorboard_has_every_figure_of_every_epoch(tmp_path: Path) -> None:

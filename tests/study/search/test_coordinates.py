@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from simclip.config.training import TrainConfig
 from simclip.study.analysis.ranking import scored
 from simclip.study.search.coordinates import coordinates
-from simclip.study.store.records import Record
+from simclip.study.store.records import Outcome, Record
+from simclip.train.history import Row
 from tests.study.examples import study
 
 
 def record(control: bool = False, **fields: Any) -> Record:
-    return Record("arm", 1, control, TrainConfig(batch_size=64, epochs=4, **fields), [])
+    config = TrainConfig(batch_size=64, epochs=4, **fields)
+    return Record(arm="arm", seed=1, control=control, config=config, history=[])
 
 
 def test_an_arm_stands_for_its_own_values() -> None:
@@ -60,14 +63,17 @@ def test_intervals_of_no_warm_up_are_no_values() -> None:
 
 
 def test_only_ended_trials_of_the_search_count() -> None:
-    history: list[Any] = [{"epoch": 0, "metric": 9.0}, {"epoch": 1, "metric": 0.5}]
-    config = TrainConfig()
+    history: list[Row] = [{"epoch": 0, "metric": 9.0}, {"epoch": 1, "metric": 0.5}]
+
+    def made(arm: str, rows: list[Row], outcome: Outcome | None = None, **fields: Any) -> Record:
+        return replace(record(), arm=arm, history=rows, outcome=outcome, **fields)
+
     these = {
-        "finished": Record("a", 1, False, config, history, "finished"),
-        "stopped": Record("b", 1, False, config, history, "stopped"),
-        "failed": Record("c", 1, False, config, history, "failed"),
-        "running": Record("d", 1, False, config, history),
-        "untouched": Record("e", 1, False, config, history[:1], "finished"),
-        "confirm": Record("a", 1000, False, config, history, "finished"),
+        "finished": made("a", history, "finished"),
+        "stopped": made("b", history, "stopped"),
+        "failed": made("c", history, "failed"),
+        "running": made("d", history),
+        "untouched": made("e", history[:1], "finished"),
+        "confirm": made("a", history, "finished", stage="confirm", seed=1000),
     }
     assert [(each.arm, score) for each, score in scored(these)] == [("a", 0.5), ("b", 0.5)]

@@ -141,7 +141,7 @@ def test_optuna_is_told_the_records_whatever_became_of_its_own_state(tmp_path):
     def recorded(config, outcome):
         trial = trial_of(config)
         rows = [{"epoch": 0, "metric": 0.0}, {"epoch": 1, "metric": score(trial.config)}]
-        return Record(trial.arm.name, trial.seed, trial.arm.is_control, trial.config, rows, outcome, 1.0)
+        return Record.of(trial, rows, outcome=outcome, seconds=1.0)
 
     first = simulated(optuna_searcher(space, tmp_path / "o.db"), score)
     for config in first[:5]:

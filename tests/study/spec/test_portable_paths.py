@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.study import config as study_config
-from simclip.study import portable as module
+from simclip.study.spec import portable_paths as module
+from simclip.study.spec import study_file as study_config
 from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.portable_paths import PROJECT, local, portable
 from simclip.study.spec.study import StudyConfig
@@ -56,7 +56,7 @@ def test_a_study_goes_on_when_the_project_has_moved(
     folder, study = StudyFolder(tmp_path / "results"), moved_to(here)
     folder.claim(study)
     for trial in planned_trials(study):
-        Record(trial.arm.name, trial.seed, trial.arm.is_control, trial.config, []).write(folder.trials)
+        Record.of(trial, []).write(folder.trials)
     assert str(here) not in dump(study)
     here.rename(there)
     study = moved_to(there)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from simclip.config.training import TrainConfig
-from simclip.study.analysis.ranking import best_arm, rank_arms, untouched_metrics
+from simclip.study.analysis.best import choose
+from simclip.study.analysis.confirm import confirm_records, search_records
+from simclip.study.analysis.ranking import best_arm, rank_arms, scored, untouched_metrics
 from simclip.study.execution.model_retention import drop_trailing_models
-from simclip.study.spec.study import Confirm, StudyConfig
-from simclip.study.store.records import Outcome, Record, read_records
+from simclip.study.spec.arms import Arm, Trial, trial_of, tune_config
+from simclip.study.spec.single_run import single_run
+from simclip.study.spec.study import Confirm, Resources, StudyConfig
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import Outcome, Record, read_all, read_records
 from simclip.study.store.storage import Disk
 from simclip.train.history import Row
 
@@ -26,7 +32,16 @@ def record(
     arm: str, seed: int, *metrics: float, outcome: Outcome | None = "finished", mode: str = "max", control: bool = False
 ) -> Record:
     config = TrainConfig(epochs=2, seed=seed, mode=mode)
-    return Record(arm, seed, control or arm.startswith("control"), config, history(*metrics), outcome, 3.5)
+    return Record(
+        arm=arm,
+        seed=seed,
+        control=control or arm.startswith("control"),
+        config=config,
+        history=history(*metrics),
+        stage="search" if seed < 1000 else "confirm",
+        outcome=outcome,
+        seconds=3.5,
+    )
 
 
 def by_name(*records: Record) -> dict[str, Record]:
@@ -43,6 +58,45 @@ def test_a_record_reads_back_as_written(tmp_path: Path) -> None:
     assert lines[-1]["score"] == 0.3
     assert lines[-1]["best_epoch"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["k4-s1.jsonl", "k8-s1.jsonl"] or len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_stage_of_a_trial_is_on_record_whatever_its_seed(tmp_path: Path) -> None:
+    trial = Trial(Arm("k4", {}, TrainConfig(), is_control=False), 1500)
+    for stage in ("search", "confirm"):
+        staged = trial_of(tune_config(replace(trial, stage=stage)))
+        Record.of(staged, history(0.1)).write(tmp_path)
+        assert read_all(tmp_path)["k4-s1500"].stage == stage
+
+
+def test_records_of_earlier_versions_tell_their_stage_by_the_seed(tmp_path: Path) -> None:
+    trials = tmp_path / "trials"
+    for seed in (999, 1000):
+        record("k4", seed, 0.1, 0.2).write(trials)
+        _without_stage(trials / f"k4-s{seed}.jsonl")
+    assert {each.seed: each.stage for each in read_all(trials).values()} == {999: "search", 1000: "confirm"}
+
+
+def test_a_single_run_has_no_confirm_trials(tmp_path: Path) -> None:
+    single = single_run("run", TrainConfig(epochs=1, seed=1500), Resources())
+    folder = StudyFolder(tmp_path / "run")
+    folder.claim(single)
+    (trial,) = single.replicates
+    folder.write(Record.of(trial, history(0.1, 0.2), outcome="finished"))
+    _without_stage(folder.trials / f"{trial.name}.jsonl")
+    for records in (read_all(folder.trials), {trial.name: Record.of(trial, history(0.1, 0.2), outcome="finished")}):
+        assert [each.stage for each in records.values()] == ["search"]
+        assert list(search_records(single, records)) == [trial.name]
+        assert confirm_records(single, records) == {}
+        best = choose(single, records)
+        assert best and (best.record.trial, best.stage) == (trial.name, "search")
+        assert [score for _, score in scored(records)] == [0.2]
+
+
+def _without_stage(path: Path) -> None:
+    """Write a record as earlier versions did."""
+    head, *lines = path.read_text().splitlines()
+    old = {key: value for key, value in json.loads(head).items() if key != "stage"}
+    path.write_text("\n".join([json.dumps(old), *lines, ""]))
 
 
 def test_arms_are_ranked_against_the_best_control_on_shared_seeds() -> None:
