@@ -95,14 +95,18 @@ def test_no_module_is_long_and_no_folder_is_full() -> None:
     assert {str(folder): count for folder, count in folders.items() if count > 15} == {}
 
 
-def test_no_import_is_for_type_checkers_alone() -> None:
-    assert [path for path in SOURCES if "TYPE_CHECKING" in path.read_text(encoding="utf-8")] == []
+def test_no_import_of_our_own_is_for_type_checkers_alone() -> None:
+    """Torch and numpy may be: modules that are read without them name their types."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                assert "simclip" not in ast.unparse(node), path
 
 
 def test_the_core_imports_no_ray_wandb_or_optuna() -> None:
     """In a fresh process, every module of the core."""
     modules = [module_of(path) for path in SOURCES if LEVELS.get(package_of(module_of(path)) or "", CORE) < CORE]
-    assert {"simclip.train.loop", "simclip.clusters.plan", "simclip.evaluation.retrieval"} <= set(modules)
+    assert {"simclip.train.loop", "simclip.clusters.plan", "simclip.evaluation.kinds.retrieval"} <= set(modules)
     program = (
         "import importlib, sys\n"
         f"for module in {modules}: importlib.import_module(module)\n"

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from simclip.clusters.plan import Recipe
-from simclip.config.training import RetrievalSet, Table, TrainConfig
+from simclip.config.training import Table, TrainConfig
 from simclip.data.pair_table import read_captions
+from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.models.tiny import make_tiny_clip
 from simclip.train.loop import Training
 

@@ -75,5 +75,5 @@ def _names_at(schema: type[pydantic.BaseModel], parents: Sequence[int | str]) ->
 
 def _schemas_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        return [annotation]
+        return [annotation, *annotation.__subclasses__()]
     return [schema for inner in get_args(annotation) for schema in _schemas_in(inner)]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from simclip.config.evaluation_set import AnySet, EvaluationSet, kinds
 from simclip.config.proportion import clustered_rows, warmup_proportions
 from simclip.config.schema import DEFAULT_METRIC, Objective, Proportion, Strict, field, metric_weights
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
-
-
-def one_or_several(value: object) -> object:
-    """Wrap a single value in a list."""
-    return value if isinstance(value, list) else [value]
 
 
 class Table(Strict):
@@ -27,46 +23,6 @@ class Table(Strict):
     limit: int | None = Field(None, ge=1, description="only the first rows of the table")
 
 
-SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-Every = Annotated[int, Field(ge=1, description="epochs from one evaluation to the next; the best and last have one")]
-
-
-class RetrievalSet(Strict):
-    """Image-caption pairs scored by recall@k in both directions and by the loss."""
-
-    kind: Literal["retrieval"] = "retrieval"
-    name: SetName
-    tsv: Path
-    image_dir: Path
-    every: Every = 1
-
-
-class ClassificationSet(Strict):
-    """Images in one folder per class, scored zero-shot by top-1 and top-5 accuracy."""
-
-    kind: Literal["classification"]
-    name: SetName
-    image_dir: Path
-    every: Every = 1
-    templates: list[str] = Field(["a photo of a {}."], min_length=1)
-    class_names: dict[str, str] = Field(
-        {}, description="what to call a class in prompts, by folder; else the folder's name with spaces for _"
-    )
-
-
-class PairsSet(Strict):
-    """Images with a true and a false caption each, scored by how often the true one is the more similar."""
-
-    kind: Literal["pairs"]
-    name: SetName
-    files: Annotated[list[Path], BeforeValidator(one_or_several)] = Field(
-        min_length=1, description="TSVs (image, caption, negative_caption, category), SugarCrepe's JSON, or its folder"
-    )
-    image_dir: Path
-    every: Every = 1
-
-
-EvaluationSet = Annotated[RetrievalSet | ClassificationSet | PairsSet, Field(discriminator="kind")]
 #: First parts of the names of other figures of an epoch.
 RESERVED_NAMES = ("train", "share")
 
@@ -84,7 +40,7 @@ class TrainConfig(Strict):
         None, reads_data=True, description="validation pairs, evaluated as the set named 'val'"
     )
     val_image_dir: Path | None = field(None, reads_data=True, description="folder of val_tsv's images")
-    evaluate: list[EvaluationSet] = field([], reads_data=True, description="further evaluation sets")
+    evaluate: list[AnySet] = field([], reads_data=True, description="further evaluation sets")
     caption_columns: list[str] | None = field(
         None, reads_data=True, min_length=1, description="default: every column whose name starts with 'caption'"
     )
@@ -219,7 +175,10 @@ class TrainConfig(Strict):
         """Every evaluation set, `val` first."""
         if self.val_tsv is None or self.val_image_dir is None:
             return list(self.evaluate)
-        return [RetrievalSet(name="val", tsv=self.val_tsv, image_dir=self.val_image_dir), *self.evaluate]
+        val = kinds()["retrieval"].model_validate(
+            {"kind": "retrieval", "name": "val", "tsv": self.val_tsv, "image_dir": self.val_image_dir}
+        )
+        return [val, *self.evaluate]
 
     @property
     def proportion_by_epoch(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""Images with a true and a false caption each: from TSV files, or from SugarCrepe's JSON as it is published."""
+"""Images with a true and a false caption each, from TSV files or from SugarCrepe's JSON files as published."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ COLUMNS = ("image", "caption", "negative_caption")
 KEYS = ("filename", "caption", "negative_caption")
 ENTRY = '{"0": {"filename": ..., "caption": ..., "negative_caption": ...}, ...}'
 
+#: Image name, caption, negative caption and category.
+Row = tuple[str, str, str, str]
+
 
 @dataclass(frozen=True)
-class NegativePairs:
-    """Rows of an image, its caption, a caption that is false of it, and what the difference is of."""
+class CaptionPairs:
+    """Rows of an image, its caption, a false caption (the negative), and a category: how the captions differ."""
 
     images: list[Path]
     captions: list[str]
@@ -27,29 +30,30 @@ class NegativePairs:
 
     @property
     def category_names(self) -> list[str]:
-        """Every category once, in the order of the rows."""
+        """The distinct categories, in the order of the rows."""
         return list(dict.fromkeys(self.categories))
 
 
-def read_negative_pairs(files: Sequence[Path], image_dir: Path) -> NegativePairs:
-    """Read files of pairs, one after another.
+def read_caption_pairs(files: Sequence[Path], image_dir: Path) -> CaptionPairs:
+    """Read files of caption pairs and concatenate their rows.
 
-    The category of a row stands in the TSV's column `category`; without one, it is the name of the file.
+    The category of a row is in the TSV's column `category`; without that column, it is the name of the file.
 
     Args:
-        files: TSVs with the columns image, caption, negative_caption and, if there are several, category; JSON files
-            of entries with filename, caption and negative_caption; a folder stands for all JSON files in it.
+        files: TSVs with the columns image, caption, negative_caption and, optionally, category; JSON files of entries
+            with filename, caption and negative_caption; or folders, whose JSON files are all read.
         image_dir: Folder that the image names are relative to.
 
     Raises:
-        InputError: A file is missing or not what it says, a caption or an image is missing.
+        InputError: A file is missing or malformed, or a caption or an image is missing.
     """
     rows = [row for path in files for file in _expanded(path) for row in _read(file, image_dir)]
     images, captions, negatives, categories = map(list, zip(*rows, strict=True))
-    return NegativePairs(images, captions, negatives, categories)
+    return CaptionPairs(images, captions, negatives, categories)
 
 
 def _expanded(path: Path) -> list[Path]:
+    """The file itself, or the JSON files of a folder."""
     if not path.is_dir():
         return [path]
     files = sorted(path.glob("*.json"))
@@ -65,13 +69,13 @@ def _read(file: Path, image_dir: Path) -> list[tuple[Path, str, str, str]]:
             if not text:
                 raise InputError(f"{file}, {place}: no {name}; write one or remove the {place.split()[0]}")
         if "/" in row[3]:
-            raise InputError(f"{file}, {place}: category {row[3]!r} has a slash, which no metric's name can have")
+            raise InputError(f"{file}, {place}: category {row[3]!r} has a slash, which metric names cannot contain")
     images = image_paths(file, [row[0] for row in rows], image_dir, lambda row: places[row])
     return [(image, *row[1:]) for image, row in zip(images, rows, strict=True)]
 
 
-def _read_table(tsv: Path) -> tuple[list[str], list[tuple[str, str, str, str]]]:
-    """Where each row stands, and its image, caption, negative caption and category."""
+def _read_table(tsv: Path) -> tuple[list[str], list[Row]]:
+    """The place of each row in the file, such as "line 7", and the rows."""
     frame = read_tsv(tsv, ", ".join(COLUMNS))
     if absent := [name for name in COLUMNS if name not in frame.columns]:
         raise InputError(
@@ -83,7 +87,8 @@ def _read_table(tsv: Path) -> tuple[list[str], list[tuple[str, str, str, str]]]:
     return [f"line {number + 2}" for number in frame.index], rows
 
 
-def _read_json(file: Path) -> tuple[list[str], list[tuple[str, str, str, str]]]:
+def _read_json(file: Path) -> tuple[list[str], list[Row]]:
+    """The place of each row in the file, such as "entry '7'", and the rows."""
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -111,7 +116,7 @@ def _entry(file: Path, key: str, entry: Any) -> tuple[str, str, str]:
 
 
 def _described(value: Any) -> str:
-    """What kind of JSON it is."""
+    """The JSON type of a value, in words."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
     name = names.get(type(value), "a number")
     return f"{name} without entries" if isinstance(value, dict | list) and not value else name

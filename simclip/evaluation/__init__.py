@@ -1,1 +1,1 @@
-"""Evaluation sets: each image and caption encoded once, then scored."""
+"""Evaluation sets: what they measure, reading them, and scoring a model on them."""

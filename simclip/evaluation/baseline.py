@@ -1,4 +1,4 @@
-"""Scores of the model before any training: the same for every trial that starts from it, so computed once."""
+"""Scores of the base model, before any training. Trials that start from the same model share them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from simclip.config.training import TrainConfig
 from simclip.evaluation.sets import LoadedSet
 from simclip.models.encoder import Encoder
 from simclip.runtime.cache import cached_array, file_stamps, fingerprint
 
 
-def untouched_scores(
-    config: TrainConfig,
-    sets: Sequence[LoadedSet],
-    encoder: Encoder,
-    evaluate: Callable[[], dict[str, float]],
+def base_scores(
+    sets: Sequence[LoadedSet], encoder: Encoder, evaluate: Callable[[], dict[str, float]]
 ) -> dict[str, float]:
-    """Every metric of every set, kept on disk under all that decides them to the last bit.
+    """The metrics of several sets, by <set>/<metric>, cached under everything that determines them to the last bit.
 
     Args:
-        config: The run.
-        sets: Its evaluation sets.
-        encoder: With the initial weights.
-        evaluate: Computes the metrics where they are not known yet.
+        sets: The evaluation sets.
+        encoder: Holds the initial weights.
+        evaluate: Computes the metrics if they are not in the cache.
     """
     names, compute = [name for each in sets for name in each.metric_names], encoder.compute
-    setting = (names, str(compute), torch.get_num_threads(), torch.__version__, config.val_batch_size,
+    setting = (names, str(compute), torch.get_num_threads(), torch.__version__, encoder.batch_size,
                encoder.workers.size)  # fmt: skip
     parts = [part for each in sets for part in _content(each)]
     key = fingerprint(encoder.clip.identity().encode(), repr(setting).encode(), *parts)
@@ -37,11 +32,12 @@ def untouched_scores(
         scores = evaluate()
         return np.array([scores[name] for name in names])
 
-    anyone = encoder.workers.agreed(compute.device)
-    return dict(zip(names, cached_array("untouched", key, values, anyone).tolist(), strict=True))
+    any_worker = encoder.workers.agreed(compute.device)
+    return dict(zip(names, cached_array("base", key, values, any_worker).tolist(), strict=True))
 
 
 def _content(each: LoadedSet) -> list[bytes]:
-    """What a set consists of: its pictures, its token ids, and what belongs to what."""
     tokens = each.tokens
-    return [file_stamps(each.images.paths), tokens.ids.tobytes(), tokens.starts.tobytes(), each.links.tobytes()]
+    return [
+        file_stamps(each.images.paths), tokens.ids.tobytes(), tokens.starts.tobytes(), each.contents.targets.tobytes()
+    ]  # fmt: skip

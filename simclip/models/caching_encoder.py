@@ -19,7 +19,7 @@ class EncodedOnce:
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        self.clip, self._encoder = encoder.clip, encoder
+        self.clip, self.batch_size, self._encoder = encoder.clip, encoder.batch_size, encoder
         self._images, self._texts = _Known(), _Known()
 
     def images(self, pictures: Pictures, rows: np.ndarray | int) -> torch.Tensor:

@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simclip.cli.wording.formatting import Metric
-from simclip.config.training import EvaluationSet
-from simclip.evaluation.metrics import METRICS
 from simclip.html.figure import FAINT, INK, Picture, panel, shortened
 from simclip.report.findings import Findings
-from simclip.train.history import Row
-
-#: Shown of each kind of set; of pairs every category too, unless there are more than these.
-SHOWN = {**METRICS, "retrieval": ("mean_r1", "t2i_r5", "i2t_r5")}
-MOST_CATEGORIES = 8
-
-
-def _shown(each: EvaluationSet, start: Row) -> list[str]:
-    every = [name for name in start if name.startswith(f"{each.name}/")]
-    if each.kind == "pairs" and len(every) <= 1 + MOST_CATEGORIES:
-        return every
-    return [name for metric in SHOWN[each.kind] if (name := f"{each.name}/{metric}") in every]
 
 
 def gains(findings: Findings) -> Iterator[Picture]:
@@ -29,7 +15,7 @@ def gains(findings: Findings) -> Iterator[Picture]:
     means = {arm.name: arm.metrics for arm in (verdict.arms if verdict else findings.arms) if arm.metrics}
     start = findings.untouched(findings.confirm if verdict else findings.search)
     sets = [*findings.study.train.evaluation_sets, *(findings.study.test if verdict else [])]
-    names = [name for each in sets for name in _shown(each, start)]
+    names = [name for each in sets for name in each.highlights([*start])]
     arms = [name for name in findings.colours if name in means][:2]
     if not names or not arms:
         return

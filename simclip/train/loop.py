@@ -24,9 +24,9 @@ from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.config.training import TrainConfig
 from simclip.data.augment import crop_and_resize, normalise
 from simclip.data.training_set import Batch, iterations_of, load_training_data
-from simclip.evaluation.baseline import untouched_scores
-from simclip.evaluation.metrics import objective
-from simclip.evaluation.sets import evaluated, load_sets
+from simclip.evaluation.baseline import base_scores
+from simclip.evaluation.objective import objective
+from simclip.evaluation.sets import evaluate, load_sets
 from simclip.models.caching_encoder import EncodedOnce
 from simclip.models.clip import TwoTowers, load_clip
 from simclip.models.encoder import Encoder
@@ -68,7 +68,9 @@ class Training:
         self.share = self.workers.share_of(config.batch_size)
         self.clip = load_clip(config)
         self.data = load_training_data(config, self.clip.input_format)
-        self.sets = load_sets(config, self.clip)
+        self.sets = load_sets(
+            config.evaluation_sets, self.clip.input_format, config.caption_columns, config.image_store
+        )
         self.iterations = iterations_of(config, len(self.data))
         nn.Module.to(self.clip.model, self.compute.device)
         self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
@@ -101,7 +103,7 @@ class Training:
         if not self.history:
             watch = Stopwatch()
             with watch("evaluate"):
-                scores = untouched_scores(self.config, self.sets, self.encoder, self.evaluate)
+                scores = base_scores(self.sets, self.encoder, self.evaluate)
             self.history.append({"epoch": 0, **self._with_objective(scores), **watch.summary()})
             report([*self.history], None)
         elif len(self.history) > self.config.epochs:
@@ -118,11 +120,11 @@ class Training:
         tables are about and whose model is kept has all metrics.
         """
         encoder = EncodedOnce(self.encoder)
-        due = [each for each in self.sets if epoch % each.every == 0 or epoch == self.config.epochs]
+        due = [each for each in self.sets if epoch % each.source.every == 0 or epoch == self.config.epochs]
         others = [each for each in self.sets if each not in due]
-        scores = evaluated(due, encoder)
+        scores = evaluate(due, encoder)
         if others and self.workers.any(self._is_best_so_far(scores), self.compute.device):
-            scores |= evaluated(others, encoder)
+            scores |= evaluate(others, encoder)
         return scores
 
     def _is_best_so_far(self, scores: dict[str, float]) -> bool:

@@ -25,7 +25,7 @@ def prepare(config: TrainConfig) -> list[str]:
     disable_progress_bar()  # of a second's loading; downloads keep theirs
     clip = load_clip(config)
     data = load_training_data(config, clip.input_format)
-    load_sets(config, clip)
+    load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
     notes = []
     if data.skipped:
         notes.append(f"{data.skipped} rows left out: their images do not decode (bad_images=skip)")

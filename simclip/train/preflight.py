@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from simclip.config.explain import hint
 from simclip.config.schema import metric_weights
-from simclip.config.training import ClassificationSet, RetrievalSet, TrainConfig
-from simclip.data.pair_table import read_table, read_training_tables
+from simclip.config.training import TrainConfig
+from simclip.data.pair_table import read_training_tables
 from simclip.data.training_set import check_rows
 from simclip.errors import InputError
-from simclip.evaluation.sets import class_folders, metric_names
 from simclip.models.clip import check_model_folder
 from simclip.runtime.workers import Workers
 
@@ -30,10 +29,7 @@ def check_inputs(config: TrainConfig, workers: int = 1) -> None:
     check_model_folder(config.model, needs_weights=not config.pretrain)
     check_rows(config, len(read_training_tables(config.tables, config.caption_columns)))
     for each in config.evaluation_sets:
-        if isinstance(each, RetrievalSet):
-            read_table(each.tsv, each.image_dir, config.caption_columns)
-        elif isinstance(each, ClassificationSet):
-            class_folders(each)  # pairs were read for their metrics
+        each.read(config.caption_columns)
 
 
 def check_metric(config: TrainConfig, metric: str | Mapping[str, float] | None = None, field: str = "metric") -> None:
@@ -47,7 +43,7 @@ def check_metric(config: TrainConfig, metric: str | Mapping[str, float] | None =
     Raises:
         InputError: There is no such metric, or no set at all.
     """
-    known = metric_names(config)
+    known = [name for each in config.evaluation_sets for name in each.metric_names()]
     if not known:
         raise InputError("no evaluation set: set val_tsv and val_image_dir (or evaluate), to tell which run is best")
     for name in metric_weights(metric or config.metric):

@@ -28,7 +28,7 @@ from simclip.data.image_store import ImageStore
 from simclip.data.pair_table import offsets
 from simclip.data.tokens import Tokens
 from simclip.data.training_set import Batch
-from simclip.evaluation.retrieval import contrastive_loss_metric, recall_metrics
+from simclip.evaluation.kinds.retrieval import contrastive_loss_metric, recall_metrics
 from simclip.models.clip import Clip
 from simclip.models.flops import peak_flops, training_flops
 from simclip.train.loop import Training

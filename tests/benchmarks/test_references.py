@@ -12,7 +12,7 @@ from simclip.clusters.plan import Recipe
 from simclip.config.training import TrainConfig
 from simclip.data.tokens import tokenise
 from simclip.data.training_set import load_training_data
-from simclip.evaluation.retrieval import recall_metrics
+from simclip.evaluation.kinds.retrieval import recall_metrics
 from simclip.evaluation.sets import load_sets
 from simclip.models.clip import Clip
 from simclip.models.tiny import make_tiny_clip
@@ -89,7 +89,7 @@ def test_the_same_recalls() -> None:
 
 
 def test_evaluation_of_the_same_pictures_and_captions(config: TrainConfig, clip: Clip) -> None:
-    (val,) = load_sets(config, clip)
+    (val,) = load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
     mine = val.score(ours.encoder(clip, config, CPU))
     assert config.val_tsv and config.val_image_dir
     names, columns = read_columns(config.val_tsv)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simclip.data.caption_pairs import read_negative_pairs
+from simclip.data.caption_pairs import read_caption_pairs
 from simclip.errors import InputError
 
 ENTRY = {"filename": "a.jpg", "caption": "a red dog", "negative_caption": "a dog in red"}
@@ -31,7 +31,7 @@ def test_sugar_crepes_files_are_read_as_published(folder: Path) -> None:
     # Indices may have gaps, captions spaces at their ends.
     first = {"0": ENTRY, "7": {"filename": "b.jpg", "caption": 'a "cat" ', "negative_caption": "no cat"}}
     files = [written(folder, first, "swap_obj.json"), written(folder, {"0": ENTRY}, "add_att.json")]
-    pairs = read_negative_pairs(files, folder)
+    pairs = read_caption_pairs(files, folder)
     assert pairs.images == [folder / "a.jpg", folder / "b.jpg", folder / "a.jpg"]
     assert pairs.captions == ["a red dog", 'a "cat"', "a red dog"]
     assert pairs.negatives == ["a dog in red", "no cat", "a dog in red"]
@@ -42,14 +42,14 @@ def test_sugar_crepes_files_are_read_as_published(folder: Path) -> None:
 def test_a_folder_stands_for_its_json_files_by_name(folder: Path) -> None:
     for name in ("swap_obj", "add_att"):
         written(folder, {"0": ENTRY}, f"{name}.json")
-    assert read_negative_pairs([folder], folder).category_names == ["add_att", "swap_obj"]
+    assert read_caption_pairs([folder], folder).category_names == ["add_att", "swap_obj"]
 
 
 def test_a_tsv_has_its_categories_in_a_column_or_in_its_name(folder: Path) -> None:
     head = "image\tcaption\tnegative_caption"
     with_column = written(folder, f'{head}\tcategory\na.jpg\tx\ty\tcolour\n\nb.jpg\tNA\t"z\tsize\n', "x.tsv")
     without = written(folder, f"{head}\tnote\na.jpg\tx\ty\t\n", "order.tsv")
-    pairs = read_negative_pairs([with_column, without], folder)
+    pairs = read_caption_pairs([with_column, without], folder)
     assert pairs.categories == ["colour", "size", "order"]
     assert (pairs.captions, pairs.negatives) == (["x", "NA", "x"], ["y", '"z', "y"])
 
@@ -108,7 +108,7 @@ TSV = {
 def test_json_that_is_not_what_it_says_is_refused(folder: Path, case: str) -> None:
     content, said = JSON[case]
     with pytest.raises(InputError, match=said) as error:
-        read_negative_pairs([written(folder, content)], folder)
+        read_caption_pairs([written(folder, content)], folder)
     assert "\n" not in str(error.value)
 
 
@@ -116,19 +116,19 @@ def test_json_that_is_not_what_it_says_is_refused(folder: Path, case: str) -> No
 def test_a_tsv_that_is_not_what_it_says_is_refused(folder: Path, case: str) -> None:
     content, said = TSV[case]
     with pytest.raises(InputError, match=said) as error:
-        read_negative_pairs([written(folder, content, "x.tsv")], folder)
+        read_caption_pairs([written(folder, content, "x.tsv")], folder)
     assert "\n" not in str(error.value)
 
 
 def test_files_that_are_not_there_or_no_text_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match=r"^no such JSON file: .*absent.json$"):
-        read_negative_pairs([folder / "absent.json"], folder)
+        read_caption_pairs([folder / "absent.json"], folder)
     with pytest.raises(InputError, match=r"^no such TSV file: .*absent.tsv; .* image, caption, negative_caption$"):
-        read_negative_pairs([folder / "absent.tsv"], folder)
+        read_caption_pairs([folder / "absent.tsv"], folder)
     with pytest.raises(InputError, match=r"has no .json file: expected SugarCrepe's, one for each category$"):
-        read_negative_pairs([folder], folder)
+        read_caption_pairs([folder], folder)
     (folder / "swap.json").write_bytes(b'{"0": "\xff"}')
     with pytest.raises(InputError, match=r"swap.json is not UTF-8 text"):
-        read_negative_pairs([folder / "swap.json"], folder)
+        read_caption_pairs([folder / "swap.json"], folder)
     with pytest.raises(InputError, match=r"^no such image folder: .*nowhere"):
-        read_negative_pairs([written(folder, {"0": ENTRY})], folder / "nowhere")
+        read_caption_pairs([written(folder, {"0": ENTRY})], folder / "nowhere")

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from simclip.config.training import ClassificationSet, PairsSet, RetrievalSet, Table, TrainConfig
+from simclip.config.evaluation_set import kinds
+from simclip.config.training import Table, TrainConfig
 from simclip.study.spec.study import Asha, Budget, Confirm, Resources, StudyConfig
 from tests.docs.pages import BY_NAME
 
@@ -20,9 +21,7 @@ TABLES: list[tuple[str, type[BaseModel], Collection[str]]] = [
     ("The study", StudyConfig, ("train",)),
     ("`train`", TrainConfig, ("seed", "metric", "mode")),
     ("`train.train_tables`", Table, ()),
-    ("Evaluation sets: `kind: retrieval`", RetrievalSet, ("kind",)),
-    ("Evaluation sets: `kind: classification`", ClassificationSet, ("kind",)),
-    ("Evaluation sets: `kind: pairs`", PairsSet, ("kind",)),
+    *((f"Evaluation sets: `kind: {kind}`", schema, ("kind",)) for kind, schema in kinds().items()),
     ("`confirm`", Confirm, ()),
     ("`budget`", Budget, ()),
     ("`resources`", Resources, ()),

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, CLIPModel
 from simclip.config.training import TrainConfig
 from simclip.data.pair_table import read_captions
 from simclip.errors import InputError
-from simclip.evaluation.sets import evaluated, load_sets, metric_names
+from simclip.evaluation.sets import LoadedSet, evaluate, load_sets
 from simclip.models.clip import load_clip
 from simclip.models.encoder import Encoder
 from simclip.train.history import Row, best_row
@@ -60,6 +60,14 @@ def with_sets(config: TrainConfig, *sets: dict[str, Any], **changes: Any) -> Tra
     return TrainConfig(**{**config.model_dump(), "evaluate": list(sets), **changes})
 
 
+def metric_names(config: TrainConfig) -> list[str]:
+    return [name for each in config.evaluation_sets for name in each.metric_names()]
+
+
+def sets_of(config: TrainConfig) -> list[LoadedSet]:
+    return load_sets(config.evaluation_sets, load_clip(config).input_format)
+
+
 def pairs_set(config: TrainConfig, crepe: Path, **changes: Any) -> dict[str, Any]:
     return {"kind": "pairs", "name": "crepe", "files": str(crepe), "image_dir": config.val_image_dir, **changes}
 
@@ -94,7 +102,7 @@ def test_images_and_captions_that_sets_share_are_encoded_once(
 ) -> None:
     config = with_sets(config, pairs_set(config, crepe))
     training = Training(config, crepe)
-    apart = evaluated(training.sets, training.encoder)
+    apart = evaluate(training.sets, training.encoder)
     encoded: list[int] = []
     shared = Encoder._shared
 
@@ -158,7 +166,7 @@ def test_a_run_that_goes_on_evaluates_at_the_same_epochs(config: TrainConfig, cr
 def test_the_metrics_of_a_single_category_are_one(config: TrainConfig, crepe: Path) -> None:
     config = with_sets(config, pairs_set(config, crepe / "swap_att.json"))
     assert metric_names(config)[-1] == "crepe/accuracy"
-    assert [f"crepe/{name}" for name in load_sets(config, load_clip(config))[1].metrics] == ["crepe/accuracy"]
+    assert sets_of(config)[1].metric_names == ["crepe/accuracy"]
 
 
 def test_a_category_and_a_weighted_mean_can_be_the_objective(config: TrainConfig, crepe: Path, tmp_path: Path) -> None:
@@ -214,7 +222,7 @@ def test_what_is_wrong_with_pairs_is_said_with_the_sets_name(config: TrainConfig
     [
         ({"templates": ["a flag"]}, r"template 'a flag' needs one {} where the class name goes$"),
         ({"templates": ["a {}", "{} or {}"]}, r"template '{} or {}' needs one {} where the class name goes$"),
-        ({"class_names": {"red": "scarlet"}}, r"class_names has 'red', which is no folder of .*flags$"),
+        ({"class_names": {"red": "scarlet"}}, r"class_names has 'red', which is not a folder of .*flags$"),
         ({"image_dir": "nowhere"}, r"no such folder: nowhere; it holds one folder of images per class$"),
     ],
 )
@@ -239,7 +247,7 @@ def test_other_braces_of_a_template_are_text(config: TrainConfig, flags: Path) -
     flag_set = {"kind": "classification", "name": "flags", "image_dir": flags, "templates": ["{red} {} above"]}
     config = with_sets(config, flag_set)
     clip = load_clip(config)
-    tokens = load_sets(config, clip)[1].tokens
+    tokens = sets_of(config)[1].tokens
     assert [clip.tokenizer.decode(tokens.batch(np.array([row]))[0][0], skip_special_tokens=True) for row in (0, 1)] == [
         clip.tokenizer.decode(clip.tokenizer(f"{{red}} {name} above")["input_ids"], skip_special_tokens=True)
         for name in ("blue flag", "red flag")

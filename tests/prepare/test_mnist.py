@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from simclip.config.training import ClassificationSet
 from simclip.data.pair_table import read_table
 from simclip.errors import InputError
-from simclip.evaluation.sets import class_folders
+from simclip.evaluation.kinds.classification import ClassificationSet
 from simclip.prepare.mnist import Digits, draw_digits, read_mnist, write_test_digits
 
 LABELS = np.random.default_rng(0).integers(0, 10, 60, dtype=np.uint8)
@@ -140,7 +139,7 @@ def test_written_again_they_stay_untouched_and_damage_is_mended(tmp_path: Path) 
 def test_test_digits_are_a_classification_set(tmp_path: Path) -> None:
     write_mnist(tmp_path / "mnist", part="t10k")
     assert "60 MNIST digits to classify" in write_test_digits(tmp_path / "mnist", tmp_path / "digits")
-    classes = class_folders(ClassificationSet(kind="classification", name="digits", image_dir=tmp_path / "digits"))
+    classes = ClassificationSet(name="digits", image_dir=tmp_path / "digits").class_folders()
     assert [len(paths) for paths in classes.values()] == np.bincount(LABELS).tolist()
     for folder, paths in classes.items():
         for path in paths:

@@ -14,8 +14,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from simclip.config.training import RetrievalSet, TrainConfig
+from simclip.config.training import TrainConfig
 from simclip.errors import InputError
+from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.runtime.timer import Stopwatch
 from simclip.runtime.workers import Workers
 from simclip.train.loop import Training

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from simclip.cli.exits import DONE, FAILED
 from simclip.cli.output import say
-from simclip.config.training import EvaluationSet, Table
+from simclip.config.evaluation_set import EvaluationSet
+from simclip.config.training import Table
 from simclip.data.pair_table import read_table
 from simclip.errors import InputError
-from simclip.evaluation.files import images_of
 from simclip.prepare.overlap import Match, find_overlaps
 from simclip.prepare.write_table import write_whole
 from simclip.study.execution.preflight import arms_by_input
@@ -121,7 +121,7 @@ def _of_study(targets: Sequence[str], images: Sequence[Path]) -> Files:
     sets += [(each, config.caption_columns) for config in configs for each in config.evaluation_sets]
     evaluated: dict[str, list[Path]] = {}
     for each, columns in {repr(pair): pair for pair in sets}.values():
-        evaluated.setdefault(each.name, []).extend(images_of(each, columns))
+        evaluated.setdefault(each.name, []).extend(each.read(columns).images)
     return Files(_trained(list({repr(pair): pair for pair in tables}.values())), evaluated)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from simclip.cli.terminal.fitting_table import Column, FittingTable
 from simclip.cli.wording.formatting import Metric, main_metrics, p_value
-from simclip.evaluation.metrics import objective
+from simclip.evaluation.objective import objective
 from simclip.study.analysis.best import choose
 from simclip.study.analysis.confirm import confirm_records, confirm_seeds
 from simclip.study.analysis.ranking import untouched_metrics

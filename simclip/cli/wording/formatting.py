@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from simclip.config.training import EvaluationSet
-from simclip.evaluation.metrics import METRICS
+from simclip.config.evaluation_set import EvaluationSet, is_share
 from simclip.study.store.records import Record
 
 
@@ -28,7 +27,7 @@ class Metric:
     def of(metric: str | Mapping[str, float]) -> Metric:
         """The metric of that name, or the weighted mean, which is a share if all of its metrics are."""
         names = [metric] if isinstance(metric, str) else [*metric]
-        percent = all(name.rpartition("/")[2] != "loss" for name in names)
+        percent = all(map(is_share, names))
         return Metric(metric if isinstance(metric, str) else "objective", percent)
 
     @property
@@ -70,7 +69,7 @@ class Metric:
 
 def main_metrics(sets: Iterable[EvaluationSet]) -> list[Metric]:
     """The first metric of each evaluation set."""
-    return [Metric.of(f"{each.name}/{METRICS[each.kind][0]}") for each in sets]
+    return [Metric.of(each.qualified(each.metrics)[0]) for each in sets]
 
 
 def p_value(p: float | None) -> str:

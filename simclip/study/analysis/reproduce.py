@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simclip.evaluation.metrics import objective
+from simclip.evaluation.objective import objective
 from simclip.study.analysis.best import Best
 from simclip.study.analysis.ranking import mean_metrics
 from simclip.study.analysis.statistics import expected_range

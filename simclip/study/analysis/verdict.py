@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from simclip.evaluation.metrics import objective
+from simclip.evaluation.objective import objective
 from simclip.study.analysis.confirm import confirm_records, confirm_seeds, contenders
 from simclip.study.analysis.ranking import mean_metrics
 from simclip.study.analysis.statistics import ALPHA, Paired, Spread, holm, paired, pairs_needed, spread

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from simclip.config.evaluation_set import AnySet, EvaluationSet
 from simclip.config.explain import hint
 from simclip.config.schema import DEFAULT_METRIC, Objective, Strict, metric_weights
-from simclip.config.training import EvaluationSet, TrainConfig
-from simclip.evaluation.metrics import METRICS
+from simclip.config.training import TrainConfig
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import typed
 
@@ -74,7 +74,7 @@ class StudyConfig(Strict):
     asha: Asha = Asha()
 
     confirm: Confirm | None = Field(Confirm(), description="what decides, on seeds from 1000 on; null leaves it out")
-    test: list[EvaluationSet] = Field([], description="sets that the confirm stage alone reads, and decides on")
+    test: list[AnySet] = Field([], description="sets that the confirm stage alone reads, and decides on")
     test_metric: Objective | None = Field(
         None, description="of the test sets; default: the metric, on the first test set that has it"
     )
@@ -126,17 +126,15 @@ class StudyConfig(Strict):
 
     def _on_test(self, metric: str) -> str:
         """The metric of the same kind on the first test set that has it."""
-        name, _, kind = metric.rpartition("/")
-        of_pairs = any(each.name == name and each.kind == "pairs" for each in self.train.evaluation_sets)
-        found = next(
-            (each.name for each in self.test if kind in METRICS[each.kind] or (of_pairs and each.kind == "pairs")), None
-        )
-        if found is None:
+        _, _, measure = metric.rpartition("/")
+        source = _reporting(metric, self.train.evaluation_sets)
+        for each in self.test:
+            if measure in each.metrics or (source and source.kind == each.kind and each.reports(measure)):
+                return f"{each.name}/{measure}"
+        if source is None:
             known = _metrics(self.train.evaluation_sets)
-            if metric not in known and not of_pairs:
-                raise ValueError(f"metric: no evaluation set reports {metric!r}; {hint(metric, known)}")
-            raise ValueError(f"test_metric: missing; no test set has a {kind}, as the metric {metric} asks for")
-        return f"{found}/{kind}"
+            raise ValueError(f"metric: no evaluation set reports {metric!r}; {hint(metric, known)}")
+        raise ValueError(f"test_metric: missing; no test set has a {measure}, as the metric {metric} asks for")
 
     @model_validator(mode="after")
     def _testable(self) -> StudyConfig:
@@ -147,11 +145,9 @@ class StudyConfig(Strict):
         if self.confirm is None:
             raise ValueError("test: read by the confirm stage alone, which confirm: null leaves out")
         metric = self.confirmed_metric
-        known = _metrics(self.test)
-        with_categories = [each.name for each in self.test if each.kind == "pairs"]
         for name in metric_weights(metric):
-            if name not in known and name.rpartition("/")[0] not in with_categories:
-                raise ValueError(f"test_metric: no test set reports {name!r}; {hint(name, known)}")
+            if _reporting(name, self.test) is None:
+                raise ValueError(f"test_metric: no test set reports {name!r}; {hint(name, _metrics(self.test))}")
         names = [each.name for each in [*self.train.evaluation_sets, *self.test]]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"test: sets need names of their own; {min(doubled)} stands twice")
@@ -181,5 +177,11 @@ class StudyConfig(Strict):
 
 
 def _metrics(sets: Sequence[EvaluationSet]) -> list[str]:
-    """What the sets report; categories of pairs apart, which their files alone tell."""
-    return [f"{each.name}/{metric}" for each in sets for metric in METRICS[each.kind]]
+    """The metrics of some sets, without those that only their files name."""
+    return [name for each in sets for name in each.qualified(each.metrics)]
+
+
+def _reporting(metric: str, sets: Sequence[EvaluationSet]) -> EvaluationSet | None:
+    """The set that reports a metric, or may report it, if there is one."""
+    name, _, measure = metric.rpartition("/")
+    return next((each for each in sets if each.name == name and each.reports(measure)), None)

@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simclip.config.training import ClassificationSet, PairsSet, RetrievalSet
+from simclip.evaluation.kinds.classification import ClassificationSet
+from simclip.evaluation.kinds.pairs import PairsSet
+from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.study.analysis.best import choose
 from simclip.study.analysis.confirm import (
     confirm_records,

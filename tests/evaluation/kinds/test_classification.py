@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simclip.evaluation.classification import class_embeddings, zero_shot_metrics
+from simclip.evaluation.kinds.classification import class_embeddings, zero_shot_metrics
 
 
 def integers(rows: int, width: int, seed: int) -> Tensor:

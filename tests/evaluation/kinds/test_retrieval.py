@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from simclip.evaluation import ranking
-from simclip.evaluation.metrics import KS
-from simclip.evaluation.retrieval import contrastive_loss_metric, recall_metrics
+from simclip.evaluation import ranks
+from simclip.evaluation.kinds.retrieval import KS, contrastive_loss_metric, recall_metrics
 
 
 def integers(rows: int, width: int, seed: int) -> Tensor:
@@ -49,7 +48,7 @@ def test_recall_equals_sorting(block_elements, data):
     whose = image_of_caption.tolist()
     captions_of = [{c for c, owner in enumerate(whose) if owner == image} for image in range(len(images))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "BLOCK_ELEMENTS", block_elements)
+        patch.setattr(ranks, "BLOCK_ELEMENTS", block_elements)
         metrics = recall_metrics(images, captions, image_of_caption, ks=(1, 2, 5, 50))
     for k in (1, 2, 5, 50):
         assert metrics[f"t2i_r{k}"] == pytest.approx(slow_recall(captions, images, [{each} for each in whose], k))

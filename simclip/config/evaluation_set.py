@@ -1,0 +1,149 @@
+"""EvaluationSet: the interface that every kind of evaluation set implements."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
+
+from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema
+from pydantic_core import CoreSchema
+
+from simclip.config.schema import Strict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+KINDS = "simclip.evaluation.kinds"
+
+
+@dataclass(frozen=True)
+class SetContents:
+    """The checked contents of an evaluation set's files.
+
+    Attributes:
+        images: Path of each image.
+        texts: Captions or prompts.
+        targets: int64, which images and texts belong together; each kind has its own encoding.
+        metrics: Names of the metrics, the main one first.
+    """
+
+    images: Sequence[Path]
+    texts: Sequence[str]
+    targets: np.ndarray
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """A model's embeddings of an evaluation set.
+
+    Attributes:
+        images: float32 [images, d], L2-normalised.
+        texts: float32 [texts, d], L2-normalised.
+        targets: int64, from the set's contents.
+        metrics: Names of the metrics, from the set's contents.
+        logit_scale: Factor of the cosines in CLIP's loss, at most 100.
+        batch_size: Number of items per forward pass, and of pairs in a batch of the contrastive loss.
+    """
+
+    images: Tensor
+    texts: Tensor
+    targets: Tensor
+    metrics: tuple[str, ...]
+    logit_scale: float
+    batch_size: int
+
+
+class EvaluationSet(Strict):
+    """Base class of the kinds of evaluation sets: fields in the study file, files, metrics and scores.
+
+    A kind sets `kind` to its literal and `metrics` to the names of its metrics, and implements `read` and `scores`.
+    Study files are read without torch: modules of kinds import it inside of the functions that compute.
+    """
+
+    #: Names of the metrics that every set of this kind reports, the main one first.
+    metrics: ClassVar[tuple[str, ...]]
+    #: Metrics that are losses. All others are shares between 0 and 1, written in percent, and higher is better.
+    losses: ClassVar[tuple[str, ...]] = ()
+
+    kind: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    image_dir: Path
+    every: Annotated[int, Field(ge=1)] = Field(
+        1, description="epochs from one evaluation to the next; the best and last have one"
+    )
+
+    @abstractmethod
+    def read(self, caption_columns: Sequence[str] | None = None) -> SetContents:
+        """Read and check every file of the set; images are looked for but not decoded.
+
+        Args:
+            caption_columns: Caption columns of tables; by default all that start with "caption".
+
+        Raises:
+            InputError: A file, folder or image is missing or wrong.
+        """
+
+    @abstractmethod
+    def scores(self, embeddings: Embeddings) -> dict[str, float]:
+        """The value of each metric."""
+
+    def reports(self, metric: str) -> bool:
+        """Whether the set may report a metric; a kind whose files add metrics answers without reading them."""
+        return metric in self.metrics
+
+    def metric_names(self) -> list[str]:
+        """Names of all metrics, as <set>/<metric>; a kind whose files add metrics reads them.
+
+        Raises:
+            InputError: A file is missing or wrong.
+        """
+        return self.qualified(self.metrics)
+
+    def qualified(self, metrics: Sequence[str]) -> list[str]:
+        """Metrics as <set>/<metric>."""
+        return [f"{self.name}/{metric}" for metric in metrics]
+
+    def highlights(self, reported: Sequence[str]) -> list[str]:
+        """The metrics to compare with the base model in the report's plot, as <set>/<metric>.
+
+        Args:
+            reported: Names of all metrics that the set reported, as <set>/<metric>.
+        """
+        return [name for name in self.qualified(self.metrics) if name in reported]
+
+
+@cache
+def kinds() -> Mapping[str, type[EvaluationSet]]:
+    """The class of every kind by its name, from the modules of `simclip.evaluation.kinds`."""
+    modules = [importlib.import_module(f"{KINDS}.{module.name}") for module in _modules()]
+    classes = [each for module in modules for each in vars(module).values() if _is_kind(each)]
+    return {each.model_fields["kind"].default: each for each in classes}
+
+
+def _modules() -> list[pkgutil.ModuleInfo]:
+    return list(pkgutil.iter_modules(importlib.import_module(KINDS).__path__))
+
+
+def _is_kind(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, EvaluationSet) and value is not EvaluationSet
+
+
+def _schema(source: type[EvaluationSet], handler: GetCoreSchemaHandler) -> CoreSchema:
+    return handler(Annotated[Union[tuple(kinds().values())], Field(discriminator="kind")])  # noqa: UP007
+
+
+#: Type of a field that takes a set of any kind.
+AnySet = Annotated[EvaluationSet, GetPydanticSchema(_schema)]
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric <set>/<name> is a share between 0 and 1, not a loss."""
+    return all(metric.rpartition("/")[2] not in kind.losses for kind in kinds().values())
