@@ -35,6 +35,11 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         pending += [each.__cause__, each.__context__]
 
 
+def input_error(error: BaseException) -> InputError | None:
+    """The InputError that an error stems from."""
+    return next((each for each in causes(error) if isinstance(each, InputError)), None)
+
+
 def full_disk_error(error: BaseException) -> OSError | None:
     """The OSError of a full disk that an error stems from."""
     return next((each for each in causes(error) if isinstance(each, OSError) and each.errno in FULL_DISK), None)

@@ -17,6 +17,7 @@ from simclip.study.execution.events import Listener
 from simclip.study.execution.ownership import held
 from simclip.study.execution.preflight import prepare_nodes
 from simclip.study.execution.prometheus import Metrics
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.execution.trackers import TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.search.asha import scheduler
@@ -70,7 +71,7 @@ def hold(
         if tracked:
             listeners.append(WeightsAndBiases(study.name, folder.path, lambda line: say(console, line)))
         listeners.append(shown or progress(console, study, folder.logs, ended))
-        end = run_study(study, cluster, folder, listeners, trials, retry_failed)
+        end = run_study(study, RayExecutor(study, cluster, folder), folder, listeners, trials, retry_failed)
         if not end.interrupted:
             done()
     return end

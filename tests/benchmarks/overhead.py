@@ -80,6 +80,7 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
     """Run a study of trials one after the other."""
     from simclip.study.execution.cluster import resolved
     from simclip.study.execution.events import Listener
+    from simclip.study.execution.ray_executor import RayExecutor
     from simclip.study.execution.run import run_study
     from simclip.study.spec.arms import Trial
     from simclip.study.spec.study_file import load_study
@@ -112,7 +113,7 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
     results, events = StudyFolder(folder / "results"), Events()
     results.claim(study)
     watch = LogWatch(results.logs)
-    run_study(study, cluster, results, [events])
+    run_study(study, RayExecutor(study, cluster, results), results, [events])
     watch.stop()
     return _row(name, list(events.at), events.at, watch, goal)
 

@@ -12,6 +12,7 @@ import pytest
 
 from simclip.demo import ensure_dataset
 from simclip.study.execution.cluster import Cluster, resolved
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import run_study
 from simclip.study.spec.arms import Trial, planned_arms, planned_trials
 from simclip.study.spec.overrides import read_mapping
@@ -115,7 +116,7 @@ def ended(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     study = studies["cluster_size"]
     folder = StudyFolder(tmp_path_factory.mktemp("studies") / study.name)
     folder.claim(study)
-    return run_study(study, cluster, folder, [], trials).records
+    return run_study(study, RayExecutor(study, cluster, folder), folder, [], trials).records
 
 
 def named(file: str, trial: Trial) -> Trial:

@@ -14,6 +14,7 @@ from ray.util.state import list_actors
 from simclip.config.training import TrainConfig
 from simclip.study.execution.cluster import Cluster, resolved
 from simclip.study.execution.events import Listener
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -64,7 +65,7 @@ def run(study: StudyConfig, cluster: Cluster, folder: Path, listener: Listener, 
     """Run a study, whose results lie in a folder of its name there."""
     study, where = resolved(study, cluster), StudyFolder(folder / study.name)
     where.claim(study)
-    return run_study(study, cluster, where, [listener], **how)
+    return run_study(study, RayExecutor(study, cluster, where), where, [listener], **how)
 
 
 def figures(end: StudyEnd) -> dict[str, list[Row]]:

@@ -7,14 +7,9 @@ from __future__ import annotations
 
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from simclip.errors import InputError, causes
+from simclip.errors import causes
 
 LOST = (RayActorError, WorkerCrashedError, NodeDiedError)
-
-
-def is_wrong_input(error: BaseException) -> InputError | None:
-    """The InputError that an error stems from."""
-    return next((each for each in causes(error) if isinstance(each, InputError)), None)
 
 
 def is_lost_process(error: BaseException) -> bool:

@@ -1,32 +1,28 @@
-"""Run the trials of a study under Ray Tune, and keep what they bring."""
+"""A study from start to end: the search, the confirm stage, and the results that follow from the records."""
 
 from __future__ import annotations
 
-import functools
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from simclip.errors import full_disk_error
 from simclip.study.analysis.confirm import confirm_trials, search_records
-from simclip.study.analysis.write_results import hardware, write_results
+from simclip.study.analysis.write_results import write_results
 from simclip.study.execution.budget import Budget
-from simclip.study.execution.cluster import Cluster, concurrency, placement, worker_resources
 from simclip.study.execution.events import Listener
+from simclip.study.execution.executor import Executor
 from simclip.study.execution.model_retention import MODELS
 from simclip.study.execution.recorder import Recorder
-from simclip.study.execution.trial import Placement, run_trial
 from simclip.study.search.asha import scheduler
 from simclip.study.search.optuna import optuna_searcher
 from simclip.study.search.searcher import PlannedTrials, StageSearcher
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.compatibility import under_recorded_names
-from simclip.study.store.folder import ATTEMPT, StudyFolder
+from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record, read_records
 
 
@@ -52,7 +48,7 @@ class StudyEnd:
 
 def run_study(
     study: StudyConfig,
-    cluster: Cluster,
+    executor: Executor,
     folder: StudyFolder,
     listeners: Sequence[Listener],
     trials: Sequence[Trial] | None = None,
@@ -62,7 +58,7 @@ def run_study(
 
     Args:
         study: With its resources filled in (see `cluster.resolved`).
-        cluster: That it runs on.
+        executor: What runs its trials.
         folder: Its results, claimed for it.
         listeners: Told of all that happens.
         trials: These alone; by default those that the study plans, controls included, and the confirm stage's.
@@ -75,7 +71,7 @@ def run_study(
     folder.drop_scratch()
     recorder = Recorder(study, folder, listeners, retry_failed)
     recorder.tidy()
-    stages = _Stages(study, cluster, folder, recorder, trials)
+    stages = _Stages(study, executor, folder, recorder, trials)
     interrupted = False
     if stages.anything_left:
         try:
@@ -88,9 +84,9 @@ def run_study(
             folder.push()
     if interrupted:
         gc.collect()  # the loop that Tune was torn out of holds its processes, and with them the cluster's CPUs
-    if recorder.halt.error:
-        raise recorder.halt.error
-    _derive(study, cluster, folder)
+    if recorder.halted_by:
+        raise recorder.halted_by
+    _derive(study, folder, executor.hardware)
     return StudyEnd(recorder.records, interrupted, stages.budget.exhausted)
 
 
@@ -100,14 +96,13 @@ class _Stages:
     def __init__(
         self,
         study: StudyConfig,
-        cluster: Cluster,
+        executor: Executor,
         folder: StudyFolder,
         recorder: Recorder,
         trials: Sequence[Trial] | None,
     ) -> None:
-        self.study, self.folder, self.recorder = study, folder, recorder
-        self.concurrency = concurrency(study, cluster)
-        self.budget = Budget(study, recorder.records, self.concurrency)
+        self.study, self.executor, self.folder, self.recorder = study, executor, folder, recorder
+        self.budget = Budget(study, recorder.records, executor.concurrency)
         self._given = trials is not None
         begun = {**recorder.records, **recorder.unfinished}
         if trials is None:
@@ -122,13 +117,14 @@ class _Stages:
     def run(self, listeners: Sequence[Listener]) -> None:
         """Run one stage after the other."""
         for listener in listeners:
-            listener.study_started(self._search, self.concurrency)
+            listener.study_started(self._search, self.executor.concurrency)
         if self._search or self._optuna_searches:
-            self._fit(self._searcher(), scheduler(self.study)[0])
+            self._run_stage(self._searcher(), scheduler(self.study)[0])
         if again := self._confirming():
             for listener in listeners:
                 listener.confirm_started(again, self.recorder.records)
-            self._fit(PlannedTrials(self.study, again, self.folder.checkpoints(each.name for each in again)), None)
+            checkpoints = self.folder.checkpoints(each.name for each in again)
+            self._run_stage(PlannedTrials(self.study, again, checkpoints), None)
 
     @property
     def _optuna_searches(self) -> bool:
@@ -145,7 +141,7 @@ class _Stages:
 
     def _confirming(self) -> list[Trial]:
         """The trials that the confirm stage still has to run, as far as the search's records go."""
-        if self._given or self.recorder.halt.error:
+        if self._given or self.recorder.halted_by:
             return []
         return self._rest(confirm_trials(self.study, self.recorder.records))
 
@@ -157,53 +153,16 @@ class _Stages:
         checkpoints = self.folder.checkpoints(begun)
         return optuna_searcher(self.study, self.folder.path / "optuna.db", begun, checkpoints, self.budget)
 
-    def _fit(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
-        """Run one stage. What only a running stage needs is gone when it has ended."""
+    def _run_stage(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
+        """Run one stage, and delete what only a running stage needs."""
         self.recorder.searcher = searcher
-        storage = self.folder.storage
-        where = Placement(self.study.resources.workers, worker_resources(self.study), storage)
-        tuner = tune.Tuner(
-            tune.with_resources(functools.partial(run_trial, placement=where), placement(self.study)),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=early_stopping,
-                num_samples=-1,  # the searcher ends the stage
-                max_concurrent_trials=self.concurrency,
-                reuse_actors=True,
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_attempt_name,
-            ),
-            run_config=tune.RunConfig(
-                storage_path=storage.root,
-                storage_filesystem=storage.arrow,
-                name=self.folder.tune.name,
-                stop=self.recorder.halt,
-                callbacks=[self.recorder],
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-                failure_config=tune.FailureConfig(max_failures=0),  # the recorder gives lost trials back
-                verbose=0,
-            ),
-        )
-        try:
-            tuner.fit()
-        except Exception as error:  # Tune stumbles over a full disk itself, after the trial that met it first
-            if halting := self.recorder.halt.error or full_disk_error(error):
-                raise halting from None
-            raise
+        self.executor.run_stage(searcher, self.recorder, early_stopping)
         self.folder.drop_scratch()
 
 
-def _trial_name(trial: Any) -> str:
-    return str(trial.config["trial"])
-
-
-def _attempt_name(trial: Any) -> str:
-    return f"{_trial_name(trial)}{ATTEMPT}{trial.trial_id}"
-
-
-def _derive(study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:
+def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any]) -> None:
     """Write everything that follows from the records on disk."""
-    best = write_results(folder.path, study, read_records(folder.trials), hardware(cluster.cpus, cluster.gpus))
+    best = write_results(folder.path, study, read_records(folder.trials), hardware)
     if best:
         folder.storage.copy(f"{MODELS}/{best.record.trial}/best", folder.best.name)
     folder.push()

@@ -69,7 +69,7 @@ def _train_here(loop: dict[str, Any]) -> None:
         checkpoint = ray.tune.Checkpoint.from_directory(folder) if folder else None
         ray.tune.report(tune_result(history), checkpoint=checkpoint)
 
-    _train(loop, report, device=None)
+    train_trial(loop["job"], loop["placement"], report)
 
 
 def _train_in_worker(loop: dict[str, Any]) -> None:
@@ -80,16 +80,27 @@ def _train_in_worker(loop: dict[str, Any]) -> None:
         ray.train.report(tune_result(history), checkpoint=checkpoint)
 
     first = ray.train.get_context().get_world_rank() == 0
-    _train(loop, report, ray.train.torch.get_device(), first)
+    train_trial(loop["job"], loop["placement"], report, ray.train.torch.get_device(), first)
 
 
-def _train(loop: dict[str, Any], report: Report, device: torch.device | None, first: bool = True) -> None:
-    """Train, on one of the workers; the first one stores the log."""
-    config, checkpoint = TrainConfig(**loop["job"]["train"]), loop["job"]["checkpoint"]
-    placement: Placement = loop["placement"]
-    storage = placement.storage
+def train_trial(
+    job: dict[str, Any], placement: Placement, report: Report, device: torch.device | None = None, first: bool = True
+) -> None:
+    """Train in this process, one of the trial's workers.
+
+    Args:
+        job: The trial, as for `run_trial`.
+        placement: How it runs.
+        report: Called after each epoch with the history and the folder of the checkpoint, if there is one.
+        device: Where to compute; by default a GPU if there is one.
+        first: Whether this is the first worker, which stores the log.
+
+    Raises:
+        torch.OutOfMemoryError: The GPU has too little memory; the message says what to change.
+    """
+    config, checkpoint, storage = TrainConfig(**job["train"]), job["checkpoint"], placement.storage
     try:
-        with scratch_folder() as scratch, _logged(storage, loop["job"]["trial"], scratch, first) as send_log:
+        with scratch_folder() as scratch, _logged(storage, job["trial"], scratch, first) as send_log:
 
             def sent(history: list[Row], folder: Path | None) -> None:
                 send_log()

@@ -48,6 +48,7 @@ class StageSearcher(Searcher):
         self._budget = budget
         self._lost: deque[Trial] = deque()
         self._running: dict[str, Trial] = {}  # by Tune's id
+        self.trials: dict[str, Trial] = {}  # every trial suggested so far, by name
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, as tune_config has it; None while others run; or Searcher.FINISHED."""
@@ -55,7 +56,7 @@ class StageSearcher(Searcher):
         trial = self._lost.popleft() if self._lost else self._next() if affordable else None
         if trial is None:
             return None if self._running else Searcher.FINISHED
-        self._running[trial_id] = trial
+        self._running[trial_id] = self.trials[trial.name] = trial
         if self._budget:
             self._budget.begin(trial)
         checkpoint = self._checkpoints.get(trial.name)

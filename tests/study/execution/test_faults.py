@@ -14,9 +14,9 @@ import torch
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 
 from simclip.config.training import TrainConfig
-from simclip.errors import InputError
-from simclip.study.execution.failures import is_full_disk, is_lost_process, is_out_of_memory, is_wrong_input
-from simclip.study.execution.trial import Placement, _train
+from simclip.errors import InputError, full_disk_error, input_error
+from simclip.study.execution.failures import is_lost_process, is_out_of_memory
+from simclip.study.execution.trial import Placement, train_trial
 from simclip.study.spec.arms import planned_trials, tune_config
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.storage import Disk
@@ -36,7 +36,7 @@ def test_only_the_loss_of_a_process_deserves_another_try() -> None:
     assert is_lost_process(caused(ActorDiedError()))
     for error in (ValueError("a bug"), torch.OutOfMemoryError("CUDA out of memory"), InputError("a bad image")):
         assert not is_lost_process(caused(error))
-    assert is_wrong_input(caused(InputError("a bad image")))
+    assert input_error(caused(InputError("a bad image")))
 
 
 def test_when_one_of_several_workers_dies_the_others_errors_do_not_hide_it() -> None:
@@ -53,8 +53,8 @@ def test_a_process_killed_for_memory_is_not_tried_again() -> None:
 
 
 def test_a_full_disk_is_known_for_what_it_is() -> None:
-    assert is_full_disk(caused(OSError(errno.ENOSPC, "No space left on device", "/results/x")))
-    assert not is_full_disk(caused(FileNotFoundError(errno.ENOENT, "no such file", "/results/x")))
+    assert full_disk_error(caused(OSError(errno.ENOSPC, "No space left on device", "/results/x")))
+    assert not full_disk_error(caused(FileNotFoundError(errno.ENOENT, "no such file", "/results/x")))
 
 
 def test_too_little_gpu_memory_says_what_to_try(
@@ -69,7 +69,7 @@ def test_too_little_gpu_memory_says_what_to_try(
     with pytest.raises(
         torch.OutOfMemoryError, match=r"Tried to allocate.*micro_batch_size=4.*smaller batch_size than 8"
     ):
-        _train(loop, lambda history, folder: None, device=torch.device("cpu"))
+        train_trial(loop["job"], loop["placement"], lambda history, folder: None, device=torch.device("cpu"))
 
 
 def test_a_loss_that_is_no_number_ends_the_trial(

@@ -23,6 +23,7 @@ from simclip.errors import InputError
 from simclip.study.execution.cluster import Cluster, connect, resolved
 from simclip.study.execution.events import Listener
 from simclip.study.execution.preflight import prepare_nodes, prepare_study
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import run_study
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -96,7 +97,7 @@ def lose(nodes: Nodes, far: Any, cluster: Cluster, study: StudyConfig, tmp: Path
     folder = StudyFolder.at(tmp / "results")
     folder.claim(study)
     prepare_nodes(study, folder.storage)
-    run_study(study, cluster, folder, [Killer()])
+    run_study(study, RayExecutor(study, cluster, folder), folder, [Killer()])
     assert far not in nodes.worker_nodes
     twice = [name for name in starts if starts.count(name) == 2]
     assert len(set(twice)) == 1, starts  # the one that ran there

@@ -13,6 +13,7 @@ import ray
 
 from simclip.study.execution.cluster import Cluster, resolved
 from simclip.study.execution.prometheus import Metrics
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import run_study
 from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.study import StudyConfig
@@ -43,7 +44,7 @@ def test_prometheus_reads_the_studys_figures(
     study = resolved(make_study(name="measured"), cluster)
     folder = StudyFolder(tmp_path / "measured")
     folder.claim(study)
-    records = run_study(study, cluster, folder, [Metrics(study, {})]).records
+    records = run_study(study, RayExecutor(study, cluster, folder), folder, [Metrics(study, {})]).records
     best = max(record.score for record in records.values())
 
     # A study that goes on with one trial, two being known from a run before.

@@ -15,6 +15,7 @@ from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.analysis.best import read_best
 from simclip.study.execution.cluster import Cluster, resolved
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.arms import Trial, planned_arms
 from simclip.study.spec.study import StudyConfig
@@ -64,7 +65,7 @@ def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pa
     assert (folder.best / "model.safetensors").read_bytes() == same.read_bytes()
 
     again = Events()
-    run_study(resolved(study, cluster), cluster, folder, [again])
+    run_study(resolved(study, cluster), RayExecutor(resolved(study, cluster), cluster, folder), folder, [again])
     assert again.started == []
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from simclip.study.execution.cluster import Cluster, resolved
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.folder import StudyFolder
@@ -15,7 +16,7 @@ from simclip.study.store.folder import StudyFolder
 def run(study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> StudyEnd:
     study = resolved(study, cluster)
     folder.claim(study)
-    return run_study(study, cluster, folder, [])
+    return run_study(study, RayExecutor(study, cluster, folder), folder, [])
 
 
 def files(folder: StudyFolder) -> set[Path]:

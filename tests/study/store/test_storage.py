@@ -19,6 +19,7 @@ import ray
 from simclip.errors import InputError
 from simclip.study.execution.cluster import Cluster, connect, resolved
 from simclip.study.execution.events import Listener
+from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig
@@ -181,7 +182,7 @@ def run(
 ) -> tuple[StudyEnd, StudyFolder]:
     folder = StudyFolder.at(place)
     folder.claim(study)
-    return run_study(study, cluster, folder, [listener], trials), folder
+    return run_study(study, RayExecutor(study, cluster, folder), folder, [listener], trials), folder
 
 
 def cut_off_and_gone_on(study: StudyConfig, cluster: Cluster, place: str) -> None:

@@ -1,0 +1,165 @@
+"""Runs trials with Ray Tune, and hands Tune's events on to the recorder."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import TrialScheduler
+
+from simclip.errors import LostError, full_disk_error, input_error
+from simclip.study.analysis.write_results import hardware
+from simclip.study.execution.cluster import Cluster, concurrency, is_lost, placement, worker_resources
+from simclip.study.execution.failures import is_lost_process, is_out_of_memory, is_preempted
+from simclip.study.execution.recorder import Recorder
+from simclip.study.execution.trial import Placement, run_trial
+from simclip.study.search.searcher import StageSearcher
+from simclip.study.spec.arms import Trial
+from simclip.study.spec.study import StudyConfig
+from simclip.study.store.folder import ATTEMPT, StudyFolder
+
+#: Seconds between two checks that Ray is still there.
+CHECK_SECONDS = 5.0
+
+
+class RayExecutor:
+    """Runs the trials of a study on a connected Ray cluster.
+
+    Args:
+        study: The study, with its resources filled in (see `cluster.resolved`).
+        cluster: The connected cluster.
+        folder: The study's results.
+    """
+
+    def __init__(self, study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:
+        self._study, self._cluster, self._folder = study, cluster, folder
+
+    @property
+    def concurrency(self) -> int:
+        """Maximum number of trials at a time."""
+        return concurrency(self._study, self._cluster)
+
+    @property
+    def hardware(self) -> dict[str, Any]:
+        """The cluster and this machine."""
+        return hardware(self._cluster.cpus, self._cluster.gpus)
+
+    def run_stage(self, searcher: StageSearcher, recorder: Recorder, scheduler: TrialScheduler | None) -> None:
+        """Run one stage as one Tune experiment; see `Executor.run_stage`."""
+        storage = self._folder.storage
+        where = Placement(self._study.resources.workers, worker_resources(self._study), storage)
+        tuner = tune.Tuner(
+            tune.with_resources(functools.partial(run_trial, placement=where), placement(self._study)),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=-1,  # the searcher ends the stage
+                max_concurrent_trials=self.concurrency,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_attempt_name,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=storage.root,
+                storage_filesystem=storage.arrow,
+                name=self._folder.tune.name,
+                stop=_Halt(recorder),
+                callbacks=[_Events(recorder, searcher)],
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                failure_config=tune.FailureConfig(max_failures=0),  # the recorder runs lost trials again
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except Exception as error:  # Tune itself meets a full disk after the trial that met it first
+            if halting := recorder.halted_by or full_disk_error(error):
+                raise halting from None
+            raise
+
+
+class _Halt(tune.Stopper):
+    """Stops all trials once the recorder has halted the study."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Drop all state: Ray pickles the stopper but never restores it."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never stops a single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        return self._recorder.halted_by is not None
+
+
+class _Events(tune.Callback):
+    """Tells the recorder what happens to Tune's trials."""
+
+    def __init__(self, recorder: Recorder, searcher: StageSearcher) -> None:
+        self._recorder, self._searcher = recorder, searcher
+        self._checked = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Drop all state: Ray pickles its callbacks but never restores them; listeners hold threads and open files."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """End a study whose Ray cluster is lost: Tune would wait forever for room to start the lost trials again."""
+        if time.monotonic() < self._checked + CHECK_SECONDS:
+            return
+        self._checked = time.monotonic()
+        if is_lost():
+            raise LostError("the Ray node on this machine was lost")
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self._recorder.trial_started(self._trial(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._recorder.epoch_ended(self._trial(trial), result["history"])
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        checkpoint = self._recorder.folder.storage.key(trial.checkpoint.path) if trial.checkpoint else None
+        self._recorder.trial_finished(self._trial(trial), checkpoint)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        ours, error = self._trial(trial), _error_of(trial)
+        if error and (halting := input_error(error) or full_disk_error(error)):
+            self._recorder.halt(halting)
+            return
+        traceback = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown error"
+        if error and is_lost_process(error):
+            self._recorder.trial_lost(ours, traceback, is_preempted(error))
+        elif error and is_out_of_memory(error):
+            rows = ours.config.micro_batch_size or ours.config.batch_size
+            advice = f"try micro_batch_size={max(1, rows // 2)} or fewer trials at a time"
+            self._recorder.trial_failed(ours, traceback, f"the machine ran out of memory; {advice}")
+        else:
+            self._recorder.trial_failed(ours, traceback)
+
+    def _trial(self, trial: TuneTrial) -> Trial:
+        return self._searcher.trials[_trial_name(trial)]
+
+
+def _error_of(trial: TuneTrial) -> BaseException | None:
+    """The error that a trial ended with. Tune's own get_error reads a copy that may not be there yet."""
+    path = trial.pickled_error_file
+    return pickle.loads(Path(path).read_bytes()) if path and Path(path).exists() else None
+
+
+def _trial_name(trial: TuneTrial) -> str:
+    return str(trial.config["trial"])
+
+
+def _attempt_name(trial: TuneTrial) -> str:
+    return f"{_trial_name(trial)}{ATTEMPT}{trial.trial_id}"
