@@ -36,7 +36,7 @@ class _StoppedEarly(Exception):
 
 
 class InProcess:
-    """An executor for tests; see `simclip.study.execution.executor.Executor`.
+    """An executor for tests; see `simclip.study.execution.recorder.Executor`.
 
     Args:
         folder: Of the study's results, on this machine.

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import TrialScheduler
 
-from simclip.errors import LostError, full_disk_error, input_error
+from simclip.errors import LostError, causes, full_disk_error, input_error
 from simclip.study.analysis.write_results import hardware
 from simclip.study.execution.cluster import Cluster, concurrency, is_lost, placement, worker_resources
-from simclip.study.execution.failures import is_lost_process, is_out_of_memory, is_preempted
 from simclip.study.execution.recorder import Recorder
 from simclip.study.execution.trial import Placement, run_trial
 from simclip.study.search.searcher import StageSearcher
@@ -25,6 +25,8 @@ from simclip.study.store.folder import ATTEMPT, StudyFolder
 
 #: Seconds between two checks that Ray is still there.
 CHECK_SECONDS = 5.0
+#: Errors that mean that a process or its node was lost. Such a trial runs again; one that raised would raise again.
+LOST = (RayActorError, WorkerCrashedError, NodeDiedError)
 
 
 class RayExecutor:
@@ -163,3 +165,22 @@ def _trial_name(trial: TuneTrial) -> str:
 
 def _attempt_name(trial: TuneTrial) -> str:
     return f"{_trial_name(trial)}{ATTEMPT}{trial.trial_id}"
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Whether a process or its node was lost.
+
+    When one of several workers dies, the others fail with it, so one such error among many decides. A process that was
+    killed because the machine ran out of memory does not count: it would be killed again.
+    """
+    return not is_out_of_memory(error) and any(isinstance(each, LOST) for each in causes(error))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Ray killed a process because the machine ran out of memory."""
+    return any(isinstance(each, OutOfMemoryError) or "running low on memory" in str(each) for each in causes(error))
+
+
+def is_preempted(error: BaseException) -> bool:
+    """Whether a cloud provider took the node away, which says nothing about the trial."""
+    return any(isinstance(each, RayActorError) and each.preempted for each in causes(error))

@@ -1,10 +1,13 @@
-"""From what happens to trials to their records, kept and deleted models, and events for listeners."""
+"""What runs trials, and the recorder that it reports to: records, kept and deleted models, events for listeners."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ray.tune.schedulers import TrialScheduler
 
 from simclip.runtime.files import drop_parts
 from simclip.study.execution.events import Listener
@@ -138,3 +141,30 @@ class Recorder:
         self.folder.forget(trial.name)
         for listener in self.listeners:
             listener.trial_ended(trial, record)
+
+
+class Executor(Protocol):
+    """Runs the trials of one stage after the other, and reports them to the recorder."""
+
+    @property
+    def concurrency(self) -> int:
+        """Maximum number of trials at a time."""
+
+    @property
+    def hardware(self) -> dict[str, Any]:
+        """What the trials run on, for results.json."""
+
+    def run_stage(self, searcher: StageSearcher, recorder: Recorder, scheduler: TrialScheduler | None) -> None:
+        """Run the trials that a searcher suggests until it has no more, or until the recorder halts the study.
+
+        A trial writes its checkpoints to `StudyFolder.tune`, one folder per attempt, and its log to `StudyFolder.logs`.
+
+        Args:
+            searcher: Asked for every trial, and told of every result and end, as Ray Tune does it.
+            recorder: Told when a trial starts, after each of its epochs, and when it has finished, failed or was lost.
+            scheduler: Stops trials early; None lets every trial finish.
+
+        Raises:
+            LostError: The machines that the trials run on were lost.
+            KeyboardInterrupt: The user interrupted the study.
+        """

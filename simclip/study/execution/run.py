@@ -13,9 +13,8 @@ from simclip.study.analysis.confirm import confirm_trials, search_records
 from simclip.study.analysis.write_results import write_results
 from simclip.study.execution.budget import Budget
 from simclip.study.execution.events import Listener
-from simclip.study.execution.executor import Executor
 from simclip.study.execution.model_retention import MODELS
-from simclip.study.execution.recorder import Recorder
+from simclip.study.execution.recorder import Executor, Recorder
 from simclip.study.search.asha import scheduler
 from simclip.study.search.optuna import optuna_searcher
 from simclip.study.search.searcher import PlannedTrials, StageSearcher
