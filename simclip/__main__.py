@@ -44,7 +44,7 @@ def train(words: list[str]) -> int:
     study = settle(study, cluster, folder)
     log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
     end = hold(console, study, cluster, folder, study.replicates, log)
-    code = conclude(console, study, end, folder, shlex.join(["python", "tune.py", "reproduce", str(folder.path)]))
+    code = conclude(console, end, folder, shlex.join(["python", "tune.py", "reproduce", str(folder.path)]))
     if code == INTERRUPTED:
         say(console, f"Interrupted. To begin again: {this_command()}")
     return code

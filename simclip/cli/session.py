@@ -79,7 +79,6 @@ def hold(
 
 def conclude(
     console: Console,
-    study: StudyConfig,
     end: StudyEnd,
     folder: StudyFolder,
     reproduce: str,
@@ -89,7 +88,6 @@ def conclude(
 
     Args:
         console: Where to print.
-        study: The study.
         end: How it ended.
         folder: Its results.
         reproduce: The command that runs the best configuration again.
@@ -98,12 +96,12 @@ def conclude(
     say(console, "")
     if end.left_out:
         say(console, "The budget ended the search before all of its trials. Raise it for more.")
-    console.print(ranking(study, end.records))
+    console.print(ranking(end.results))
     say(console, "")
-    if (confirmed := confirmation(study, end.records)) is not None:
+    if (confirmed := confirmation(end.results)) is not None:
         console.print(confirmed)
         say(console, "")
-    console.print(closing(study, end.records, folder, reproduce, report))
+    console.print(closing(end.results, folder, reproduce, report))
     if end.interrupted:
         return INTERRUPTED
     return FAILED if end.failed else DONE

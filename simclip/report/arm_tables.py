@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from simclip.cli.wording.formatting import Metric, main_metrics, p_value
 from simclip.html.table import Cell, Table, difference, interval, number, untouched_row
 from simclip.report.findings import Findings
-from simclip.study.analysis.ranking import ArmResult
+from simclip.study.analysis.ranking import ArmResult, base_model_metrics
 from simclip.study.analysis.verdict import ConfirmedArm
 from simclip.study.store.records import Record
-from simclip.train.history import Row
 
 
 def confirmed_arms(findings: Findings) -> Iterator[Table]:
@@ -21,7 +20,7 @@ def confirmed_arms(findings: Findings) -> Iterator[Table]:
     columns = ["arm", "seeds", metric.title, "± sd", "95% interval", "vs control", "95% interval of it", "p (Holm)",
                "verdict", "seeds needed"]  # fmt: skip
     rows = [("control" if arm.control else "", confirmed_row(arm, metric)) for arm in verdict.arms]
-    untouched = _score(findings.study.confirmed_metric, findings.untouched(findings.confirm))
+    untouched = _score(findings.study.confirmed_metric, base_model_metrics(findings.confirm))
     rows.append(untouched_row(columns, {2: number(metric, untouched)}))
     yield Table(
         "confirmed",
@@ -54,7 +53,7 @@ def confirmed_row(arm: ConfirmedArm, metric: Metric) -> list[Cell]:
 
 def searched_arms(findings: Findings) -> Iterator[Table]:
     """The search's arms, the best mean first."""
-    if not findings.arms:
+    if not findings.ranking:
         return
     metric = findings.metric
     others = [each for each in main_metrics(findings.study.train.evaluation_sets) if each.name != metric.name]
@@ -69,11 +68,11 @@ def searched_arms(findings: Findings) -> Iterator[Table]:
         "ended",
     ]
     rows = []
-    for arm in findings.arms:
+    for arm in findings.ranking:
         records = [record for record in findings.search.values() if record.arm == arm.name]
         reference = findings.control is not None and arm.name == findings.control.name
         rows.append(("control" if reference else "", _searched(arm, records, findings, others)))
-    start = findings.untouched(findings.search)
+    start = base_model_metrics(findings.search)
     values = {2: number(metric, start.get("metric"))}
     values |= {5 + place: number(each, start.get(each.name)) for place, each in enumerate(others)}
     rows.append(untouched_row(columns, values))
@@ -107,7 +106,7 @@ def _searched(arm: ArmResult, records: list[Record], findings: Findings, others:
     ]
 
 
-def _score(metric: str | Mapping[str, float], row: Row) -> float | None:
+def _score(metric: str | Mapping[str, float], row: Mapping[str, float]) -> float | None:
     weights = {metric: 1.0} if isinstance(metric, str) else metric
     if any(name not in row for name in weights):
         return None

@@ -11,7 +11,7 @@ from simclip.html.figure import Picture, style
 from simclip.html.page import inlined, render, save_all
 from simclip.html.table import Cell, Table
 from simclip.report.arm_tables import confirmed_row
-from simclip.report.findings import Findings, find
+from simclip.report.findings import Findings
 from simclip.report.forest_plot import Limits, extent, forest, ranking
 from simclip.report.gain_plot import gains
 from simclip.report.header import facts, mark, tiles
@@ -40,7 +40,7 @@ def write_comparison(folders: Sequence[StudyFolder], to: Path) -> Path:
     Raises:
         InputError: A folder holds no study's results.
     """
-    studies, beside = [find(folder) for folder in folders], to.with_suffix("")
+    studies, beside = [Findings(folder) for folder in folders], to.with_suffix("")
     names = [_label(findings, studies) for findings in studies]
     with style():
         forests = [[*forest(findings, _limits(findings, studies))] for findings in studies]
@@ -108,7 +108,7 @@ def _card(findings: Findings) -> dict[str, Any]:
         "description": findings.study.description,
         "facts": [*facts(findings)],
         "mark": mark(findings),
-        "sentence": sentences(findings.study, findings.ended)[0],
+        "sentence": sentences(findings)[0],
         "tiles": [*tiles(findings)],
     }
 

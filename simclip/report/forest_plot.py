@@ -107,7 +107,7 @@ def _said(metric: Metric, differences: Spread) -> str:
 
 def ranking(findings: Findings) -> Iterator[Picture]:
     """The search's arms by their means, with every seed."""
-    arms = [arm for arm in findings.arms if arm.mean is not None]
+    arms = [arm for arm in findings.ranking if arm.mean is not None]
     if not arms:
         return
     shown = _chosen(arms, findings)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from simclip.cli.wording.formatting import Metric
 from simclip.html.figure import FAINT, INK, Picture, panel, shortened
 from simclip.report.findings import Findings
+from simclip.study.analysis.ranking import base_model_metrics
 
 
 def gains(findings: Findings) -> Iterator[Picture]:
     """The untouched model, the control and the leading arm with clusters on every evaluation set."""
     verdict = findings.verdict
-    means = {arm.name: arm.metrics for arm in (verdict.arms if verdict else findings.arms) if arm.metrics}
-    start = findings.untouched(findings.confirm if verdict else findings.search)
+    means = {arm.name: arm.metrics for arm in (verdict.arms if verdict else findings.ranking) if arm.metrics}
+    start = base_model_metrics(findings.confirm if verdict else findings.search)
     sets = [*findings.study.train.evaluation_sets, *(findings.study.test if verdict else [])]
     names = [name for each in sets for name in each.highlights([*start])]
     arms = [name for name in findings.colours if name in means][:2]

@@ -11,6 +11,7 @@ from simclip.cli.wording.formatting import counted
 from simclip.cli.wording.verdict import METHOD
 from simclip.report.findings import Findings
 from simclip.study.analysis.boundary import edges
+from simclip.study.analysis.ranking import base_model_metrics
 
 
 def facts(findings: Findings) -> Iterator[str]:
@@ -50,8 +51,7 @@ def tiles(findings: Findings) -> Iterator[dict[str, str]]:
     if verdict:
         shown = [(arm.name, arm.control, arm.spread.mean, arm.spread.std, len(arm.scores)) for arm in verdict.arms]
     else:
-        whole = [arm for arm in findings.arms if arm.complete and len(arm.scores) >= len(findings.study.seeds)]
-        shown = [(arm.name, arm.control, arm.mean, arm.std, len(arm.scores)) for arm in whole]
+        shown = [(arm.name, arm.control, arm.mean, arm.std, len(arm.scores)) for arm in findings.finished_arms]
     lead = next((each for each in shown if not each[1] and each[2] is not None), None)
     control = next((each for each in shown if each[1] and each[2] is not None), None)
     for each, title in ((lead, "best with clusters"), (control, "plain fine-tuning")):
@@ -59,7 +59,7 @@ def tiles(findings: Findings) -> Iterator[dict[str, str]]:
             name, _, mean, std, seeds = each
             spread = f" ± {metric.bare(std)}" if std is not None else ""
             yield {"name": title, "value": metric.said(mean), "more": f"{name}{spread}, {counted(seeds, 'seed')}"}
-    start = findings.untouched(findings.confirm if verdict else findings.search)
+    start = base_model_metrics(findings.confirm if verdict else findings.search)
     if metric.name in start or (start and not verdict):
         value = start.get(metric.name, start["metric"])
         yield {"name": "untouched model", "value": metric.said(value), "more": metric.name}
@@ -67,7 +67,7 @@ def tiles(findings: Findings) -> Iterator[dict[str, str]]:
 
 def notes(findings: Findings) -> Iterator[dict[str, Any]]:
     """What to keep in mind."""
-    study, records = findings.study, findings.records.values()
+    records = findings.records.values()
     if not records:
         yield {"text": "No trial has begun yet.", "warn": False}
     if unfinished := sum(record.outcome is None for record in records):
@@ -82,5 +82,5 @@ def notes(findings: Findings) -> Iterator[dict[str, Any]]:
             "text": f"{counted(failed, 'trial')} failed; what failed counts nowhere. The errors stand below.",
             "warn": True,
         }
-    for edge in edges(study, findings.search):
+    for edge in edges(findings):
         yield {"text": edge.text, "warn": True}

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from simclip.html.figure import FAINT, INK, WIDTH, Picture, head, shortened
 from simclip.report.findings import Findings
-from simclip.study.analysis.confirm import confirm_records, search_records
+from simclip.study.spec.arms import Stage
 from simclip.study.store.records import Record
 
 #: Of the schedules, which often coincide: the first the widest, so that all stay visible.
@@ -22,9 +22,9 @@ MOST_CLIMB = 0.4
 
 def learning_curves(findings: Findings) -> Iterator[Picture]:
     """A picture per stage that has a trained epoch, running trials included."""
-    stages = {"search": search_records, "confirm": confirm_records}
-    for stage, of_stage in stages.items():
-        records = {name: r for name, r in of_stage(findings.study, findings.records).items() if len(r.history) > 1}
+    stages: tuple[Stage, ...] = ("search", "confirm")
+    for stage in stages:
+        records = {name: record for name, record in findings.of_stage(stage).items() if len(record.history) > 1}
         if records:
             yield _drawn(findings, f"curves-{stage}", f"Learning curves of the {stage} stage", records)
 

@@ -12,7 +12,7 @@ from simclip.html.figure import Picture, style
 from simclip.html.page import inlined, render, save_all
 from simclip.html.table import Table
 from simclip.report.arm_tables import confirmed_arms, searched_arms
-from simclip.report.findings import Findings, find
+from simclip.report.findings import Findings
 from simclip.report.forest_plot import forest, ranking
 from simclip.report.gain_plot import gains
 from simclip.report.header import facts, mark, notes, tiles
@@ -22,7 +22,6 @@ from simclip.report.parameter_plots import effect_lines, maps
 from simclip.report.search_plots import importance_bars, rung_correlations
 from simclip.report.trial_tables import all_trials, costs, failures
 from simclip.runtime.files import write_atomically
-from simclip.study.analysis.confirm import confirm_seeds
 from simclip.study.store.folder import StudyFolder
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
@@ -46,7 +45,7 @@ def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
     Raises:
         InputError: The folder holds no study's results.
     """
-    findings, page = find(folder), to or folder.path / "report.html"
+    findings, page = Findings(folder), to or folder.path / "report.html"
     beside = page.with_suffix("")
     with style():
         first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
@@ -70,7 +69,7 @@ def content(
         "place": findings.folder.place(),
         "facts": [*facts(findings)],
         "mark": mark(findings),
-        "sentences": sentences(findings.study, findings.ended),
+        "sentences": sentences(findings),
         "tiles": [*tiles(findings)],
         "forest": inlined(first),
         "notes": [*notes(findings)],
@@ -103,7 +102,7 @@ def commands(findings: Findings) -> Iterator[dict[str, str]]:
 def provenance(findings: Findings) -> dict[str, str]:
     """What it ran on, with which versions and seeds."""
     study, recorded = findings.study, findings.facts
-    confirmed = confirm_seeds(study)
+    confirmed = study.confirm_seeds
     said = {"seeds of the search": _listed(study.seeds)}
     if confirmed:
         said["seeds to confirm"] = _listed(confirmed)

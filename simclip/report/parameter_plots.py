@@ -35,14 +35,14 @@ def maps(findings: Findings, strongest: float | None = None) -> Iterator[Picture
         strongest: The difference that has the full colour, where several studies share it.
     """
     strongest = strongest or full_colour(findings)
-    for number, each in enumerate(heat_maps(findings.study, findings.search), 1):
+    for number, each in enumerate(heat_maps(findings), 1):
         yield _map(each, f"map-{number}", findings, strongest)
 
 
 def full_colour(findings: Findings) -> float:
     """The largest difference of a study's maps, or three standard deviations of its seeds."""
-    cells = [cell for each in heat_maps(findings.study, findings.search) for row in each.cells for cell in row if cell]
-    variances = [arm.std**2 for arm in findings.arms if arm.std is not None]
+    cells = [cell for each in heat_maps(findings) for row in each.cells for cell in row if cell]
+    variances = [arm.std**2 for arm in findings.ranking if arm.std is not None]
     noise = FULL_COLOUR * fmean(variances) ** 0.5 if variances else 0.0
     return max([noise, *(abs(cell.difference) for cell in cells if cell.difference is not None)]) or 1.0
 
@@ -117,7 +117,7 @@ def _key(figure: Figure) -> None:
 
 def effect_lines(findings: Findings) -> Iterator[Picture]:
     """A picture per parameter."""
-    for effect in effects(findings.study, findings.search):
+    for effect in effects(findings):
         yield _effect(effect, findings)
 
 

@@ -16,7 +16,7 @@ from simclip.study.analysis.rung_correlation import rungs
 
 def importance_bars(findings: Findings) -> Iterator[Picture]:
     """The parameters of a random or Optuna search by how much they decided."""
-    found = importances(findings.study, findings.search)
+    found = importances(findings)
     if found is None or not found.shares:
         return
     title = "What decided: importance of the parameters"
@@ -42,7 +42,7 @@ def importance_bars(findings: Findings) -> Iterator[Picture]:
 
 def rung_correlations(findings: Findings) -> Iterator[Picture]:
     """The rank correlation of each of ASHA's rungs with the final results."""
-    found = [rung for rung in rungs(findings.study, findings.search) if rung.correlation is not None]
+    found = [rung for rung in rungs(findings) if rung.correlation is not None]
     if not found:
         return
     title = "Did early stopping look late enough?"

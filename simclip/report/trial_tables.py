@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from simclip.cli.wording.formatting import duration, reason
 from simclip.html.table import Cell, Table, number
 from simclip.report.findings import Findings
-from simclip.study.analysis.spent import Spent, StageCost, cost
+from simclip.study.analysis.spent import Hours, StageSpent
 from simclip.study.store.records import Record
 
 
@@ -38,7 +38,7 @@ def costs(findings: Findings) -> Iterator[Table]:
     """Hours by stage and by how trials ended."""
     if not findings.ended:
         return
-    spent = cost(findings.study, findings.ended)
+    spent = findings.spent
     rows = [row for name, stage in spent.stages.items() for row in _stage_cost(name, stage)]
     rows.append(_total("all", spent))
     yield Table(
@@ -50,7 +50,7 @@ def costs(findings: Findings) -> Iterator[Table]:
     )
 
 
-def _stage_cost(name: str, stage: StageCost) -> Iterator[tuple[str, list[Cell]]]:
+def _stage_cost(name: str, stage: StageSpent) -> Iterator[tuple[str, list[Cell]]]:
     ends = {end: spent for end in ("finished", "stopped", "failed") if (spent := getattr(stage, end)).trials}
     for end, spent in ends.items():
         yield "", _spent(name, end, stage.wall_hours if len(ends) == 1 else None, [spent])
@@ -58,11 +58,11 @@ def _stage_cost(name: str, stage: StageCost) -> Iterator[tuple[str, list[Cell]]]
         yield _total(name, stage)
 
 
-def _total(name: str, stage: StageCost) -> tuple[str, list[Cell]]:
+def _total(name: str, stage: StageSpent) -> tuple[str, list[Cell]]:
     return "total", _spent(name, "all", stage.wall_hours, [stage.finished, stage.stopped, stage.failed])
 
 
-def _spent(name: str, end: str, wall: float | None, spent: list[Spent]) -> list[Cell]:
+def _spent(name: str, end: str, wall: float | None, spent: list[Hours]) -> list[Cell]:
     hours = [wall, *(sum(getattr(each, kind) for each in spent) for kind in ("hours", "cpu_hours", "gpu_hours"))]
     trials = sum(each.trials for each in spent)
     return [Cell(name, name), Cell(end, end), Cell(f"{trials:,}", trials),
@@ -76,4 +76,4 @@ def failures(findings: Findings) -> list[tuple[Record, str]]:
 
 def total_cost(findings: Findings) -> list[Cell]:
     """What all of a study's trials took."""
-    return _total("all", cost(findings.study, findings.ended))[1]
+    return _total("all", findings.spent)[1]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from simclip.study.analysis.confirm import confirm_trials
+from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import write_results
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig
@@ -47,6 +48,11 @@ class MadeUp:
         self.clock = 1_750_000_000.0
         folder.claim(study)
 
+    @property
+    def results(self) -> StudyResults:
+        """What has been played so far."""
+        return StudyResults.read(self.folder)
+
     def search(self, **changes: Any) -> MadeUp:
         """Every trial of a grid or random search."""
         for trial in planned_trials(self.study):
@@ -55,7 +61,7 @@ class MadeUp:
 
     def confirm(self, count: int | None = None) -> MadeUp:
         """The confirm stage, or its first trials."""
-        for trial in confirm_trials(self.study, read_records(self.folder.trials))[:count]:
+        for trial in confirm_trials(self.results)[:count]:
             self.play(trial)
         return self.close()
 
@@ -77,7 +83,7 @@ class MadeUp:
 
     def close(self) -> MadeUp:
         """What the study writes beside its records."""
-        write_results(self.folder.path, self.study, read_records(self.folder.trials), HARDWARE)
+        write_results(self.folder.path, self.results, HARDWARE)
         return self
 
     def _row(self, trial: Trial, epoch: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from simclip.errors import InputError
 from simclip.report import write_comparison, write_report
 from simclip.study.spec.arms import planned_trials
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import read_records
 
 
 class Page(HTMLParser):
@@ -57,7 +56,7 @@ def test_a_finished_study_says_its_verdict_first_and_shows_every_picture(make_up
     path = write_report(made.folder)
     page = read(path)
     check_self_contained(page)
-    said = sentences(made.study, read_records(made.folder.trials))
+    said = sentences(made.results)
     places = [page.text.index(" ".join(each.split())) for each in said]
     assert places == sorted(places) and places[-1] < page.text.index("Cluster size by proportion")
     assert page.text.index("Cluster size by proportion") < page.text.index("Arms of the search")
@@ -153,7 +152,7 @@ def test_several_studies_side_by_side(make_up, tmp_path):
     page = read(path)
     check_self_contained(page)
     for made in (helped, naught, begun):
-        assert sentences(made.study, read_records(made.folder.trials))[0] in page.text
+        assert sentences(made.results)[0] in page.text
     settings = (tmp_path / "comparison" / "settings.csv").read_text(encoding="utf-8")
     assert "train.epochs,6,4,6" in settings.splitlines() and "train.batch_size" not in settings
     assert {path.name for path in (tmp_path / "comparison").iterdir() if path.is_dir()} == {"helped", "naught", "begun"}

@@ -14,8 +14,8 @@ from simclip.cli.output import say
 from simclip.cli.wording.verdict import sentences
 from simclip.errors import InputError
 from simclip.report import write_comparison, write_report
+from simclip.study.analysis.results import StudyResults
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import read_records
 
 
 def report(
@@ -37,8 +37,7 @@ def report(
         if to is None:
             folders[0].push()
             page = folders[0].place("report.html")
-        loaded, records = folders[0].study(), read_records(folders[0].trials)
-        console.print(Group(*(Text(each) for each in sentences(loaded, records))))
+        console.print(Group(*(Text(each) for each in sentences(StudyResults.read(folders[0])))))
     else:
         page = write_comparison(folders, to or Path("comparison.html"))
     say(console, f"Report: {page}")

@@ -71,7 +71,7 @@ def run(
     write_report(folder)
     folder.push()
     again = shlex.join(["python", "tune.py", "reproduce", folder.place()])
-    code = conclude(console, loaded, end, folder, again, folder.place("report.html"))
+    code = conclude(console, end, folder, again, folder.place("report.html"))
     if code == INTERRUPTED:
         say(console, f"Interrupted. To go on: {this_command()}")
     return code

@@ -10,32 +10,24 @@ from rich.text import Text
 from simclip.cli.terminal.fitting_table import Column, FittingTable
 from simclip.cli.wording.formatting import Metric, main_metrics, p_value
 from simclip.evaluation.objective import objective
-from simclip.study.analysis.best import choose
-from simclip.study.analysis.confirm import confirm_records, confirm_seeds
-from simclip.study.analysis.ranking import untouched_metrics
+from simclip.study.analysis.ranking import base_model_metrics
+from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import Spread
-from simclip.study.analysis.verdict import ConfirmedArm, judge
-from simclip.study.spec.study import StudyConfig
-from simclip.study.store.records import Record
+from simclip.study.analysis.verdict import ConfirmedArm
 
 STYLES = {"better": "green", "worse": "red"}
 
 
-def confirmation(study: StudyConfig, records: Mapping[str, Record]) -> RenderableType | None:
+def confirmation(results: StudyResults) -> RenderableType | None:
     """The confirmed arms with the best mean first, then the untouched model; None before any has a figure.
 
     It takes any width: columns that matter less go first.
-
-    Args:
-        study: The study.
-        records: Of the trials that have ended, by name.
     """
-    verdict = judge(study, records)
+    study, verdict, best = results.study, results.verdict, results.best
     if verdict is None:
         return None
     arms, metric = verdict.arms, Metric.of(verdict.metric)
-    untouched = untouched_metrics(confirm_records(study, records))
-    best = choose(study, records)
+    base_model = base_model_metrics(results.confirm)
     others = [each for each in main_metrics([*study.test, *study.train.evaluation_sets]) if each.name != metric.name]
 
     def column(title: str, cells: list[str], last: str, rank: int, least: int | None = None) -> Column:
@@ -50,9 +42,9 @@ def confirmation(study: StudyConfig, records: Mapping[str, Record]) -> Renderabl
     columns = [
         Column("", [*(Text(mark, "green") for mark in marks), Text()]),
         column("arm", [arm.name for arm in arms], "untouched model", 0, least=15),
-        column("seeds", [_seeds(study, arm) for arm in arms], "", 4),
+        column("seeds", [_seeds(len(study.confirm_seeds), arm) for arm in arms], "", 4),
         column(metric.stacked, [metric.bare(arm.spread.mean) for arm in arms],
-               metric.bare(_objective(verdict.metric, untouched)), 0),
+               metric.bare(_objective(verdict.metric, base_model)), 0),
         column("±", [metric.bare(arm.spread.std) for arm in arms], "", 3),
         column("vs\ncontrol", [metric.difference(_pair(arm).mean) for arm in arms], "", 1),
         column("95% interval", [_interval(metric, arm) for arm in arms], "", 2),
@@ -60,7 +52,7 @@ def confirmation(study: StudyConfig, records: Mapping[str, Record]) -> Renderabl
         Column("verdict", [*words, Text()], 1),
         *(
             column(each.stacked, [each.bare(arm.metrics.get(each.name)) for arm in arms],
-                   each.bare(untouched.get(each.name)), 5 + number)
+                   each.bare(base_model.get(each.name)), 5 + number)
             for number, each in enumerate(others)
         ),
     ]  # fmt: skip
@@ -73,8 +65,7 @@ def confirmation(study: StudyConfig, records: Mapping[str, Record]) -> Renderabl
     return Group(FittingTable(columns, sections=[len(arms) - 1]), Text(), Text(legend, "dim"))
 
 
-def _seeds(study: StudyConfig, arm: ConfirmedArm) -> str:
-    wanted = len(confirm_seeds(study))
+def _seeds(wanted: int, arm: ConfirmedArm) -> str:
     return str(wanted) if arm.complete else f"{arm.spread.n} of {wanted}"
 
 

@@ -15,6 +15,7 @@ from simclip.cli.terminal.fitting_table import Column, FittingTable, fitted_line
 from simclip.cli.terminal.progress_state import Standing, State, TrialStanding
 from simclip.cli.wording.formatting import Metric, counted, duration, reason
 from simclip.cli.wording.verdict import before_confirming
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -69,7 +70,7 @@ class LiveTable(Listener):
         """Add its rows, and say above the table what it can detect."""
         with self._lock:
             self.standing.plan(trials, self.standing.concurrency)
-        self._live.console.print(Text(before_confirming(self.study, records)))
+        self._live.console.print(Text(before_confirming(StudyResults(self.study, records))))
 
     def trial_started(self, trial: Trial) -> None:
         """Mark its row as running."""

@@ -10,6 +10,7 @@ from typing import IO
 from simclip.cli.terminal.progress_state import Standing
 from simclip.cli.wording.formatting import Metric, counted, duration, reason
 from simclip.cli.wording.verdict import before_confirming
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -50,7 +51,7 @@ class PlainLines(Listener):
     def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
         """What it can detect."""
         self.standing.plan(trials, self.standing.concurrency)
-        self._say(f"{self.study.name}: {before_confirming(self.study, records)}")
+        self._say(f"{self.study.name}: {before_confirming(StudyResults(self.study, records))}")
 
     def trial_started(self, trial: Trial) -> None:
         """That it has started."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from simclip.study.analysis.confirm import confirm_seeds, confirm_trial_count
+from simclip.study.analysis.confirm import confirm_trial_count
 from simclip.study.analysis.ranking import ArmResult, rank_arms
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import StudyConfig
@@ -93,7 +93,7 @@ class Standing:
         self.concurrency, self._closed = concurrency, False
         for trial in trials:
             self._of(trial).state = "waiting"
-        confirming = any(each.trial.seed in confirm_seeds(self._study) for each in self.trials.values())
+        confirming = any(each.trial.seed in self._study.confirm_seeds for each in self.trials.values())
         others = len({each.trial.arm.name for each in self.trials.values() if not each.trial.arm.is_control})
         self._to_come = 0 if confirming else confirm_trial_count(self._study, others)
 

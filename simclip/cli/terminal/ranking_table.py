@@ -11,37 +11,29 @@ from rich.text import Text
 from simclip.cli.terminal.fitting_table import Column, FittingTable
 from simclip.cli.wording.formatting import Metric, counted, main_metrics, reason
 from simclip.cli.wording.verdict import sentences
-from simclip.study.analysis.best import choose
-from simclip.study.analysis.confirm import search_records
-from simclip.study.analysis.ranking import ArmResult, best_arm, rank_arms, untouched_metrics
-from simclip.study.spec.study import StudyConfig
+from simclip.study.analysis.ranking import ArmResult, base_model_metrics
+from simclip.study.analysis.results import StudyResults
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
 
 
-def ranking(study: StudyConfig, records: Mapping[str, Record]) -> RenderableType:
+def ranking(results: StudyResults) -> RenderableType:
     """The search's arms with the best mean first, then the untouched model, and a legend.
 
     It takes any width: columns that matter less go first.
-
-    Args:
-        study: The study.
-        records: Of the trials that have ended, by name.
     """
-    records = search_records(study, records)
-    arms = rank_arms(records)
-    if not arms:
+    if not results.ranking:
         return Text("No trial has ended yet.")
-    table = FittingTable(_columns(study, records, arms), sections=[len(arms) - 1])
-    return Group(table, Text(), *_legend(study, records, arms))
+    table = FittingTable(_columns(results), sections=[len(results.ranking) - 1])
+    return Group(table, Text(), *_legend(results))
 
 
-def _columns(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmResult]) -> list[Column]:
+def _columns(results: StudyResults) -> list[Column]:
+    study, records, arms, best = results.study, results.search, results.ranking, results.search_best
     metric = Metric.of(study.metric)
     others = [each for each in main_metrics(study.train.evaluation_sets) if each.name != metric.name]
-    untouched = untouched_metrics(records)
-    best = best_arm(records, len(study.seeds))
-    control = next((arm.name for arm in arms if arm.control and arm.scores), None)
+    base_model = base_model_metrics(records)
+    control = results.control.name if results.control else None
     styles = ["bold" if best and arm.name == best.name else "" for arm in arms]
 
     def column(title: str, cells: list[str], last: str, rank: int, least: int | None = None) -> Column:
@@ -52,17 +44,17 @@ def _columns(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmRe
     if len(arms) == 1:
         differences = [""]
     deviations = [metric.bare(arm.std) for arm in arms]
-    seeds = [_seeds(arm, study, records) for arm in arms]
+    seeds = [_seeds(arm, results) for arm in arms]
     columns = [
         Column("", [*(_mark(arm, records, best) for arm in arms), Text()]),
         column("arm", [arm.name for arm in arms], "untouched model", 0, least=15),
         column("seeds", seeds, "", 3),
-        column(metric.stacked, [metric.bare(arm.mean) for arm in arms], metric.bare(untouched.get("metric")), 0),
+        column(metric.stacked, [metric.bare(arm.mean) for arm in arms], metric.bare(base_model.get("metric")), 0),
         column("±", deviations, "", 2),
         column("vs\ncontrol", differences, "", 1),
         *(
             column(each.stacked, [each.bare(arm.metrics.get(each.name)) for arm in arms],
-                   each.bare(untouched.get(each.name)), 5 + number)
+                   each.bare(base_model.get(each.name)), 5 + number)
             for number, each in enumerate(others)
         ),
         column("best\nepoch", [_epochs(arm, records) for arm in arms], "", 4),
@@ -84,8 +76,8 @@ def _mark(arm: ArmResult, records: Mapping[str, Record], best: ArmResult | None)
     return Text("★", "green") if best and arm.name == best.name else Text()
 
 
-def _seeds(arm: ArmResult, study: StudyConfig, records: Mapping[str, Record]) -> str:
-    wanted = max(len(study.seeds), len(_of(arm, records)))
+def _seeds(arm: ArmResult, results: StudyResults) -> str:
+    wanted = max(len(results.study.seeds), len(_of(arm, results.search)))
     return str(wanted) if len(arm.scores) == wanted else f"{len(arm.scores)} of {wanted}"
 
 
@@ -94,7 +86,8 @@ def _epochs(arm: ArmResult, records: Mapping[str, Record]) -> str:
     return "" if not epochs else str(epochs[0]) if len({*epochs}) == 1 else f"{min(epochs)}-{max(epochs)}"
 
 
-def _legend(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmResult]) -> Iterator[Text]:
+def _legend(results: StudyResults) -> Iterator[Text]:
+    study, records, arms = results.study, results.search, results.ranking
     metric = Metric.of(study.metric)
     order = "" if study.mode == "max" else ", lower is better"
     unit = ", in percentage points" if metric.percent else ""
@@ -121,19 +114,16 @@ def _legend(study: StudyConfig, records: Mapping[str, Record], arms: list[ArmRes
         yield Text(f"■ {counted(stopped, 'trial')} stopped early by the scheduler: scored on fewer epochs", "dim")
 
 
-def closing(
-    study: StudyConfig, records: Mapping[str, Record], folder: StudyFolder, command: str, report: str | None = None
-) -> RenderableType:
+def closing(results: StudyResults, folder: StudyFolder, command: str, report: str | None = None) -> RenderableType:
     """The verdict and how far to believe it, where everything lies, and the trials that failed.
 
     Args:
-        study: The study.
-        records: Of the trials that have ended, by name.
+        results: The results.
         folder: The study's results.
         command: That reproduces the best arm.
         report: The page, if there is one.
     """
-    best = choose(study, records)
+    best = results.best
     places = Table.grid(padding=(0, 2, 0, 0))
     places.add_column(no_wrap=True)
     places.add_column(overflow="fold")
@@ -143,8 +133,8 @@ def closing(
     if best:
         places.add_row("Best model", Text(f"{folder.place(folder.best.name)}  ({best.record.trial})"))
         places.add_row("Reproduce it", Text(command))
-    failed = [record for record in records.values() if record.outcome == "failed"]
-    first, *others = sentences(study, records)
+    failed = [record for record in results.ended.values() if record.outcome == "failed"]
+    first, *others = sentences(results)
     said = [Text(first, "bold"), *(Text(each) for each in others)]
     return Group(*said, Text(), places, *_failures(failed, folder))
 

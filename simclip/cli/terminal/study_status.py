@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from simclip.cli.wording.formatting import Metric, counted, duration
 from simclip.cli.wording.verdict import headline
-from simclip.study.analysis.confirm import confirm_trials, search_records
-from simclip.study.analysis.spent import cost
+from simclip.study.analysis.confirm import confirm_trials
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.ownership import Owner, holder, last_holder
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.single_run import SingleRun
-from simclip.study.spec.study import StudyConfig
 from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import Record, read_all
+from simclip.study.store.records import Record
 
 OUTCOMES = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
 
@@ -27,56 +26,53 @@ def standing(folder: StudyFolder) -> Iterator[str]:
     Raises:
         InputError: The folder holds no study's results.
     """
-    study, records = folder.study(), read_all(folder.trials)
-    ended = {name: record for name, record in records.items() if record.outcome}
+    results = StudyResults.read(folder)
     now, last = holder(folder.path), last_holder(folder.path)
-    yield f"{study.name}: {_state(folder, study, records, now, last)}"
-    yield _trials(study, records, running=now is not None)
-    for record in records.values():
+    yield f"{results.study.name}: {_state(folder, results, now, last)}"
+    yield _trials(results, running=now is not None)
+    for record in results.records.values():
         if not record.outcome:
             yield f"  {_epochs(record)}"
-    if best := _best(study, records):
+    if best := _best(results):
         yield f"Best so far: {best}"
-    if ended:
-        yield headline(study, ended)
-        yield f"Cost: {_cost(study, ended)}"
-    if now is None and _left(study, records, last):
+    if results.ended:
+        yield headline(results)
+        yield f"Cost: {_cost(results)}"
+    if now is None and _left(results, last):
         yield f"To go on: {_command(folder, last)}"
     else:
         yield f"Report: {shlex.join(['python', 'tune.py', 'report', folder.place()])}"
 
 
-def _state(
-    folder: StudyFolder, study: StudyConfig, records: Mapping[str, Record], now: Owner | None, last: Owner | None
-) -> str:
+def _state(folder: StudyFolder, results: StudyResults, now: Owner | None, last: Owner | None) -> str:
     if now:
         return f"running ({now})"
-    word = "interrupted" if _left(study, records, last) else "finished"
+    word = "interrupted" if _left(results, last) else "finished"
     if folder.mirror and word == "interrupted":
         return "unfinished; whether it runs only its cluster knows, where results lie in a bucket"
     return f"{word} (last run: {last})" if last else word
 
 
-def _left(study: StudyConfig, records: Mapping[str, Record], last: Owner | None) -> bool:
+def _left(results: StudyResults, last: Owner | None) -> bool:
     """Whether a study that does not run has not come to its end."""
     if last:
         return not last.done  # a search may end by its budget, or for want of anything new
-    return bool(_coming(study, records)) or any(not record.outcome for record in records.values())
+    return bool(_coming(results)) or len(results.ended) < len(results.records)
 
 
-def _coming(study: StudyConfig, records: Mapping[str, Record]) -> list[Trial]:
+def _coming(results: StudyResults) -> list[Trial]:
     """The trials, as far as they are known by name, that have not begun."""
-    ended = {name: record for name, record in records.items() if record.outcome}
+    study = results.study
     planned = study.replicates if isinstance(study, SingleRun) else planned_trials(study)
-    planned = under_recorded_names(planned, search_records(study, records))
-    return [trial for trial in [*planned, *confirm_trials(study, ended)] if trial.name not in records]
+    planned = under_recorded_names(planned, results.of_stage("search"))
+    return [trial for trial in [*planned, *confirm_trials(results)] if trial.name not in results.records]
 
 
-def _trials(study: StudyConfig, records: Mapping[str, Record], running: bool) -> str:
-    outcomes: list[str | None] = [record.outcome for record in records.values()]
+def _trials(results: StudyResults, running: bool) -> str:
+    outcomes: list[str | None] = [record.outcome for record in results.records.values()]
     counts = [(outcomes.count(outcome), said) for outcome, said in OUTCOMES.items()]
     counts += [(outcomes.count(None), "in progress" if running else "unfinished")]
-    counts += [(len(_coming(study, records)), "not begun")]
+    counts += [(len(_coming(results)), "not begun")]
     return f"Trials: {', '.join(f'{number} {said}' for number, said in counts if number) or 'none yet'}"
 
 
@@ -87,9 +83,10 @@ def _epochs(record: Record) -> str:
     return f"{record.trial}: epoch {epoch}/{record.config.epochs}{best}"
 
 
-def _best(study: StudyConfig, records: Mapping[str, Record]) -> str | None:
+def _best(results: StudyResults) -> str | None:
     """The best epoch of any trial that has not failed."""
-    scored = [record for record in records.values() if record.score is not None and record.outcome != "failed"]
+    study = results.study
+    scored = [record for record in results.records.values() if record.score is not None and record.outcome != "failed"]
     if not scored:
         return None
     best = (max if study.mode == "max" else min)(scored, key=lambda record: record.score or 0.0)
@@ -97,12 +94,12 @@ def _best(study: StudyConfig, records: Mapping[str, Record]) -> str | None:
     return f"{metric.name} {metric.said(best.score)} ({best.trial}, epoch {best.best['epoch'] if best.best else 0})"
 
 
-def _cost(study: StudyConfig, ended: Mapping[str, Record]) -> str:
-    spent = cost(study, ended)
+def _cost(results: StudyResults) -> str:
+    spent = results.spent
     kinds = (spent.finished, spent.stopped, spent.failed)
     cpu, gpu = sum(each.cpu_hours for each in kinds), sum(each.gpu_hours for each in kinds)
     gpus = f", {gpu:.2g} GPU hours" if gpu else ""
-    return f"{counted(len(ended), 'trial')} in {duration(3600 * spent.wall_hours)}, {cpu:.2g} CPU hours{gpus}"
+    return f"{counted(len(results.ended), 'trial')} in {duration(3600 * spent.wall_hours)}, {cpu:.2g} CPU hours{gpus}"
 
 
 def _command(folder: StudyFolder, last: Owner | None) -> str:

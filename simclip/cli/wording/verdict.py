@@ -2,51 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from simclip.cli.wording.formatting import Metric, counted, p_value
-from simclip.study.analysis.confirm import confirm_seeds, contenders, detectable_difference, search_records
-from simclip.study.analysis.ranking import best_arm
+from simclip.study.analysis.confirm import detectable_difference
+from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import LEAST_PAIRS
-from simclip.study.analysis.verdict import ConfirmedArm, Verdict, judge
+from simclip.study.analysis.verdict import ConfirmedArm, Verdict
 from simclip.study.spec.study import StudyConfig
-from simclip.study.store.records import Record
 
 METHOD = "plain fine-tuning"
 
 
-def headline(study: StudyConfig, records: Mapping[str, Record]) -> str:
+def headline(results: StudyResults) -> str:
     """The one sentence that a reader takes away."""
-    verdict = judge(study, records)
+    study, verdict, found = results.study, results.verdict, results.search_best
     if verdict and verdict.complete:
         return _decided(study, verdict)
-    found = best_arm(search_records(study, records), len(study.seeds))
     if found is None:
         return "No arm has finished all of its seeds, so that there is no best one."
-    arms = {record.arm for record in search_records(study, records).values()}
     metric = Metric.of(study.metric)
     line = f"Best arm{' of the search' if study.confirm else ''}: {found.name}, {metric.name} {metric.said(found.mean)}"
     if len(found.scores) > 1:
         line += f" on average over {len(found.scores)} seeds"
-    if found.control and len(arms) > 1:
+    if found.control and len(results.ranking) > 1:
         return f"{line}. This is {METHOD}: no finished arm with clusters has a better mean."
     if found.difference is not None and not found.control:
         line += f", {metric.points(found.difference)} against the control"
     return f"{line}."
 
 
-def sentences(study: StudyConfig, records: Mapping[str, Record]) -> list[str]:
+def sentences(results: StudyResults) -> list[str]:
     """The verdict: the headline, a sentence for each confirmed arm, and how far to believe them."""
-    return [headline(study, records), *_details(study, records)]
+    return [headline(results), *_details(results)]
 
 
-def before_confirming(study: StudyConfig, records: Mapping[str, Record]) -> str:
+def before_confirming(results: StudyResults) -> str:
     """What the confirm stage will run, and the smallest difference that it can detect."""
+    study, chosen = results.study, results.contenders
     assert study.confirm is not None
-    chosen, metric = contenders(study, records), Metric.of(study.metric)
+    metric = Metric.of(study.metric)
     names = ", ".join(arm.name for arm in chosen[1:])
     line = f"Confirming {names} against {chosen[0].name} on {counted(study.confirm.seeds, 'fresh seed')}: "
-    relative, absolute = detectable_difference(study, records)
+    relative, absolute = detectable_difference(results)
     if relative is None:
         return f"{line}fewer than {LEAST_PAIRS}, which allow no verdict"
     if absolute is None:
@@ -63,7 +61,7 @@ def before_confirming(study: StudyConfig, records: Mapping[str, Record]) -> str:
 def _decided(study: StudyConfig, verdict: Verdict) -> str:
     metric = Metric.of(verdict.metric)
     best = next((arm for arm in verdict.arms if arm.name == verdict.best), verdict.arms[0])
-    seeds = counted(len(confirm_seeds(study)), "fresh seed")
+    seeds = counted(len(study.confirm_seeds), "fresh seed")
     better = [arm for arm in verdict.arms if arm.word == "better"]
     others = [arm for arm in verdict.arms if not arm.control]
     if better:
@@ -83,17 +81,16 @@ def _decided(study: StudyConfig, verdict: Verdict) -> str:
 
 
 def _untested(study: StudyConfig) -> str:
-    seeds = len(confirm_seeds(study))
+    seeds = len(study.confirm_seeds)
     if seeds < LEAST_PAIRS:
         return f"{counted(seeds, 'confirm seed')}, and fewer than {LEAST_PAIRS} allow none"
     return f"fewer than {LEAST_PAIRS} different pairs of finished trials"
 
 
-def _details(study: StudyConfig, records: Mapping[str, Record]) -> Iterator[str]:
-    verdict = judge(study, records)
-    searched = search_records(study, records)
+def _details(results: StudyResults) -> Iterator[str]:
+    verdict = results.verdict
     if verdict is None:
-        arms = len({record.arm for record in searched.values()})
+        arms = len(results.ranking)
         if arms > 1:
             yield (
                 f"This ranks {counted(arms, 'arm')} by the seeds of the search, on the data that also chose each "

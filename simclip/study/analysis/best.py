@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -13,15 +12,15 @@ from simclip.config.explain import explain, hint
 from simclip.config.schema import Strict
 from simclip.config.training import TrainConfig
 from simclip.errors import InputError
-from simclip.study.analysis.confirm import search_records
-from simclip.study.analysis.ranking import ArmResult, best_arm, mean_metrics
+from simclip.study.analysis.ranking import ArmResult, mean_metrics
+from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import Spread
-from simclip.study.analysis.verdict import ConfirmedArm, judge
+from simclip.study.analysis.verdict import ConfirmedArm
 from simclip.study.spec.arms import Stage
 from simclip.study.spec.portable_paths import local
-from simclip.study.spec.study import FIRST_CONFIRM_SEED, Resources, StudyConfig
+from simclip.study.spec.study import Resources, StudyConfig
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import Record, read_records
+from simclip.study.store.records import Record
 
 
 class Confirmed(Strict):
@@ -55,28 +54,6 @@ class Best(Strict):
     confirmed: Confirmed | None = None
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The best arm, the stage that found it, and the trial that stands for it: its first seed's, never its luckiest."""
-
-    arm: ArmResult | ConfirmedArm
-    stage: Stage
-    record: Record
-
-
-def choose(study: StudyConfig, records: Mapping[str, Record]) -> Choice | None:
-    """The arm with the best confirmed mean, control included; until all is confirmed, the one with the search's best.
-
-    None while no arm has finished all of its seeds.
-    """
-    verdict = judge(study, records)
-    if verdict and verdict.complete and verdict.best:
-        confirmed = next(arm for arm in verdict.arms if arm.name == verdict.best)
-        return Choice(confirmed, "confirm", records[f"{confirmed.name}-s{FIRST_CONFIRM_SEED}"])
-    found = best_arm(search_records(study, records), len(study.seeds))
-    return Choice(found, "search", records[f"{found.name}-s{study.seeds[0]}"]) if found else None
-
-
 def describe_trial(
     study: StudyConfig, record: Record, stage: Stage, arm: ArmResult | ConfirmedArm | None = None
 ) -> Best:
@@ -102,14 +79,14 @@ def read_trial(folder: StudyFolder, name: str) -> Best:
     Raises:
         InputError: There is none of that name, or it has no score.
     """
-    study, records = folder.study(), read_records(folder.trials)
-    if name not in records:
-        raise InputError(f"{folder.path}: no trial {name!r} has ended there; {hint(name, records)}")
-    record, verdict = records[name], judge(study, records)
+    results = StudyResults.read(folder)
+    if name not in results.ended:
+        raise InputError(f"{folder.path}: no trial {name!r} has ended there; {hint(name, results.ended)}")
+    record, verdict = results.ended[name], results.verdict
     if record.best is None:
         raise InputError(f"{folder.path}: trial {name} {record.outcome} and has no score to compare with")
     arm = next((arm for arm in verdict.arms if arm.name == record.arm), None) if verdict else None
-    return describe_trial(study, record, record.stage, arm)
+    return describe_trial(results.study, record, record.stage, arm)
 
 
 def read_best(folder: Path) -> Best:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from simclip.config.proportion import clustered_rows
 from simclip.config.training import CLUSTER_FIELDS, TrainConfig
-from simclip.study.analysis.confirm import search_records
-from simclip.study.analysis.ranking import best_arm
+from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import varied
 from simclip.study.spec.parameter import Parameter
-from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import fields_of, settings_of
 from simclip.study.store.records import Record
 
@@ -38,25 +35,20 @@ class Edge:
     text: str
 
 
-def edges(study: StudyConfig, records: Mapping[str, Record]) -> list[Edge]:
+def edges(results: StudyResults) -> list[Edge]:
     """Where the search's best arm has an extreme of what was searched, and there is more beyond it.
 
     Looked at are numbers: three or more values, or a range. There is nothing beyond a field's own bound, beyond a
     cluster of all of a batch's clustered rows, and below k = 2, where the control is. A control as the best arm says
     nothing of cluster fields.
-
-    Args:
-        study: The study.
-        records: Its trials.
     """
-    search = search_records(study, records)
-    best = best_arm(search, len(study.seeds))
+    best = results.search_best
     if best is None:
         return []
-    record = next(each for each in search.values() if each.arm == best.name)
+    record = next(each for each in results.search.values() if each.arm == best.name)
     searched = [
         (field, _ends(name, field, parameter), "log" in parameter.kind)
-        for name, parameter in varied(study).items()
+        for name, parameter in varied(results.study).items()
         for field in fields_of(name, parameter)
         if not (record.control and field in CLUSTER_FIELDS)
     ]

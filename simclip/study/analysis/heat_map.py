@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simclip.config.training import control_of
-from simclip.study.analysis.ranking import scored
-from simclip.study.spec.study import StudyConfig
+from simclip.study.analysis.results import StudyResults
 from simclip.study.store.records import Record
 
 #: More values than this are put together in bands.
@@ -69,20 +68,16 @@ class HeatMap:
     control: float | None
 
 
-def heat_maps(study: StudyConfig, records: Mapping[str, Record]) -> list[HeatMap]:
+def heat_maps(results: StudyResults) -> list[HeatMap]:
     """Maps of the search's scores by k and p, without and with a warm-up of p.
 
     The control is no cell but what the differences are to. Ranges, and more than twelve values, become bands of k and
     p with about equally many values each.
 
-    Args:
-        study: The study.
-        records: Its trials.
-
     Returns:
         None where k or p is the same for all arms: a line shows the other one better.
     """
-    trials = scored(records)
+    trials = results.scored
     arms = [(record, score) for record, score in trials if not record.control]
     rows = bands(record.config.cluster_size for record, _ in arms)
     columns = bands(record.config.final_proportion for record, _ in arms)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from simclip.study.analysis.ranking import arm_means, scored
+from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import coordinates, sets_clusters, varied
 from simclip.study.search.optuna import distribution, label
-from simclip.study.spec.study import StudyConfig
-from simclip.study.store.records import Record
 
 #: Of fewer settings nothing is said; of fewer best ones, that a lead may be luck.
 LEAST_SETTINGS = 5
@@ -43,7 +40,7 @@ class Importance:
     note: str | None
 
 
-def importances(study: StudyConfig, records: Mapping[str, Record]) -> Importance | None:
+def importances(results: StudyResults) -> Importance | None:
     """What sets the best settings of a random or Optuna search apart from all that it tried.
 
     By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023; Optuna's default): a parameter is important if its values
@@ -58,15 +55,12 @@ def importances(study: StudyConfig, records: Mapping[str, Record]) -> Importance
     alone decided, but by one of four values, was found first in two of three such searches, and nearly always in those
     of 200.
 
-    Args:
-        study: The study.
-        records: Its trials.
-
     Returns:
         None for a grid, which is there to be looked at, and for fewer than five settings.
     """
+    study = results.study
     space = {name: distribution(parameter) for name, parameter in varied(study).items()}
-    settings = _settings(study, records)
+    settings = _settings(results)
     if study.searcher == "grid" or len(settings) < LEAST_SETTINGS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -85,14 +79,13 @@ def importances(study: StudyConfig, records: Mapping[str, Record]) -> Importance
     return Importance("PED-ANOVA", optuna.__version__, len(settings), best, shares, few)
 
 
-def _settings(study: StudyConfig, records: Mapping[str, Record]) -> list[tuple[dict[str, Any], float]]:
+def _settings(results: StudyResults) -> list[tuple[dict[str, Any], float]]:
     """Each arm as Optuna's parameters, and its score; without controls that the space itself does not hold."""
-    clusters = {name for name, parameter in varied(study).items() if sets_clusters(name, parameter)}
-    means = arm_means(records)
+    clusters = {name for name, parameter in varied(results.study).items() if sets_clusters(name, parameter)}
     found = []
-    for record in {record.arm: record for record, _ in scored(records)}.values():
-        point = coordinates(study, record)
+    for record in {record.arm: record for record, _ in results.scored}.values():
+        point = coordinates(results.study, record)
         if not record.control or not clusters or clusters & point.keys():
             plain = {name: label(value) for name, value in point.items()}
-            found.append((plain, means[record.arm]))
+            found.append((plain, results.arm_means[record.arm]))
     return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from simclip.config.training import TrainConfig
-from simclip.study.analysis.ranking import scored
+from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import WITHOUT_CLUSTERS, coordinates, sets_clusters, varied
 from simclip.study.spec.arm_names import arm_name
 from simclip.study.spec.arms import varied_fields
@@ -81,21 +81,17 @@ class Effect:
     control: Point | None
 
 
-def effects(study: StudyConfig, records: Mapping[str, Record]) -> list[Effect]:
+def effects(results: StudyResults) -> list[Effect]:
     """The search's scores over each parameter that varies, averaged over the others.
 
     A cluster field has a line for each schedule of p, as the paper's figures have, if the study is a grid and every
     such line is whole; an ordinary field has one with clusters and one of the controls.
 
-    Args:
-        study: The study.
-        records: Its trials.
-
     Returns:
         In the study file's order; without parameters of which fewer than two values have a score.
     """
-    trials = scored(records)
-    found = [_effect(study, name, parameter, trials) for name, parameter in varied(study).items()]
+    study = results.study
+    found = [_effect(study, name, parameter, results.scored) for name, parameter in varied(study).items()]
     return [effect for effect in found if any(len(line.points) > 1 for line in effect.lines)]
 
 

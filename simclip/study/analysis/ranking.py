@@ -1,9 +1,9 @@
-"""Arms over their seeds, ranked; from trial records alone."""
+"""Arms ranked by their mean scores over seeds."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from simclip.study.store.records import Record
@@ -17,12 +17,14 @@ class ArmResult:
     """One arm over its seeds.
 
     Attributes:
-        scores: The objective at the best epoch, by seed, of the trials that have one and did not fail.
-        mean: Of the scores; None where there are none.
-        std: Sample standard deviation of the scores; None below two.
+        name: The arm's name.
+        control: Whether the arm is a control.
+        scores: The objective at each trial's best epoch, by seed; failed trials are excluded.
+        mean: Mean score; None without scores.
+        std: Sample standard deviation of the scores; None below two scores.
         difference: Mean difference to the best control on the seeds that both have.
         metrics: Mean of every metric at the best epoch.
-        complete: Whether every trial of the arm that has ended was finished, none failed or stopped.
+        complete: Whether every ended trial of the arm finished: none failed, none was stopped.
     """
 
     name: str
@@ -43,7 +45,7 @@ def rank_arms(records: Mapping[str, Record]) -> list[ArmResult]:
     by_arm: dict[str, list[Record]] = {}
     for record in records.values():
         by_arm.setdefault(record.arm, []).append(record)
-    means = {name: _mean(list(_scores(those).values())) for name, those in by_arm.items()}
+    means = {name: _mean(_scores(trials).values()) for name, trials in by_arm.items()}
 
     def place(name: str) -> tuple[bool, float]:
         mean = means[name]
@@ -56,60 +58,35 @@ def rank_arms(records: Mapping[str, Record]) -> list[ArmResult]:
 
 def _arm_result(name: str, records: list[Record], control: list[Record]) -> ArmResult:
     scores, reference = _scores(records), _scores(control)
-    shared = [scores[seed] - reference[seed] for seed in scores if seed in reference]
     return ArmResult(
         name,
         records[0].control,
         scores,
-        _mean(list(scores.values())),
+        _mean(scores.values()),
         statistics.stdev(scores.values()) if len(scores) > 1 else None,
-        _mean(shared),
+        _mean(scores[seed] - reference[seed] for seed in scores if seed in reference),
         mean_metrics([record.best for record in records if record.best and record.seed in scores]),
         all(record.outcome == "finished" for record in records),
     )
 
 
 def _scores(records: list[Record]) -> dict[int, float]:
-    """By seed, of the trials that have one; what a failed trial had reached is no score."""
-    ended = sorted((r for r in records if r.outcome != "failed"), key=lambda r: r.seed)
-    return {r.seed: r.score for r in ended if r.score is not None}
-
-
-def scored(records: Mapping[str, Record]) -> list[tuple[Record, float]]:
-    """The search's trials that have ended with a score; what a failed one had reached is none."""
-    ended = [each for each in records.values() if each.stage == "search" and each.outcome in ("finished", "stopped")]
-    return [(each, each.score) for each in ended if each.score is not None]
-
-
-def arm_means(records: Mapping[str, Record]) -> dict[str, float]:
-    """By arm, the mean score of its trials that count."""
-    scores: dict[str, list[float]] = {}
-    for record, score in scored(records):
-        scores.setdefault(record.arm, []).append(score)
-    return {arm: statistics.fmean(those) for arm, those in scores.items()}
+    """The scores by seed, in the seeds' order; failed trials are excluded."""
+    kept = sorted((record for record in records if record.outcome != "failed"), key=lambda record: record.seed)
+    return {record.seed: record.score for record in kept if record.score is not None}
 
 
 def mean_metrics(rows: list[Row]) -> dict[str, float]:
-    """The mean of every evaluation metric over some rows."""
-    names = [name for name in (rows[0] if rows else {}) if name not in NOT_METRICS and not _is_clock(name)]
+    """The mean of every evaluation metric over some epochs, without speeds and shares of time."""
+    names = [name for name in (rows[0] if rows else {}) if name not in NOT_METRICS and not name.startswith("share/")]
     return {name: statistics.fmean(row[name] for row in rows) for name in names}
 
 
-def untouched_metrics(records: Mapping[str, Record]) -> dict[str, float]:
-    """What the model scored before any training, as the first record has it."""
-    rows = [record.history[0] for record in records.values() if record.history]
-    return mean_metrics(rows[:1])
+def base_model_metrics(records: Mapping[str, Record]) -> dict[str, float]:
+    """The metrics of the model before any training, from the first record that has them."""
+    return mean_metrics([record.history[0] for record in records.values() if record.history][:1])
 
 
-def best_arm(records: Mapping[str, Record], seeds: int) -> ArmResult | None:
-    """The arm with the best mean among those that finished all of their seeds."""
-    whole = [arm for arm in rank_arms(records) if arm.complete and len(arm.scores) >= seeds]
-    return whole[0] if whole else None
-
-
-def _mean(values: list[float]) -> float | None:
-    return statistics.fmean(values) if values else None
-
-
-def _is_clock(name: str) -> bool:
-    return name.startswith("share/")
+def _mean(values: Iterable[float]) -> float | None:
+    numbers = list(values)
+    return statistics.fmean(numbers) if numbers else None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scipy.stats import spearmanr
 
-from simclip.study.analysis.ranking import scored
+from simclip.study.analysis.results import StudyResults
 from simclip.study.search.asha import first_rung, scheduler
 from simclip.study.spec.arms import foreseen_arms
 from simclip.study.spec.study import StudyConfig
-from simclip.study.store.records import Record
 
 #: Of fewer trials no correlation is given.
 LEAST_TRIALS = 5
@@ -35,19 +33,15 @@ class Rung:
     correlation: float | None
 
 
-def rungs(study: StudyConfig, records: Mapping[str, Record]) -> list[Rung]:
+def rungs(results: StudyResults) -> list[Rung]:
     """How well each rung's ranking agrees with the final one, among the trials that finished.
-
-    Args:
-        study: The study.
-        records: Its trials.
 
     Returns:
         By rising epoch; without the last epoch. Empty where ASHA is off, or with fewer than five finished trials.
     """
-    ended = [(record, score) for record, score in scored(records) if record.outcome == "finished"]
+    ended = [(record, score) for record, score in results.scored if record.outcome == "finished"]
     found = []
-    for epoch in rung_epochs(study):
+    for epoch in rung_epochs(results.study):
         pairs = [(row["metric"], score) for record, score in ended for row in record.history if row["epoch"] == epoch]
         pairs = [pair for pair in pairs if math.isfinite(pair[0])]
         if len(pairs) >= LEAST_TRIALS:

@@ -1,8 +1,8 @@
-"""What a study has cost so far."""
+"""The hours that a study's trials took."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from simclip.study.spec.study import StudyConfig
@@ -10,14 +10,14 @@ from simclip.study.store.records import Record
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What trials took, in hours.
+class Hours:
+    """What some trials took.
 
     Attributes:
-        trials: How many.
-        hours: The sum of their durations, which is more than a clock showed where they ran side by side.
-        cpu_hours: Times the CPUs that they reserved.
-        gpu_hours: Times the GPUs that they reserved.
+        trials: Number of trials.
+        hours: Sum of their durations; more than the wall time where trials ran side by side.
+        cpu_hours: Hours times the CPUs that each trial reserved.
+        gpu_hours: Hours times the GPUs that each trial reserved.
     """
 
     trials: int
@@ -27,61 +27,61 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class StageCost:
-    """What the ended trials of a stage took, by how they ended.
+class StageSpent:
+    """What the ended trials of a stage took, by outcome.
 
     Attributes:
-        wall_hours: During which at least one of them ran.
-        finished: Those that reached their last epoch.
-        stopped: Those that ASHA stopped.
-        failed: Those that ended in an error.
+        wall_hours: Time in which at least one trial of the stage ran.
+        finished: Trials that reached their last epoch.
+        stopped: Trials that ASHA stopped.
+        failed: Trials that ended with an error.
     """
 
     wall_hours: float
-    finished: Spent
-    stopped: Spent
-    failed: Spent
+    finished: Hours
+    stopped: Hours
+    failed: Hours
 
 
 @dataclass(frozen=True)
-class Cost(StageCost):
-    """What all ended trials took.
+class StudySpent(StageSpent):
+    """What all ended trials of a study took.
 
     Attributes:
-        stages: The same of each stage that has begun, `search` and `confirm`.
+        stages: The same for each stage that has begun, `search` and `confirm`.
     """
 
-    stages: dict[str, StageCost]
+    stages: dict[str, StageSpent]
 
 
-def cost(study: StudyConfig, records: Mapping[str, Record]) -> Cost:
+def spent(study: StudyConfig, records: Iterable[Record]) -> StudySpent:
     """Wall, CPU and GPU hours of the trials that have ended.
 
     Args:
-        study: The study, for what one trial reserves.
-        records: Its trials.
+        study: The study, for the resources of one trial.
+        records: The records of its ended trials.
     """
     by_stage: dict[str, list[Record]] = {}
-    for record in records.values():
+    for record in records:
         by_stage.setdefault(record.stage, []).append(record)
-    stages = {stage: _stage_cost(study, those) for stage, those in by_stage.items()}
-    return Cost(**vars(_stage_cost(study, records.values())), stages=stages)
+    stages = {stage: _stage_spent(study, of_stage) for stage, of_stage in by_stage.items()}
+    whole = _stage_spent(study, [record for of_stage in by_stage.values() for record in of_stage])
+    return StudySpent(**vars(whole), stages=stages)
 
 
-def _stage_cost(study: StudyConfig, records: Iterable[Record]) -> StageCost:
-    ended = [record for record in records if record.outcome is not None]
-    seconds = covered([(record.started, record.started + record.seconds) for record in ended])
+def _stage_spent(study: StudyConfig, records: list[Record]) -> StageSpent:
+    seconds = covered([(record.started, record.started + record.seconds) for record in records])
     finished, stopped, failed = (
-        _spent(study, [record for record in ended if record.outcome == outcome])
+        _hours(study, [record for record in records if record.outcome == outcome])
         for outcome in ("finished", "stopped", "failed")
     )
-    return StageCost(seconds / 3600, finished, stopped, failed)
+    return StageSpent(seconds / 3600, finished, stopped, failed)
 
 
-def _spent(study: StudyConfig, records: list[Record]) -> Spent:
+def _hours(study: StudyConfig, records: list[Record]) -> Hours:
     hours = sum(record.seconds for record in records) / 3600
     workers = study.resources.workers
-    return Spent(
+    return Hours(
         len(records),
         hours,
         hours * workers * (study.resources.cpus or 1),
@@ -90,7 +90,7 @@ def _spent(study: StudyConfig, records: list[Record]) -> Spent:
 
 
 def covered(intervals: Iterable[tuple[float, float]]) -> float:
-    """The length of the union of some intervals (start, end)."""
+    """The length of the union of intervals (start, end)."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         total += max(0.0, end - max(start, reached))

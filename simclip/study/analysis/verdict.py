@@ -1,14 +1,13 @@
-"""What the confirm stage decides about each arm, and which configuration is best."""
+"""The verdict of the confirm stage about each arm."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from simclip.evaluation.objective import objective
-from simclip.study.analysis.confirm import confirm_records, confirm_seeds, contenders
-from simclip.study.analysis.ranking import mean_metrics
+from simclip.study.analysis.ranking import ArmResult, mean_metrics
 from simclip.study.analysis.statistics import ALPHA, Paired, Spread, holm, paired, pairs_needed, spread
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
@@ -66,14 +65,24 @@ class Verdict:
     complete: bool
 
 
-def judge(study: StudyConfig, records: Mapping[str, Record]) -> Verdict | None:
-    """The verdict, from the records alone; None before a trial of the confirm stage has finished."""
-    chosen, confirmed = contenders(study, records), confirm_records(study, records)
-    by_arm: dict[str, list[Record]] = {arm.name: [] for arm in chosen}
-    for record in confirmed.values():
+def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable[Record]) -> Verdict | None:
+    """Compare every confirmed arm with the control.
+
+    Args:
+        study: The study.
+        contenders: The arms that the confirm stage compares, the control first.
+        records: The ended trials of the confirm stage. An arm that was confirmed before the search was extended counts
+            too, although it may no longer be a contender.
+
+    Returns:
+        None before a trial has finished.
+    """
+    confirmed = list(records)
+    by_arm: dict[str, list[Record]] = {arm.name: [] for arm in contenders}
+    for record in confirmed:
         if record.outcome == "finished" and record.best:
-            by_arm.setdefault(record.arm, []).append(record)  # chosen once, before the search was extended
-    controls = [arm.name for arm in chosen[:1]] + [record.arm for record in confirmed.values() if record.control]
+            by_arm.setdefault(record.arm, []).append(record)
+    controls = [arm.name for arm in contenders[:1]] + [record.arm for record in confirmed if record.control]
     if not any(by_arm.values()) or not controls:
         return None
     sign, control = (1 if study.mode == "max" else -1), controls[0]
@@ -97,12 +106,12 @@ def judge(study: StudyConfig, records: Mapping[str, Record]) -> Verdict | None:
             None if p is None or difference is None else _word(p, sign * difference),
             needed,
             mean_metrics([record.best for record in by_arm.get(name, []) if record.best]),
-            len(scores[name]) == len(confirm_seeds(study)),
+            len(scores[name]) == len(study.confirm_seeds),
         )
 
     arms = sorted((arm(name) for name in by_arm if by_arm[name]), key=lambda each: -sign * (each.spread.mean or 0))
     best = next((each.name for each in arms if each.complete), None)
-    complete = all(len(scores[each.name]) == len(confirm_seeds(study)) for each in chosen)
+    complete = all(len(scores[each.name]) == len(study.confirm_seeds) for each in contenders)
     return Verdict(study.confirmed_metric, bool(study.test), arms, control, best, complete)
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,47 +16,39 @@ import torch
 import yaml
 
 from simclip.runtime.files import write_atomically
-from simclip.study.analysis.best import Choice, choose, describe_trial
-from simclip.study.analysis.confirm import confirm_records, confirm_seeds, search_records
-from simclip.study.analysis.ranking import mean_metrics, rank_arms, untouched_metrics
-from simclip.study.analysis.spent import cost
-from simclip.study.analysis.verdict import judge
+from simclip.study.analysis.best import describe_trial
+from simclip.study.analysis.ranking import mean_metrics
+from simclip.study.analysis.results import Choice, StudyResults
 from simclip.study.spec.portable_paths import PROJECT, portable
-from simclip.study.spec.study import StudyConfig
-from simclip.study.store.records import Record
 
 PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")
 
 
-def write_results(
-    folder: Path, study: StudyConfig, records: Mapping[str, Record], hardware: dict[str, Any]
-) -> Choice | None:
-    """Write trials.csv, results.json and best.yaml anew from the records.
+def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any]) -> Choice | None:
+    """Write trials.csv, results.json and best.yaml.
 
     Args:
-        folder: Of the study's results.
-        study: The study as it ran.
-        records: Of its ended trials.
-        hardware: What it ran on.
+        folder: Folder of the results.
+        results: The results.
+        hardware: What the study ran on.
 
     Returns:
         The best configuration, if there is one yet.
     """
-    write_atomically(folder / "trials.csv", trial_table(records).to_csv(index=False))
-    best, verdict = choose(study, records), judge(study, records)
+    write_atomically(folder / "trials.csv", trial_table(results).to_csv(index=False))
+    study, best, verdict = results.study, results.best, results.verdict
     content = {
         "study": study.name,
         "metric": study.metric,
         "mode": study.mode,
-        "untouched": untouched_metrics(search_records(study, records))
-        | untouched_metrics(confirm_records(study, records)),
+        "base_model": results.base_model,
         "search": {
             "seeds": study.seeds,
-            "arms": [asdict(arm) for arm in rank_arms(search_records(study, records))],
+            "arms": [asdict(arm) for arm in results.ranking],
         },
-        "confirm": {"seeds": [*confirm_seeds(study)], **asdict(verdict)} if verdict else None,
+        "confirm": {"seeds": [*study.confirm_seeds], **asdict(verdict)} if verdict else None,
         "best": {"arm": best.arm.name, "trial": best.record.trial, "stage": best.stage} if best else None,
-        "cost": asdict(cost(study, records)),
+        "spent": asdict(results.spent),
         "versions": versions(),
         "git_commit": git_commit(),
         "hardware": hardware,
@@ -70,10 +61,10 @@ def write_results(
     return best
 
 
-def trial_table(records: Mapping[str, Record]) -> pd.DataFrame:
-    """A row per trial: outcome, score, every metric at the best epoch, configuration."""
+def trial_table(results: StudyResults) -> pd.DataFrame:
+    """A row per ended trial: outcome, score, every metric at the best epoch, configuration."""
     rows = []
-    for record in records.values():
+    for record in results.ended.values():
         head = {"trial": record.trial, "arm": record.arm, "seed": record.seed, "stage": record.stage,
                 "control": record.control, "outcome": record.outcome, "score": record.score,
                 "best_epoch": record.best["epoch"] if record.best else None, "seconds": round(record.seconds, 3),

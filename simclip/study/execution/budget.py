@@ -7,8 +7,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from simclip.study.analysis.confirm import confirm_trial_count, search_records
-from simclip.study.analysis.spent import cost
+from simclip.study.analysis.confirm import confirm_trial_count
+from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
@@ -33,8 +33,9 @@ class Budget:
     ) -> None:
         self._study, self._records, self._concurrency, self._clock = study, records, concurrency, clock
         self._began = clock()
-        self._earlier = cost(study, records).wall_hours
-        self._begun = set(search_records(study, records))
+        earlier = StudyResults(study, records)
+        self._earlier = earlier.spent.wall_hours
+        self._begun = set(earlier.search)
         self._running: dict[str, float] = {}
         self.exhausted = False
 

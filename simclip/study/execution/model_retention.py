@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from simclip.study.analysis.confirm import confirm_records, search_records
-from simclip.study.analysis.ranking import rank_arms
-from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
-from simclip.study.store.records import Record
+from simclip.study.analysis.results import StudyResults
+from simclip.study.spec.study import FIRST_CONFIRM_SEED
 from simclip.study.store.storage import Storage
 
 #: Holds a folder per trial.
@@ -22,21 +18,20 @@ def keep_models(storage: Storage, checkpoint: str, trial: str) -> None:
     storage.copy(checkpoint, f"{MODELS}/{trial}", only=("best", "last"), linked=True)
 
 
-def drop_trailing_models(storage: Storage, study: StudyConfig, records: Mapping[str, Record]) -> None:
+def drop_trailing_models(storage: Storage, results: StudyResults) -> None:
     """Delete the models of all but the first seeds of the search's leading arms and of the confirmed ones.
 
     An arm whose seeds have not all ended keeps its models: its place is not known yet.
 
     Args:
         storage: Of the study's results.
-        study: The study.
-        records: Of the trials that have ended.
+        results: The results so far.
     """
-    searched = search_records(study, records)
+    study, searched = results.study, results.search
     ended = {arm: [r for r in searched.values() if r.arm == arm] for arm in {r.arm for r in searched.values()}}
     settled = {arm for arm, those in ended.items() if len(those) >= len(study.seeds)}
-    leading = [arm.name for arm in rank_arms(searched) if arm.name in settled][: study.keep_models]
+    leading = [arm.name for arm in results.ranking if arm.name in settled][: study.keep_models]
     trailing = [r for arm in settled for r in ended[arm] if arm not in leading or r.seed != study.seeds[0]]
-    trailing += [r for r in confirm_records(study, records).values() if r.seed != FIRST_CONFIRM_SEED]
+    trailing += [r for r in results.confirm.values() if r.seed != FIRST_CONFIRM_SEED]
     for trial in {record.trial for record in trailing} & {*storage.folders(MODELS)}:
         storage.delete(f"{MODELS}/{trial}")

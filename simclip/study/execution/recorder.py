@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ray.tune.schedulers import TrialScheduler
 
 from simclip.runtime.files import drop_parts
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
 from simclip.study.execution.model_retention import drop_trailing_models, keep_models
 from simclip.study.search.searcher import StageSearcher
@@ -50,10 +51,20 @@ class Recorder:
         self._histories: dict[str, list[Row]] = {}
         self._losses: Counter[str] = Counter()
 
+    @property
+    def results(self) -> StudyResults:
+        """The results of the trials that have ended so far."""
+        return StudyResults(self.study, self.records)
+
+    @property
+    def begun(self) -> StudyResults:
+        """The same, and the trials of earlier runs that have not ended."""
+        return StudyResults(self.study, {**self.records, **self.unfinished})
+
     def tidy(self) -> None:
         """Delete leftovers of an earlier run that was killed."""
         drop_parts(self.folder.path)
-        drop_trailing_models(self.folder.storage, self.study, self.records)
+        drop_trailing_models(self.folder.storage, self.results)
         for trial in self.folder.storage.folders(self.folder.unfinished.name):
             if trial in self.records:
                 self.folder.forget(trial)
@@ -137,7 +148,7 @@ class Recorder:
         """Put the end on record, then delete what was kept to resume the trial."""
         self.folder.write(record)
         self.records[trial.name] = record
-        drop_trailing_models(self.folder.storage, self.study, self.records)
+        drop_trailing_models(self.folder.storage, self.results)
         self.folder.forget(trial.name)
         for listener in self.listeners:
             listener.trial_ended(trial, record)

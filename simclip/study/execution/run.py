@@ -9,7 +9,8 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
-from simclip.study.analysis.confirm import confirm_trials, search_records
+from simclip.study.analysis.confirm import confirm_trials
+from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import write_results
 from simclip.study.execution.budget import Budget
 from simclip.study.execution.events import Listener
@@ -30,14 +31,19 @@ class StudyEnd:
     """How a run of a study ended.
 
     Attributes:
-        records: Of all trials that have ended, in this run or before, by name.
+        results: The results of all trials that have ended, in this run or before.
         interrupted: Whether Ctrl-C cut it short.
         left_out: Whether the budget ended the search before all trials had begun.
     """
 
-    records: dict[str, Record]
+    results: StudyResults
     interrupted: bool
     left_out: bool = False
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The records of the trials, by name."""
+        return self.results.records
 
     @property
     def failed(self) -> list[Record]:
@@ -86,7 +92,7 @@ def run_study(
     if recorder.halted_by:
         raise recorder.halted_by
     _derive(study, folder, executor.hardware)
-    return StudyEnd(recorder.records, interrupted, stages.budget.exhausted)
+    return StudyEnd(recorder.results, interrupted, stages.budget.exhausted)
 
 
 class _Stages:
@@ -103,9 +109,8 @@ class _Stages:
         self.study, self.executor, self.folder, self.recorder = study, executor, folder, recorder
         self.budget = Budget(study, recorder.records, executor.concurrency)
         self._given = trials is not None
-        begun = {**recorder.records, **recorder.unfinished}
         if trials is None:
-            trials = under_recorded_names(planned_trials(study), search_records(study, begun))
+            trials = under_recorded_names(planned_trials(study), recorder.begun.of_stage("search"))
         self._search = self._rest(trials)
 
     @property
@@ -129,9 +134,10 @@ class _Stages:
     def _optuna_searches(self) -> bool:
         if self.study.searcher != "optuna" or self._given:
             return False
-        begun = search_records(self.study, {**self.recorder.records, **self.recorder.unfinished})
-        unfinished = search_records(self.study, self.recorder.unfinished)
-        return bool(unfinished) or sum(not each.control for each in begun.values()) < (self.study.trials or 0)
+        begun = self.recorder.begun.of_stage("search").values()
+        if any(not record.outcome for record in begun):
+            return True
+        return sum(not record.control for record in begun) < (self.study.trials or 0)
 
     def _rest(self, trials: Sequence[Trial]) -> list[Trial]:
         """Those that have not ended, begun ones first."""
@@ -142,13 +148,13 @@ class _Stages:
         """The trials that the confirm stage still has to run, as far as the search's records go."""
         if self._given or self.recorder.halted_by:
             return []
-        return self._rest(confirm_trials(self.study, self.recorder.records))
+        return self._rest(confirm_trials(self.recorder.results))
 
     def _searcher(self) -> StageSearcher:
         if self.study.searcher != "optuna":
             checkpoints = self.folder.checkpoints(each.name for each in self._search)
             return PlannedTrials(self.study, self._search, checkpoints, self.budget)
-        begun = search_records(self.study, {**self.recorder.records, **self.recorder.unfinished})
+        begun = self.recorder.begun.of_stage("search")
         checkpoints = self.folder.checkpoints(begun)
         return optuna_searcher(self.study, self.folder.path / "optuna.db", begun, checkpoints, self.budget)
 
@@ -161,7 +167,7 @@ class _Stages:
 
 def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any]) -> None:
     """Write everything that follows from the records on disk."""
-    best = write_results(folder.path, study, read_records(folder.trials), hardware)
+    best = write_results(folder.path, StudyResults(study, read_records(folder.trials)), hardware)
     if best:
         folder.storage.copy(f"{MODELS}/{best.record.trial}/best", folder.best.name)
     folder.push()

@@ -114,6 +114,11 @@ class StudyConfig(Strict):
         return seeds
 
     @property
+    def confirm_seeds(self) -> range:
+        """The seeds of the confirm stage; empty without one."""
+        return range(FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + (self.confirm.seeds if self.confirm else 0))
+
+    @property
     def confirmed_metric(self) -> str | dict[str, float]:
         """What the verdict is about: a metric of the test sets where there are any, else the study's own."""
         if not self.test:

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from simclip.cli.terminal.ranking_table import closing, ranking
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
 from simclip.study.store.folder import StudyFolder
 
@@ -34,13 +35,13 @@ def played(make_study, trials, player):
             outcome = "failed" if name in failed else "stopped" if name in stopped else "finished"
             error = "OSError: no [room]/[x]" if name in failed else None
             player.run(Listener(), trials(study)[name], *metrics, outcome=outcome, error=error)
-        return study, player.records
+        return StudyResults(study, player.records)
 
     return play
 
 
 def test_arms_stand_by_their_means_with_figures_as_computed_by_hand(played):
-    study, records = played(
+    results = played(
         {
             "control-s1": (0.40, 0.38),
             "control-s2": (0.41, 0.42),
@@ -50,7 +51,7 @@ def test_arms_stand_by_their_means_with_figures_as_computed_by_hand(played):
         },
         failed=["k8-s1"],
     )
-    lines = printed(ranking(study, records))
+    lines = printed(ranking(results))
     assert [line.split() for line in lines[:2]] == [
         ["val", "vs", "rare", "best"],
         ["arm", "seeds", "mean_r1", "%", "±", "control", "top1", "%", "epoch"],
@@ -64,7 +65,7 @@ def test_arms_stand_by_their_means_with_figures_as_computed_by_hand(played):
         ["untouched", "model", "20.0", "10.0"],
     ]
     assert "✗ k8: failed on seed 1: OSError: no [room]/[x]" in lines
-    end = flat(closing(study, records, FOLDER, COMMAND))
+    end = flat(closing(results, FOLDER, COMMAND))
     assert "Best arm: k4, val/mean_r1 44.0% on average over 2 seeds, +3.0 points against the control." in end
     assert "This ranks 3 arms by the seeds of the search" in end and "the best of many looks better than it is" in end
     assert "Best model results/toy/best (k4-s1) Reproduce it python tune.py reproduce results/toy" in end
@@ -72,64 +73,61 @@ def test_arms_stand_by_their_means_with_figures_as_computed_by_hand(played):
 
 
 def test_a_loss_is_ranked_and_written_as_it_is(played):
-    study, records = played(
+    results = played(
         {"control-s1": (2.5, 2.0), "k4-p0.5-s1": (1.5, 1.75)}, seeds=[1], metric="val/loss", mode="min", sizes=[4]
     )
-    lines = printed(ranking(study, records))
+    lines = printed(ranking(results))
     assert [line.split() for line in lines[3:5]] == [
         ["★", "k4-p0.5", "1.500", "-0.500", "150.0", "75.0", "1"],
         ["control", "2.000", "reference", "200.0", "100.0", "2"],
     ]
-    assert "lower is better" in flat(ranking(study, records)) and "points" not in flat(ranking(study, records))
-    assert "Best arm: k4-p0.5, val/loss 1.500, -0.500 against the control." in flat(
-        closing(study, records, FOLDER, COMMAND)
-    )
+    assert "lower is better" in flat(ranking(results)) and "points" not in flat(ranking(results))
+    assert "Best arm: k4-p0.5, val/loss 1.500, -0.500 against the control." in flat(closing(results, FOLDER, COMMAND))
 
 
 def test_when_the_control_is_best_it_says_so(played):
-    study, records = played({"control-s1": (0.5,), "k4-p0.5-s1": (0.4,)}, seeds=[1], sizes=[4], train={"epochs": 1})
-    assert "Best arm: control, val/mean_r1 50.0%. This is plain fine-tuning" in flat(
-        closing(study, records, FOLDER, COMMAND)
-    )
+    results = played({"control-s1": (0.5,), "k4-p0.5-s1": (0.4,)}, seeds=[1], sizes=[4], train={"epochs": 1})
+    assert "Best arm: control, val/mean_r1 50.0%. This is plain fine-tuning" in flat(closing(results, FOLDER, COMMAND))
 
 
 def test_arms_that_did_not_finish_are_never_called_best(played):
-    study, records = played(
+    results = played(
         {"control-s1": (0.3, 0.3), "k4-s1": (0.9,), "k8-s1": (0.8,)}, seeds=[1], stopped=["k4-s1"], failed=["k8-s1"]
     )
-    assert [line.split()[:2] for line in printed(ranking(study, records))[3:6]] == [
+    assert [line.split()[:2] for line in printed(ranking(results))[3:6]] == [
         ["■", "k4"],
         ["★", "control"],
         ["✗", "k8"],
     ]
-    assert "■ 1 trial stopped early" in flat(ranking(study, records))
-    del records["control-s1"]
-    end = flat(closing(study, records, FOLDER, COMMAND))
+    assert "■ 1 trial stopped early" in flat(ranking(results))
+    others = {name: record for name, record in results.records.items() if name != "control-s1"}
+    end = flat(closing(StudyResults(results.study, others), FOLDER, COMMAND))
     assert "No arm has finished all of its seeds" in end and COMMAND not in end and "Results results/toy" in end
 
 
 def test_a_weighted_objective_is_spelt_out(played):
     metric = {"val/mean_r1": 0.75, "rare/top1": 0.25}
-    study, records = played({"control-s1": (0.5, 0.4)}, seeds=[1], sizes=[4], metric=metric)
-    assert "objective %" in flat(ranking(study, records))
-    assert "objective: weighted mean, 0.75 val/mean_r1 + 0.25 rare/top1" in flat(ranking(study, records))
+    results = played({"control-s1": (0.5, 0.4)}, seeds=[1], sizes=[4], metric=metric)
+    assert "objective %" in flat(ranking(results))
+    assert "objective: weighted mean, 0.75 val/mean_r1 + 0.25 rare/top1" in flat(ranking(results))
 
 
 def test_a_study_that_has_just_begun(make_study):
-    assert printed(ranking(make_study(), {})) == ["No trial has ended yet."]
-    assert "No arm has finished" in flat(closing(make_study(), {}, FOLDER, COMMAND))
+    assert printed(ranking(StudyResults(make_study(), {}))) == ["No trial has ended yet."]
+    assert "No arm has finished" in flat(closing(StudyResults(make_study(), {}), FOLDER, COMMAND))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
 def test_any_width_will_do(played, width):
-    study, records = played(
+    results = played(
         {"control-s1": (0.40, 0.38), "control-s2": (0.41, 0.42), "k4-s1": (0.42, 0.43), "k8-s2": (0.1,)},
         failed=["k8-s2"],
     )
     name = "k512-p0.00390625-nb3-warm-image-offline"
-    records[f"{name}-s1"] = replace(records["k4-s1"], arm=name)
-    table = printed(ranking(study, records), width)
-    end = printed(closing(study, records, StudyFolder(Path("/a/rather/long/" + "path/" * 20)), COMMAND), width)
+    longest = replace(results.records["k4-s1"], arm=name)
+    results = StudyResults(results.study, {**results.records, longest.trial: longest})
+    table = printed(ranking(results), width)
+    end = printed(closing(results, StudyFolder(Path("/a/rather/long/" + "path/" * 20)), COMMAND), width)
     assert max(map(cell_len, table + end)) <= width
     text = " ".join(table)
     assert all(word in text for word in ("k4", "control", "untouched model", "41.0", "reference"))

@@ -13,6 +13,7 @@ import pytest
 from simclip.cli.terminal.study_status import standing
 from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_trials
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.ownership import COMMAND, JOB, LOCK, Owner, held
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -126,7 +127,7 @@ def test_trials_that_confirm_are_to_come(tmp_path: Path, make_study: MakeStudy, 
     folder.claim(study)
     finish(folder, trials)
     assert "toy: interrupted\nTrials: 3 finished, 6 not begun\n" in text(folder)
-    for trial in confirm_trials(study, read_records(folder.trials)):
+    for trial in confirm_trials(StudyResults(study, read_records(folder.trials))):
         replace(record_of(trial, 0.4, 0.5), started=20000.0).write(folder.trials)
     assert "toy: finished\nTrials: 9 finished\n" in text(folder)
 

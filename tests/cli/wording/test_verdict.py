@@ -9,20 +9,21 @@ from rich.console import Console
 
 from simclip.cli.terminal.confirm_table import confirmation
 from simclip.cli.wording.verdict import before_confirming, headline, sentences
+from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.arms import Trial, planned_arms
-from simclip.study.spec.study import Confirm, StudyConfig
+from simclip.study.spec.study import Confirm
 from simclip.study.store.records import Record
 
 SEARCH = {"control": [0.40, 0.42], "k4": [0.45, 0.47], "k8": [0.39, 0.41]}
 
-Recorded = Callable[..., tuple[StudyConfig, dict[str, Record]]]
+Recorded = Callable[..., StudyResults]
 
 
 @pytest.fixture
 def recorded(make_study) -> Recorded:
-    """A study of two seeds, and its records: the search's, and the confirm stage's as given by arm."""
+    """A study of two seeds and its results: the search's, and the confirm stage's as given by arm."""
 
-    def make(seeds: int = 3, **confirmed: list[float]) -> tuple[StudyConfig, dict[str, Record]]:
+    def make(seeds: int = 3, **confirmed: list[float]) -> StudyResults:
         study = make_study(seeds=[1, 2], confirm=Confirm(arms=2, seeds=seeds))
         arms = {arm.name: arm for arm in planned_arms(study)}
         scores = [(name, seed, score) for name, those in SEARCH.items() for seed, score in enumerate(those, 1)]
@@ -33,68 +34,68 @@ def recorded(make_study) -> Recorded:
             rows = [{"epoch": 0, **dict.fromkeys(row, 0.2)}, {"epoch": 1, **row}]
             trial = Trial(arms[name], seed, "search" if seed < 1000 else "confirm")
             records[trial.name] = Record.of(trial, rows, outcome="finished", seconds=1.0)
-        return study, records
+        return StudyResults(study, records)
 
     return make
 
 
-def table(study: StudyConfig, records: dict[str, Record], width: int = 160) -> list[list[str]]:
+def table(results: StudyResults, width: int = 160) -> list[list[str]]:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(confirmation(study, records))
+    console.print(confirmation(results))
     return [line.split() for line in console.export_text().splitlines()]
 
 
 def test_before_confirming(recorded: Recorded) -> None:
-    study, records = recorded(5)
-    said = before_confirming(study, records)
+    results = recorded(5)
+    said = before_confirming(results)
     assert said.startswith("Confirming k4, k8 against control on 5 fresh seeds: can detect a difference of about 0.0 ")
-    study, records = recorded(2)
-    assert before_confirming(study, records).endswith("fewer than 3, which allow no verdict")
+    results = recorded(2)
+    assert before_confirming(results).endswith("fewer than 3, which allow no verdict")
 
 
 def test_better(recorded: Recorded) -> None:
-    study, records = recorded(control=[0.40, 0.42, 0.44], k4=[0.50, 0.521, 0.542], k8=[0.40, 0.43, 0.42])
-    said = sentences(study, records)
+    results = recorded(control=[0.40, 0.42, 0.44], k4=[0.50, 0.521, 0.542], k8=[0.40, 0.43, 0.42])
+    said = sentences(results)
     assert said[0] == "Clusters help: k4 is better than plain fine-tuning by +10.1 points val/mean_r1 on 3 fresh seeds."
     assert said[1].startswith("k4: better than plain fine-tuning, +10.1 points (+9.9 to +10.3, 3 pairs), p <0.001.")
     assert "k8: not distinguishable from plain fine-tuning, -0.3 points" in said[2]
     assert "would take about" in said[2]
     assert "seed noise only" in said[3]
     assert "optimistic" in said[4]
-    rows = table(study, records)
+    rows = table(results)
     assert ["★", "k4", "3", "52.1", "2.1", "+10.1", "+9.9", "to", "+10.3", "<0.001", "better", "50.0"] in rows
     assert ["untouched", "model", "20.0", "20.0"] in rows
 
 
 def test_worse(recorded: Recorded) -> None:
-    study, records = recorded(control=[0.50, 0.52, 0.54], k4=[0.40, 0.421, 0.442], k8=[0.30, 0.321, 0.342])
-    assert headline(study, records) == (
+    results = recorded(control=[0.50, 0.52, 0.54], k4=[0.40, 0.421, 0.442], k8=[0.30, 0.321, 0.342])
+    assert headline(results) == (
         "Clusters do not help: all 2 confirmed arms are worse than plain fine-tuning in val/mean_r1 on 3 fresh seeds."
     )
 
 
 def test_not_distinguishable(recorded: Recorded) -> None:
-    study, records = recorded(control=[0.40, 0.50, 0.44], k4=[0.45, 0.43, 0.50], k8=[0.40, 0.43, 0.42])
-    assert headline(study, records) == (
+    results = recorded(control=[0.40, 0.50, 0.44], k4=[0.45, 0.43, 0.50], k8=[0.40, 0.43, 0.42])
+    assert headline(results) == (
         "No arm with clusters is shown to be better than plain fine-tuning in val/mean_r1 on 3 fresh seeds; k4 has the "
         "best mean, 46.0%."
     )
 
 
 def test_no_verdict_on_two_seeds(recorded: Recorded) -> None:
-    study, records = recorded(2, control=[0.40, 0.42], k4=[0.50, 0.55], k8=[0.40, 0.43])
-    assert headline(study, records).startswith("No verdict: 2 confirm seeds, and fewer than 3 allow none.")
-    assert any("k4: +11.5 points" in line and "no verdict" in line for line in sentences(study, records))
+    results = recorded(2, control=[0.40, 0.42], k4=[0.50, 0.55], k8=[0.40, 0.43])
+    assert headline(results).startswith("No verdict: 2 confirm seeds, and fewer than 3 allow none.")
+    assert any("k4: +11.5 points" in line and "no verdict" in line for line in sentences(results))
 
 
 def test_an_unfinished_confirm_stage_says_so(recorded: Recorded) -> None:
-    study, records = recorded(control=[0.40, 0.42, 0.44], k4=[0.50, 0.55])
-    said = sentences(study, records)
+    results = recorded(control=[0.40, 0.42, 0.44], k4=[0.50, 0.55])
+    said = sentences(results)
     assert said[0].startswith("Best arm of the search: k4, val/mean_r1 46.0%")
     assert said[1].startswith("The confirm stage has not ended")
 
 
 def test_any_width_is_enough(recorded: Recorded) -> None:
-    study, records = recorded(control=[0.40, 0.42, 0.44], k4=[0.50, 0.521, 0.542], k8=[0.40, 0.43, 0.42])
+    results = recorded(control=[0.40, 0.42, 0.44], k4=[0.50, 0.521, 0.542], k8=[0.40, 0.43, 0.42])
     for width in (40, 60, 80, 120):
-        assert any("k4" in row for row in table(study, records, width))
+        assert any("k4" in row for row in table(results, width))

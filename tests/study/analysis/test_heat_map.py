@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simclip.study.analysis.heat_map import Band, bands, heat_maps
+from simclip.study.analysis.results import StudyResults
 from simclip.study.store.records import Record
 from tests.study.examples import noise, study
 
@@ -27,7 +28,7 @@ def test_cells_are_means_over_everything_else(untrained: Untrained) -> None:
     records = untrained(grid, noise)
     controls = {(r.config.learning_rate, r.seed): noise(r.config)[0] for r in records.values() if r.control}
     assert len(controls) == 4
-    maps = heat_maps(grid, records)
+    maps = heat_maps(StudyResults(grid, records))
     assert [(each.title, each.warmup) for each in maps] == [("p constant", False), ("p warmed up", True)]
     for each in maps:
         assert [band.label for band in each.rows] == ["4", "8"]
@@ -54,7 +55,7 @@ def test_a_map_shows_what_there_is(untrained: Untrained) -> None:
     records["k8-p1-s1"] = replace(records["k8-p1-s1"], outcome="stopped")
     records["k8-p0.5-s1"] = replace(records["k8-p0.5-s1"], outcome="failed")
     records["k8-p0.5-s1000"] = replace(records["k8-p0.5-s2"], seed=1000, stage="confirm")
-    (found,) = heat_maps(grid, records)
+    (found,) = heat_maps(StudyResults(grid, records))
     missing, other = found.cells[0]
     without_control, stopped = found.cells[1]
     assert missing is None
@@ -67,14 +68,14 @@ def test_a_map_shows_what_there_is(untrained: Untrained) -> None:
 def test_there_is_no_map_of_a_line(untrained: Untrained) -> None:
     for space in ({"cluster_size": [1, 4, 8]}, {"proportion": [0, 0.5, 1], "cluster_size": [4]}, {}):
         line = study(space, train={"proportion": 0.5})
-        assert heat_maps(line, untrained(line, noise)) == []
-        assert heat_maps(line, {}) == []
+        assert heat_maps(StudyResults(line, untrained(line, noise))) == []
+        assert heat_maps(StudyResults(line, {})) == []
 
 
 def test_the_papers_two_schedules_are_two_maps_on_the_same_axes(untrained: Untrained) -> None:
     schedules = [{"proportion": 0.5, "proportion_warmup": False}, {"proportion": 1, "proportion_warmup": True}]
     grid = study({"cluster_size": [2, 4, 8], "schedule": schedules})
-    constant, warm = heat_maps(grid, untrained(grid, noise))
+    constant, warm = heat_maps(StudyResults(grid, untrained(grid, noise)))
     assert constant.columns == warm.columns == [Band(0.5, 0.5), Band(1, 1)]
     assert all(half is not None and full is None for half, full in constant.cells)
     assert all(half is None and full is not None for half, full in warm.cells)
@@ -84,7 +85,7 @@ def test_ranges_become_bands_that_hold_every_arm_once(untrained: Untrained) -> N
     space = {"cluster_size": {"min": 2, "max": 30}, "proportion": {"min": 0.5, "max": 1.0}}
     search = study(space, searcher="random", trials=40)
     records = untrained(search, noise)
-    (found,) = heat_maps(search, records)
+    (found,) = heat_maps(StudyResults(search, records))
     assert (len(found.rows), len(found.columns)) == (6, 6)
     assert sum(cell.n for row in found.cells for cell in row if cell) == 40
     for i, row in enumerate(found.rows):

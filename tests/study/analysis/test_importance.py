@@ -14,6 +14,7 @@ import pytest
 from simclip.config.training import TrainConfig
 from simclip.runtime.randomness import generator
 from simclip.study.analysis.importance import importances
+from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 from tests.study import examples
@@ -54,7 +55,7 @@ def test_what_was_planted_comes_first(untrained: Untrained, planted: str, mode: 
     mean = dict.fromkeys(set(space) - {"weight_decay"}, 0.0)
     for draw in range(8):
         worth = partial(lambda draw, c: [sign * (PLANTED[planted](c) + 1e-4 * noise(c, draw))], draw)
-        found = importances(search, untrained(search, worth))
+        found = importances(StudyResults(search, untrained(search, worth)))
         assert found is not None
         assert (found.evaluator, found.version) == ("PED-ANOVA", optuna.__version__)
         assert (found.settings, found.best, found.note) == (200, 20, None)  # the space holds no control
@@ -84,7 +85,7 @@ def test_optuna_says_the_same_of_its_own_study(untrained: Untrained) -> None:
         return next(scores) or 0.0
 
     own.optimize(objective, n_trials=len(arms))
-    found = importances(search, records)
+    found = importances(StudyResults(search, records))
     assert found is not None
     assert found.shares == pytest.approx(optuna.importance.get_param_importances(own))
 
@@ -95,7 +96,7 @@ def test_without_clusters_no_cluster_field_counts(untrained: Untrained) -> None:
     search = study(120, space)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = importances(search, untrained(search, lambda c: [c.proportion * (1 + noise(c))]))
+        found = importances(StudyResults(search, untrained(search, lambda c: [c.proportion * (1 + noise(c))])))
     assert found is not None
     assert found.settings > 120  # the controls are settings of their own
     assert next(iter(found.shares)) == "proportion"
@@ -104,24 +105,24 @@ def test_without_clusters_no_cluster_field_counts(untrained: Untrained) -> None:
 def test_an_arm_counts_once_whatever_its_seeds(untrained: Untrained) -> None:
     search = study(20, {"learning_rate": RATE}, seeds=[1, 2, 3])
     records = untrained(search, lambda config: [float(str(config.learning_rate)) + noise(config)])
-    found = importances(search, records)
+    found = importances(StudyResults(search, records))
     assert found is not None and (found.settings, found.best) == (20, 5)
-    assert found == importances(search, dict(reversed(list(records.items()))))
+    assert found == importances(StudyResults(search, dict(reversed(list(records.items())))))
 
 
 def test_of_little_little_is_said(untrained: Untrained) -> None:
     search = study(9, {"learning_rate": RATE, "weight_decay": {"min": 0.0, "max": 0.2}})
     records = untrained(search, lambda config: [noise(config)])
-    found = importances(search, records)
+    found = importances(StudyResults(search, records))
     assert found is not None and found.best == 4
     assert found.note == "With no more than 4 best settings, a lead may be luck."
     some = dict(list(records.items())[:4])
-    assert importances(search, some) is None
+    assert importances(StudyResults(search, some)) is None
     failed = {name: replace(record, outcome="failed") for name, record in records.items()}
-    assert importances(search, {**failed, **some}) is None
-    assert importances(search, {}) is None
+    assert importances(StudyResults(search, {**failed, **some})) is None
+    assert importances(StudyResults(search, {})) is None
 
 
 def test_a_grid_has_none(untrained: Untrained) -> None:
     grid = StudyConfig(name="s", train={"batch_size": 64}, parameters={"weight_decay": {"values": [0, 0.1, 0.2, 1, 2]}})
-    assert importances(grid, untrained(grid, lambda config: [noise(config)])) is None
+    assert importances(StudyResults(grid, untrained(grid, lambda config: [noise(config)]))) is None

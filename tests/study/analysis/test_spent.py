@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simclip.config.training import TrainConfig
-from simclip.study.analysis.spent import cost, covered
+from simclip.study.analysis.results import StudyResults
+from simclip.study.analysis.spent import covered
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Outcome, Record
 
@@ -38,7 +39,7 @@ def test_hours_by_outcome_and_stage() -> None:
             record("d", 1, "failed", 5, 1), record("e", 1, None, 6, 50), record("a", 1000, "finished", 7, 4),
         )
     }  # fmt: skip
-    found = cost(study, records)
+    found = StudyResults(study, records).spent
     assert found.wall_hours == pytest.approx(3 + 1 + 4)
     assert asdict(found.finished) == {"trials": 3, "hours": 8.0, "cpu_hours": 24.0, "gpu_hours": 8.0}
     assert asdict(found.stopped) == {"trials": 1, "hours": 0.5, "cpu_hours": 1.5, "gpu_hours": 0.5}
@@ -52,9 +53,9 @@ def test_hours_by_outcome_and_stage() -> None:
 
 def test_nothing_costs_nothing_and_a_worker_has_one_cpu_unless_told() -> None:
     study = StudyConfig(name="s")
-    assert cost(study, {}).wall_hours == 0
-    assert cost(study, {}).stages == {}
-    one = cost(study, {"a-s1": record("a", 1, "finished", 0, 3)})
+    assert StudyResults(study, {}).spent.wall_hours == 0
+    assert StudyResults(study, {}).spent.stages == {}
+    one = StudyResults(study, {"a-s1": record("a", 1, "finished", 0, 3)}).spent
     assert (one.finished.cpu_hours, one.finished.gpu_hours) == (3, 0)
 
 

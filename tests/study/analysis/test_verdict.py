@@ -12,17 +12,12 @@ import pytest
 from simclip.evaluation.kinds.classification import ClassificationSet
 from simclip.evaluation.kinds.pairs import PairsSet
 from simclip.evaluation.kinds.retrieval import RetrievalSet
-from simclip.study.analysis.best import choose
 from simclip.study.analysis.confirm import (
-    confirm_records,
-    confirm_seeds,
     confirm_trials,
-    contenders,
     detectable_difference,
-    search_records,
 )
+from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import power
-from simclip.study.analysis.verdict import judge
 from simclip.study.spec.arms import Stage, Trial, planned_arms
 from simclip.study.spec.study import Confirm, StudyConfig
 from simclip.study.store.records import Outcome, Record
@@ -67,7 +62,7 @@ SEARCH: Scores = {"control": {1: 0.40, 2: 0.42}, "k4": {1: 0.45, 2: 0.47}, "k8":
 
 def test_the_best_arms_and_the_control_are_confirmed_on_fresh_seeds(make) -> None:
     study = make()
-    trials = confirm_trials(study, recorded(study, SEARCH))
+    trials = confirm_trials(StudyResults(study, recorded(study, SEARCH)))
     assert [trial.name for trial in trials[:3]] == ["control-s1000", "k4-s1000", "k8-s1000"]
     assert [trial.seed for trial in trials] == [1000] * 3 + [1001] * 3 + [1002] * 3
     assert trials[1].config == planned_arms(study)[1].config.model_copy(update={"seed": 1000})
@@ -76,14 +71,14 @@ def test_the_best_arms_and_the_control_are_confirmed_on_fresh_seeds(make) -> Non
 def test_arms_that_failed_or_were_stopped_are_not_confirmed(make) -> None:
     study = make()
     records = recorded(study, SEARCH, {"k4-s2": "failed", "k8-s1": "stopped"})
-    assert [arm.name for arm in contenders(study, records)] == ["control", "k16"]
+    assert [arm.name for arm in StudyResults(study, records).contenders] == ["control", "k16"]
 
 
 def test_without_a_control_or_another_arm_there_is_nothing_to_confirm(make) -> None:
     study = make()
-    assert contenders(study, recorded(study, {"control": SEARCH["control"]})) == []
-    assert contenders(study, recorded(study, {"k4": SEARCH["k4"]})) == []
-    assert contenders(study, {}) == []
+    assert StudyResults(study, recorded(study, {"control": SEARCH["control"]})).contenders == []
+    assert StudyResults(study, recorded(study, {"k4": SEARCH["k4"]})).contenders == []
+    assert StudyResults(study, {}).contenders == []
 
 
 def test_the_best_of_several_controls_is_the_reference(make) -> None:
@@ -94,14 +89,17 @@ def test_the_best_of_several_controls_is_the_reference(make) -> None:
         confirm=Confirm(arms=1, seeds=3),
     )
     scores = {"control-lr1e-05": {1: 0.3}, "control-lr0.0001": {1: 0.4}, "lr1e-05": {1: 0.5}, "lr0.0001": {1: 0.2}}
-    assert [arm.name for arm in contenders(study, recorded(study, scores))] == ["control-lr0.0001", "lr1e-05"]
+    assert [arm.name for arm in StudyResults(study, recorded(study, scores)).contenders] == [
+        "control-lr0.0001",
+        "lr1e-05",
+    ]
 
 
 def test_test_sets_are_read_by_the_confirm_stage_alone(make, tmp_path) -> None:
     test = RetrievalSet(name="test", tsv=tmp_path / "test.tsv", image_dir=tmp_path)
     study = make(test=[test])
     assert all("test" not in [each.name for each in arm.config.evaluation_sets] for arm in planned_arms(study))
-    trials = confirm_trials(study, recorded(study, SEARCH))
+    trials = confirm_trials(StudyResults(study, recorded(study, SEARCH)))
     assert all(trial.config.evaluation_sets == [test] for trial in trials)
     assert study.confirmed_metric == "test/mean_r1"
 
@@ -129,20 +127,20 @@ def test_categories_are_confirmed_on_the_pairs_of_the_test_sets(tmp_path) -> Non
 
 
 def confirmed(study: StudyConfig, **arms: list[float]) -> dict[str, Record]:
-    scores = {name: dict(zip(confirm_seeds(study), values, strict=False)) for name, values in arms.items()}
+    scores = {name: dict(zip(study.confirm_seeds, values, strict=False)) for name, values in arms.items()}
     return {**recorded(study, SEARCH), **recorded(study, scores)}
 
 
 def test_a_clear_gain_is_better_and_best(make) -> None:
     study = make()
     records = confirmed(study, control=[0.40, 0.42, 0.44], k4=[0.50, 0.521, 0.542], k8=[0.40, 0.43, 0.42])
-    verdict = judge(study, records)
+    results = StudyResults(study, records)
+    verdict, choice = results.verdict, results.best
     assert verdict is not None
     assert [(arm.name, arm.word) for arm in verdict.arms] == [
         ("k4", "better"), ("control", None), ("k8", "not distinguishable"),
     ]  # fmt: skip
     assert (verdict.best, verdict.control, verdict.complete) == ("k4", "control", True)
-    choice = choose(study, records)
     assert choice is not None
     assert (choice.record.trial, choice.stage) == ("k4-s1000", "confirm")
     assert verdict.arms[2].pairs_needed is not None
@@ -151,7 +149,7 @@ def test_a_clear_gain_is_better_and_best(make) -> None:
 def test_lower_can_be_better(make) -> None:
     study = make(mode="min")
     records = confirmed(study, control=[0.50, 0.52, 0.54], k4=[0.40, 0.421, 0.442], k8=[0.60, 0.621, 0.642])
-    verdict = judge(study, records)
+    verdict = StudyResults(study, records).verdict
     assert verdict is not None
     assert [(arm.name, arm.word) for arm in verdict.arms] == [("k4", "better"), ("control", None), ("k8", "worse")]
 
@@ -159,7 +157,8 @@ def test_lower_can_be_better(make) -> None:
 def test_the_control_can_be_best(make) -> None:
     study = make()
     records = confirmed(study, control=[0.50, 0.52, 0.54], k4=[0.40, 0.421, 0.442], k8=[0.30, 0.31, 0.35])
-    verdict, choice = judge(study, records), choose(study, records)
+    results = StudyResults(study, records)
+    verdict, choice = results.verdict, results.best
     assert verdict is not None and choice is not None
     assert verdict.best == "control"
     assert choice.record.trial == "control-s1000"
@@ -168,14 +167,16 @@ def test_the_control_can_be_best(make) -> None:
 
 def test_the_verdict_is_about_the_test_set_where_there_is_one(make, tmp_path) -> None:
     study = make(test=[RetrievalSet(name="test", tsv=tmp_path / "test.tsv", image_dir=tmp_path)])
-    verdict = judge(study, confirmed(study, control=[0.4, 0.42, 0.44], k4=[0.5, 0.52, 0.55], k8=[0.4, 0.4, 0.4]))
+    verdict = StudyResults(
+        study, confirmed(study, control=[0.4, 0.42, 0.44], k4=[0.5, 0.52, 0.55], k8=[0.4, 0.4, 0.4])
+    ).verdict
     assert verdict is not None and verdict.on_test
     assert verdict.arms[0].spread.mean == pytest.approx((0.5 + 0.52 + 0.55) / 6)
 
 
 def test_two_pairs_allow_no_verdict(make) -> None:
     study = make(confirm=(2, 2))
-    verdict = judge(study, confirmed(study, control=[0.4, 0.41], k4=[0.5, 0.55], k8=[0.3, 0.35]))
+    verdict = StudyResults(study, confirmed(study, control=[0.4, 0.41], k4=[0.5, 0.55], k8=[0.3, 0.35])).verdict
     assert verdict is not None
     assert {arm.word for arm in verdict.arms} == {None}
     assert verdict.best == "k4"
@@ -185,33 +186,33 @@ def test_failed_trials_leave_their_pairs_out(make) -> None:
     study = make(confirm=(1, 4))
     records = confirmed(study, control=[0.40, 0.42, 0.44, 0.43], k4=[0.50, 0.521, 0.542, 0.5])
     records["k4-s1001"] = replace(records["k4-s1001"], outcome="failed")
-    verdict = judge(study, records)
+    verdict = StudyResults(study, records).verdict
     assert verdict is not None
     arm = verdict.arms[0]
     assert arm.paired is not None
     assert (arm.name, arm.paired.spread.n, arm.complete, verdict.complete) == ("k4", 3, False, False)
     assert verdict.best == "control"  # the best of those that finished all
-    assert choose(study, records).stage == "search"
+    assert StudyResults(study, records).best.stage == "search"
 
 
 def test_the_detectable_difference_comes_from_the_searchs_own_pairs(make) -> None:
     study = make(confirm=(2, 5))
     scores = {"control": {1: 0.40, 2: 0.42}, "k4": {1: 0.45, 2: 0.49}, "k8": {1: 0.40, 2: 0.40}}
-    relative, absolute = detectable_difference(study, recorded(study, scores))
+    relative, absolute = detectable_difference(StudyResults(study, recorded(study, scores)))
     deviation = math.sqrt((np.std([0.05, 0.07], ddof=1) ** 2 + np.std([0.0, -0.02], ddof=1) ** 2) / 2)
     assert relative is not None
     assert absolute == pytest.approx(relative * deviation)
     assert power(relative, 1.0, 5, 2) == pytest.approx(0.8, abs=1e-6)
     one = make(seeds=(1,))
-    assert detectable_difference(one, recorded(one, {"control": {1: 0.4}, "k4": {1: 0.5}}))[1] is None
+    assert detectable_difference(StudyResults(one, recorded(one, {"control": {1: 0.4}, "k4": {1: 0.5}})))[1] is None
 
 
 def test_stages_do_not_mix(make) -> None:
     study = make()
-    records = confirmed(study, control=[0.4, 0.4, 0.4], k4=[0.1, 0.1, 0.1])
-    assert {r.seed for r in search_records(study, records).values()} == {1, 2}
-    assert {r.seed for r in confirm_records(study, records).values()} == {1000, 1001, 1002}
-    assert [arm.name for arm in contenders(study, records)][:2] == ["control", "k4"]
+    results = StudyResults(study, confirmed(study, control=[0.4, 0.4, 0.4], k4=[0.1, 0.1, 0.1]))
+    assert {record.seed for record in results.search.values()} == {1, 2}
+    assert {record.seed for record in results.confirm.values()} == {1000, 1001, 1002}
+    assert [arm.name for arm in results.contenders][:2] == ["control", "k4"]
 
 
 SIZES = (2, 4, 8, 16, 32)
@@ -222,7 +223,7 @@ def simulated(study: StudyConfig, template: Mapping[str, Record], gain: float, d
     """Run a study of made-up scores, search included; whether it calls any arm better."""
     arms = {record.arm for record in template.values()}
     # Paired seeds share something: half of the noise belongs to the seed.
-    seeds = [*study.seeds, *confirm_seeds(study)]
+    seeds = [*study.seeds, *study.confirm_seeds]
     shared = dict(zip(seeds, draw.normal(0, NOISE / math.sqrt(2), len(seeds)), strict=True))
 
     def score(record: Record, seed: int, stage: Stage = "search") -> Record:
@@ -231,9 +232,9 @@ def simulated(study: StudyConfig, template: Mapping[str, Record], gain: float, d
         return replace(record, seed=seed, stage=stage, history=rows, outcome="finished")
 
     records = {f"{arm}-s{seed}": score(template[arm], seed) for arm in sorted(arms) for seed in study.seeds}
-    for trial in confirm_trials(study, records):
+    for trial in confirm_trials(StudyResults(study, records)):
         records[trial.name] = score(template[trial.arm.name], trial.seed, trial.stage)
-    verdict = judge(study, records)
+    verdict = StudyResults(study, records).verdict
     assert verdict is not None and verdict.complete
     return any(arm.word == "better" for arm in verdict.arms)
 

@@ -56,7 +56,7 @@ def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pa
     confirmed = {each["name"]: each for each in results["confirm"]["arms"]}
     assert results["confirm"]["metric"] == "test/mean_r1"
     assert confirmed[arm]["paired"]["spread"]["n"] == 3
-    assert {"val/mean_r1", "test/mean_r1"} <= set(results["untouched"])
+    assert {"val/mean_r1", "test/mean_r1"} <= set(results["base_model"])
     best = read_best(folder.path)
     assert best.trial == f"{max(confirmed, key=lambda each: confirmed[each]['spread']['mean'])}-s1000"
     assert best.confirmed is not None and best.confirmed.n == 3
@@ -111,8 +111,8 @@ def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp
     means = table.groupby("arm")["score"].mean()
     assert {arm["name"]: arm["mean"] for arm in results["search"]["arms"]} == pytest.approx(dict(means))
     assert results["best"]["arm"] in means.index[means == means.max()]
-    assert results["untouched"]["val/mean_r1"] == lines[1]["val/mean_r1"]
-    assert results["cost"]["finished"]["trials"] == 6
+    assert results["base_model"]["val/mean_r1"] == lines[1]["val/mean_r1"]
+    assert results["spent"]["finished"]["trials"] == 6
     assert {"versions", "git_commit", "hardware"} <= set(results)
 
     best = yaml.safe_load((folder.path / "best.yaml").read_text())
@@ -156,8 +156,8 @@ def test_asha_spares_the_control(make_study: MakeStudy, cluster: Cluster, tmp_pa
     stopped = [record for record in end.records.values() if record.outcome == "stopped"]
     assert stopped
     assert all(0 < record.history[-1]["epoch"] < 4 for record in stopped)
-    cost = json.loads((folder.path / "results.json").read_text())["cost"]
-    assert cost["stopped"]["trials"] == len(stopped)
+    spent = json.loads((folder.path / "results.json").read_text())["spent"]
+    assert spent["stopped"]["trials"] == len(stopped)
 
 
 def test_optuna_runs_the_control_and_so_many_settings(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:

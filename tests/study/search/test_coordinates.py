@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from simclip.config.training import TrainConfig
-from simclip.study.analysis.ranking import scored
+from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import coordinates
 from simclip.study.store.records import Outcome, Record
 from simclip.train.history import Row
@@ -76,4 +76,4 @@ def test_only_ended_trials_of_the_search_count() -> None:
         "untouched": made("e", history[:1], "finished"),
         "confirm": made("a", history, "finished", stage="confirm", seed=1000),
     }
-    assert [(each.arm, score) for each, score in scored(these)] == [("a", 0.5), ("b", 0.5)]
+    assert [(each.arm, score) for each, score in StudyResults(study({}), these).scored] == [("a", 0.5), ("b", 0.5)]

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from simclip.config.training import TrainConfig
-from simclip.study.analysis.best import choose
-from simclip.study.analysis.confirm import confirm_records, search_records
-from simclip.study.analysis.ranking import best_arm, rank_arms, scored, untouched_metrics
+from simclip.study.analysis.ranking import base_model_metrics, rank_arms
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.model_retention import drop_trailing_models
 from simclip.study.spec.arms import Arm, Trial, trial_of, tune_config
 from simclip.study.spec.single_run import single_run
@@ -22,6 +21,7 @@ from simclip.study.store.storage import Disk
 from simclip.train.history import Row
 
 FAR = float("nan")
+TWO_SEEDS = StudyConfig(name="s", seeds=[1, 2])
 
 
 def history(*metrics: float) -> list[Row]:
@@ -85,11 +85,12 @@ def test_a_single_run_has_no_confirm_trials(tmp_path: Path) -> None:
     _without_stage(folder.trials / f"{trial.name}.jsonl")
     for records in (read_all(folder.trials), {trial.name: Record.of(trial, history(0.1, 0.2), outcome="finished")}):
         assert [each.stage for each in records.values()] == ["search"]
-        assert list(search_records(single, records)) == [trial.name]
-        assert confirm_records(single, records) == {}
-        best = choose(single, records)
+        results = StudyResults(single, records)
+        assert list(results.search) == [trial.name]
+        assert results.confirm == {}
+        best = results.best
         assert best and (best.record.trial, best.stage) == (trial.name, "search")
-        assert [score for _, score in scored(records)] == [0.2]
+        assert [score for _, score in results.scored] == [0.2]
 
 
 def _without_stage(path: Path) -> None:
@@ -117,7 +118,7 @@ def test_arms_are_ranked_against_the_best_control_on_shared_seeds() -> None:
     assert arms["control-lr2"].difference == pytest.approx(-0.2)
     assert arms["k16"].mean is None
     assert arms["k16"].scores == {}
-    best = best_arm(records, seeds=2)
+    best = StudyResults(TWO_SEEDS, records).search_best
     assert best is not None
     assert best.name == "k4"
 
@@ -140,15 +141,15 @@ def test_only_an_arm_that_finished_all_its_seeds_is_best() -> None:
         record("k4", 1, 0, 0.9),
         record("k8", 1, 0, 0.9), record("k8", 2, 0, 0.9, outcome="stopped"),
     )  # fmt: skip
-    best = best_arm(records, seeds=2)
+    best = StudyResults(TWO_SEEDS, records).search_best
     assert best is not None
     assert best.name == "control"
-    assert best_arm({}, seeds=1) is None
+    assert StudyResults(TWO_SEEDS, {}).search_best is None
     assert rank_arms({}) == []
 
 
 def test_the_untouched_model_is_epoch_zero() -> None:
-    assert untouched_metrics(by_name(record("control", 1, 0.05, 0.1))) == {"metric": 0.05, "val/mean_r1": 0.05}
+    assert base_model_metrics(by_name(record("control", 1, 0.05, 0.1))) == {"metric": 0.05, "val/mean_r1": 0.05}
 
 
 def test_models_stay_for_leading_arms_and_for_unsettled_ones(tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_models_stay_for_leading_arms_and_for_unsettled_ones(tmp_path: Path) -> 
     for name in records:
         (tmp_path / "models" / name).mkdir(parents=True)
     study = StudyConfig(name="s", seeds=[1, 2], keep_models=1, confirm=Confirm(arms=1, seeds=2))
-    drop_trailing_models(Disk(str(tmp_path)), study, records)
+    drop_trailing_models(Disk(str(tmp_path)), StudyResults(study, records))
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"k4-s1", "k8-s1"}
 
 
@@ -168,6 +169,7 @@ def test_of_the_confirm_stage_the_first_seeds_models_stay(tmp_path: Path) -> Non
     records = by_name(*(record(arm, seed, 0, 0.1) for arm in ("control", "k4") for seed in (1, 1000, 1001)))
     for name in records:
         (tmp_path / "models" / name).mkdir(parents=True)
-    drop_trailing_models(Disk(str(tmp_path)), StudyConfig(name="s", confirm=Confirm(arms=1, seeds=2)), records)
+    study = StudyConfig(name="s", confirm=Confirm(arms=1, seeds=2))
+    drop_trailing_models(Disk(str(tmp_path)), StudyResults(study, records))
     left = {path.name for path in (tmp_path / "models").iterdir()}
     assert left == {"control-s1", "k4-s1", "control-s1000", "k4-s1000"}

@@ -1,0 +1,148 @@
+"""StudyResults: a study and everything that its trial records say about it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from simclip.study.analysis.ranking import ArmResult, base_model_metrics, rank_arms
+from simclip.study.analysis.spent import StudySpent, spent
+from simclip.study.analysis.verdict import ConfirmedArm, Verdict, judge
+from simclip.study.spec.arms import Stage
+from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import Record, read_all
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best arm, the stage that found it, and the trial that represents it: that of its first seed."""
+
+    arm: ArmResult | ConfirmedArm
+    stage: Stage
+    record: Record
+
+
+class StudyResults:
+    """The results of a study that runs or has ended; each property is computed when it is first read.
+
+    Attributes:
+        study: The study.
+        records: The record of every trial that has begun, by the trial's name.
+    """
+
+    def __init__(self, study: StudyConfig, records: Mapping[str, Record]) -> None:
+        self.study = study
+        self.records = dict(records)
+
+    @classmethod
+    def read(cls, folder: StudyFolder | Path | str) -> StudyResults:
+        """Read the results in a folder, or at a URI.
+
+        Raises:
+            InputError: The folder holds no study's results, or its study file is wrong.
+        """
+        if not isinstance(folder, StudyFolder):
+            folder = StudyFolder.at(folder)
+        return cls(folder.study(), read_all(folder.trials))
+
+    def of_stage(self, stage: Stage) -> dict[str, Record]:
+        """The records of a stage, including those of trials that have not ended.
+
+        Trials on seeds that the study no longer has are left out: `confirm` may be cut down, an Optuna search may
+        change its seed.
+        """
+        seeds = {"search": self.study.seeds, "confirm": self.study.confirm_seeds}[stage]
+        return {name: record for name, record in self.records.items() if record.stage == stage and record.seed in seeds}
+
+    @cached_property
+    def ended(self) -> dict[str, Record]:
+        """The records of the trials that have ended."""
+        return {name: record for name, record in self.records.items() if record.outcome}
+
+    @cached_property
+    def search(self) -> dict[str, Record]:
+        """The records of the search's trials that have ended."""
+        return {name: record for name, record in self.of_stage("search").items() if record.outcome}
+
+    @cached_property
+    def confirm(self) -> dict[str, Record]:
+        """The records of the confirm stage's trials that have ended."""
+        return {name: record for name, record in self.of_stage("confirm").items() if record.outcome}
+
+    @cached_property
+    def base_model(self) -> dict[str, float]:
+        """The metrics of the model before any training, on all sets that either stage evaluates."""
+        return base_model_metrics(self.search) | base_model_metrics(self.confirm)
+
+    @cached_property
+    def ranking(self) -> list[ArmResult]:
+        """The arms of the search, the best mean first."""
+        return rank_arms(self.search)
+
+    @cached_property
+    def finished_arms(self) -> list[ArmResult]:
+        """The arms of the search that finished all of their seeds, the best mean first."""
+        return [arm for arm in self.ranking if arm.complete and len(arm.scores) >= len(self.study.seeds)]
+
+    @property
+    def search_best(self) -> ArmResult | None:
+        """The best arm of the search among those that finished all of their seeds."""
+        return next(iter(self.finished_arms), None)
+
+    @property
+    def control(self) -> ArmResult | None:
+        """The best control of the search, which differences refer to."""
+        return next((arm for arm in self.ranking if arm.control and arm.scores), None)
+
+    @cached_property
+    def scored(self) -> list[tuple[Record, float]]:
+        """The search's trials with a score: finished, or stopped by the scheduler. Failed trials are excluded."""
+        kept = [record for record in self.search.values() if record.outcome in ("finished", "stopped")]
+        return [(record, record.score) for record in kept if record.score is not None]
+
+    @cached_property
+    def arm_means(self) -> dict[str, float]:
+        """The mean score of each arm of the search over its scored trials."""
+        scores: dict[str, list[float]] = {}
+        for record, score in self.scored:
+            scores.setdefault(record.arm, []).append(score)
+        return {arm: statistics.fmean(values) for arm, values in scores.items()}
+
+    @cached_property
+    def contenders(self) -> list[ArmResult]:
+        """The arms that the confirm stage compares: the search's best control, then its best other arms.
+
+        Only arms that finished all of their seeds are taken. Empty without a confirm stage, a control or another arm.
+        """
+        if self.study.confirm is None:
+            return []
+        controls = [arm for arm in self.finished_arms if arm.control]
+        others = [arm for arm in self.finished_arms if not arm.control][: self.study.confirm.arms]
+        return [controls[0], *others] if controls and others else []
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """What the confirm stage has found so far; None before one of its trials has finished."""
+        return judge(self.study, self.contenders, self.confirm.values())
+
+    @cached_property
+    def best(self) -> Choice | None:
+        """The arm with the best confirmed mean, or the search's best arm until every contender is confirmed.
+
+        The control can be the best arm. None before an arm has finished all of its seeds.
+        """
+        verdict = self.verdict
+        if verdict and verdict.complete and verdict.best:
+            confirmed = next(arm for arm in verdict.arms if arm.name == verdict.best)
+            return Choice(confirmed, "confirm", self.ended[f"{confirmed.name}-s{FIRST_CONFIRM_SEED}"])
+        found = self.search_best
+        return Choice(found, "search", self.ended[f"{found.name}-s{self.study.seeds[0]}"]) if found else None
+
+    @cached_property
+    def spent(self) -> StudySpent:
+        """The hours that the ended trials took."""
+        return spent(self.study, self.ended.values())
