@@ -1,4 +1,4 @@
-"""The embedded demo: a data set made by code at first use, and a tiny CLIP to fine-tune on it."""
+"""The embedded demo: a data set generated on first use, and a tiny CLIP to fine-tune on it."""
 
 from simclip.demo.dataset import BASE, FOLDER, ensure_dataset
 

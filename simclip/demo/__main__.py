@@ -1,4 +1,4 @@
-"""`python -m simclip.demo data | base | preview`: what the demo is made of, made again."""
+"""`python -m simclip.demo data | base | preview`: make the demo's data, its base model, or a contact sheet."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from simclip.demo.preview import write_preview
 
 
 def data(folder: Path = FOLDER) -> None:
-    """Make the data set where it is absent or of another version.
+    """Make the data set, unless the current version exists.
 
     Args:
-        folder: where it goes.
+        folder: folder to write.
     """
     print(ensure_dataset(folder))
 
 
 def base(folder: Path = BASE) -> None:
-    """Train the base model again: about a minute on one core.
+    """Train the base model: about a minute on one core.
 
     Args:
-        folder: where it goes.
+        folder: folder to write.
     """
     from simclip.demo.base import make_base  # transformers takes seconds to import
 
@@ -34,7 +34,7 @@ def preview(file: Path = Path("results/demo-preview.png")) -> None:
     """Draw a contact sheet of the data set.
 
     Args:
-        file: the PNG to write.
+        file: PNG to write.
     """
     print(write_preview(file))
 

@@ -1,8 +1,8 @@
-"""The demo's base model: a tiny CLIP that knows a part of the demo's world before it is fine-tuned.
+"""The demo's base model: a tiny CLIP that knows part of the demo's scenes before it is fine-tuned.
 
-It is trained by plain InfoNCE on unrelated scenes, none of them in the data set: couples and groups only, in half of
+It is trained with plain InfoNCE on unrelated scenes that are not in the data set: only couples and groups, in half of
 the colours and shapes, on three of the grounds. Houses, boats and flags are new to it. `python -m simclip.demo base`
-makes it again, in 30 to 60 seconds on one core.
+trains it, in 30 to 60 seconds on one core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPECIAL = ("[pad]", "[bos]", "[unk]", "[eos]")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the base is trained."""
+    """Training settings of the base model."""
 
     scenes: int = 4000
     steps: int = 600
@@ -40,7 +40,7 @@ class Recipe:
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """One token per word of the demo's captions, lower case, between a beginning and an end."""
+    """A tokenizer with one token per lower-case word of the demo's captions, between a begin and an end token."""
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *words()])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[unk]"))
     inner.normalizer = normalizers.Lowercase()
@@ -59,7 +59,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def image_processor() -> CLIPImageProcessorPil:
-    """48-pixel squares, pixel values from -1 to 1."""
+    """An image processor for squares of 48 pixels, with values from -1 to 1."""
     return CLIPImageProcessorPil(
         size={"shortest_edge": SIDE},
         crop_size={"height": SIDE, "width": SIDE},
@@ -69,7 +69,7 @@ def image_processor() -> CLIPImageProcessorPil:
 
 
 def untrained(tokens: PreTrainedTokenizerFast, seed: int) -> CLIPModel:
-    """The tiny CLIP with random weights."""
+    """Make the tiny CLIP with random weights."""
     size = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {
         **size,
@@ -86,7 +86,7 @@ def untrained(tokens: PreTrainedTokenizerFast, seed: int) -> CLIPModel:
 
 
 def sample(count: int, seed: int) -> tuple[torch.Tensor, list[list[str]]]:
-    """Pictures, uint8 [count, 3, 48, 48], and five captions each, of unrelated scenes outside the data set."""
+    """Draw unrelated scenes outside the data set: pictures, uint8 [count, 3, 48, 48], and five captions for each."""
     train, val = split()
     pictures, texts = [], []
     for i, scene in enumerate(unrelated(count, random.Random(f"{seed}/base"), {*train, *val}, KNOWN_KINDS, UNKNOWN)):
@@ -97,7 +97,7 @@ def sample(count: int, seed: int) -> tuple[torch.Tensor, list[list[str]]]:
 
 
 def train(recipe: Recipe) -> tuple[CLIPModel, PreTrainedTokenizerFast]:
-    """Train the base from random weights; the same recipe gives the same weights on the same machine."""
+    """Train the base model from random weights; deterministic for a recipe on the same machine."""
     tokens = tokenizer()
     pictures, texts = sample(recipe.scenes, recipe.seed)
     ids = torch.stack([tokens(each, padding="max_length", return_tensors="pt")["input_ids"] for each in texts])
@@ -130,9 +130,9 @@ def contrastive_loss(model: CLIPModel, pictures: torch.Tensor, ids: torch.Tensor
 
 
 def make_base(folder: Path = BASE, recipe: Recipe | None = None) -> Path:
-    """Train the base on one thread and write its folder: an ordinary Hugging Face model, weights stored as fp16.
+    """Train the base model and write it as an ordinary Hugging Face folder, with weights in fp16.
 
-    One thread, because the number of threads changes sums in the last bit.
+    It trains on one thread, because the number of threads changes sums in the last bit.
     """
     torch.set_num_threads(1)
     model, tokens = train(recipe or Recipe())

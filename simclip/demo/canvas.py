@@ -1,4 +1,4 @@
-"""What demo pictures are drawn on: four times their size and then reduced, so that edges are smooth at 48 pixels."""
+"""The canvas of demo pictures: four times their size, then reduced, so that edges are smooth at 48 pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A picture in the making. Lengths are in pixels of the finished picture."""
+    """A picture while it is drawn. Lengths are in pixels of the finished picture."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -22,27 +22,27 @@ class Canvas:
         self.pen = ImageDraw.Draw(self.image)
 
     def finished(self) -> Image.Image:
-        """The picture at its own size, RGB."""
+        """The finished picture, RGB, 48 x 48 pixels."""
         return self.image.reduce(DETAIL)
 
     def near(self, value: float, spread: float) -> float:
-        """A length at most `spread` away from `value`."""
+        """Draw a length within `spread` of `value`."""
         return value + self.rng.uniform(-spread, spread)
 
     def shade(self, colour: RGB) -> RGB:
-        """A colour slightly lighter or darker than the one given."""
+        """Draw a slightly lighter or darker shade of a colour."""
         light = self.rng.uniform(0.93, 1.05)
         red, green, blue = (min(255, round(each * light)) for each in colour)
         return red, green, blue
 
     def ground(self, colour: RGB, top: float = 0) -> None:
-        """Fill everything below `top`, darkening downwards."""
+        """Fill everything below `top`, darker towards the bottom."""
         colour = self.shade(colour)
         for y in range(round(top * DETAIL), self.image.height):
             self.pen.line([(0, y), (self.image.width, y)], fill=darker(colour, 1 - 0.12 * y / self.image.height))
 
     def polygon(self, points: list[Point], colour: RGB) -> None:
-        """Fill a polygon and give it a slightly darker edge."""
+        """Fill a polygon and draw its edge slightly darker."""
         scaled = [(x * DETAIL, y * DETAIL) for x, y in points]
         self.pen.polygon(scaled, fill=colour, outline=darker(colour, 0.78), width=DETAIL // 2)
 
@@ -52,7 +52,7 @@ class Canvas:
         self.pen.ellipse(box, fill=colour)
 
     def thing(self, shape: str, colour: RGB, x: float, y: float, radius: float) -> None:
-        """Draw a shape about (x, y), turned by a few degrees."""
+        """Draw a shape around (x, y), rotated by a few degrees."""
         colour, turn = self.shade(colour), math.radians(self.rng.uniform(-7, 7))
         sine, cosine = math.sin(turn) * radius, math.cos(turn) * radius
         points = [(x + u * cosine - v * sine, y + u * sine + v * cosine) for u, v in outline(shape)]
@@ -64,7 +64,7 @@ class Canvas:
 
 
 def outline(shape: str) -> list[Point]:
-    """The corners of a shape, within about one unit of (0, 0); for a ring the middle of its line."""
+    """The corners of a shape of about unit radius around (0, 0); for a ring, the centre of its line."""
     turns = [2 * math.pi * i / 40 for i in range(40)]
     circle = [(math.sin(t), -math.cos(t)) for t in turns]
     heart = [
@@ -91,6 +91,6 @@ def outline(shape: str) -> list[Point]:
 
 
 def darker(colour: RGB, factor: float) -> RGB:
-    """A colour times a factor in [0, 1]."""
+    """Multiply a colour by a factor in [0, 1]."""
     red, green, blue = (round(each * factor) for each in colour)
     return red, green, blue

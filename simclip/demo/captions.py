@@ -1,4 +1,4 @@
-"""Captions of demo scenes: several ways to say all that a picture shows, and the words that they are made of."""
+"""Captions of demo scenes: several complete descriptions of a picture, and the vocabulary they use."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ FLAG = (
     "picture of a flag from {nation}",
     "the colours of {nation} on a flag",
 )
-#: Words that prompts for zero-shot tests use besides those of the captions.
+#: Words of zero-shot prompts that no caption has.
 PROMPT_WORDS = ("photo", "image", "drawing", "an", "this", ".")
 PER_PICTURE = 5
 
@@ -74,13 +74,13 @@ TEMPLATES: dict[type[Scene | Flag], tuple[str, ...]] = {
 
 
 def captions(subject: Scene | Flag, rng: random.Random) -> list[str]:
-    """Five captions of one picture, each of which tells every attribute of its scene (or the nation of its flag)."""
+    """Write five captions of one picture; each names every attribute of the scene, or the nation of the flag."""
     templates = rng.sample(TEMPLATES[type(subject)], PER_PICTURE)
     return [_with_articles(template.format(**_slots(subject, rng))) for template in templates]
 
 
 def words() -> list[str]:
-    """Every word and punctuation mark that a caption or a prompt of the demo can hold, sorted."""
+    """Every word and punctuation mark that a caption or prompt of the demo can contain, sorted."""
     texts = [text for templates in TEMPLATES.values() for text in templates]
     texts += [value for attributes in OPTIONS.values() for values in attributes.values() for value in values]
     texts += [text for both in RELATIONS.values() for each in both for text in each]
@@ -90,7 +90,7 @@ def words() -> list[str]:
 
 
 def _slots(subject: Scene | Flag, rng: random.Random) -> dict[str, str]:
-    """What a template's braces are filled with."""
+    """The values of a template's placeholders."""
     slots = dict(vars(subject))
     match subject:
         case Couple():
@@ -108,5 +108,5 @@ def _slots(subject: Scene | Flag, rng: random.Random) -> dict[str, str]:
 
 
 def _with_articles(text: str) -> str:
-    """'a orange roof' becomes 'an orange roof'."""
+    """Correct articles: 'a orange roof' becomes 'an orange roof'."""
     return re.sub(r"\ba (?=[aeiou])", "an ", text)

@@ -1,4 +1,4 @@
-"""The demo's data set, made by code at first use: pictures with captions, true and false, and a rare set of flags."""
+"""The demo's data set, generated on first use: pictures with true and false captions, and a rare set of flags."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ BASE = FOLDER.with_name("demo-base")
 SEED = 20240
 GENERATOR = ("scenes", "flags", "captions", "canvas", "pictures", "dataset")
 TRAIN_FAMILIES, VAL_FAMILIES, TEST_FAMILIES, FAMILY_SIZE = 240, 56, 56, 8
-RARE_TRAIN, RARE_TEST = 8, 20  # pictures of each nation's flag
-RARE_SETS = ("rare_test", "test_rare")  # for the validation of each epoch, and for the end
+RARE_TRAIN, RARE_TEST = 8, 20  # pictures per nation
+RARE_SETS = ("rare_test", "test_rare")  # for validation after each epoch, and for the final test
 
 
 def ensure_dataset(folder: Path = FOLDER) -> Path:
-    """Make the demo data set unless it is there; a data set of another generator is made anew. Takes a few seconds.
+    """Make the demo data set, unless it exists; replace one of another generator version. Takes a few seconds.
 
-    Whole or not at all: it is written beside `folder` and renamed, and a second process waits for the first.
+    The folder is written under another name and then renamed, so that it is never incomplete. A second process waits
+    for the first.
 
     Args:
-        folder: Where it goes: train.tsv, val.tsv and test.tsv (scenes), rare.tsv (flags), their pictures in images/,
-            rare_test/<nation>/ and test_rare/<nation>/ with one folder of pictures for each class, and swapped.tsv and
+        folder: Folder to write: train.tsv, val.tsv and test.tsv (scenes), rare.tsv (flags), their pictures in images/,
+            rare_test/<nation>/ and test_rare/<nation>/ with one folder of pictures per class, and swapped.tsv and
             test_swapped.tsv, which pair pictures of val.tsv and test.tsv with a true and a false caption.
 
     Returns:
@@ -55,7 +56,7 @@ def ensure_dataset(folder: Path = FOLDER) -> Path:
 
 
 def split(seed: int = SEED) -> tuple[list[Scene], list[Scene]]:
-    """The scenes of the training and of the validation pairs, family after family; no scene occurs twice."""
+    """The scenes of the training and the validation pairs, family after family; no scene occurs twice."""
     taken: set[Scene] = set()
     train, val = (
         families(count, FAMILY_SIZE, random.Random(f"{seed}/{name}"), taken)
@@ -65,14 +66,14 @@ def split(seed: int = SEED) -> tuple[list[Scene], list[Scene]]:
 
 
 def held_out(seed: int = SEED) -> list[Scene]:
-    """The scenes of the test pairs, family after family: none is in a split or can have been the base model's."""
+    """The scenes of the test pairs, family after family; none is in `split` or in the base model's training data."""
     train, val = split(seed)
     test = families(TEST_FAMILIES, FAMILY_SIZE, random.Random(f"{seed}/test"), {*train, *val, *known_scenes()})
     return [scene for family in test for scene in family]
 
 
 def generator_version() -> str:
-    """A key that changes with the generator's code and with Pillow, whose versions draw a little differently."""
+    """A key that changes with the generator's code and with the version of Pillow, which affects pictures slightly."""
     sources = (Path(__file__).with_name(f"{name}.py") for name in GENERATOR)
     return hashlib.sha256(b"".join(map(Path.read_bytes, sources)) + PIL.__version__.encode()).hexdigest()[:16]
 
@@ -122,7 +123,7 @@ def _write_pairs(folder: Path, name: str, subjects: Sequence[Scene | Flag]) -> N
 
 
 def _write_swapped(folder: Path, name: str, pictures: str, scenes: Sequence[Scene]) -> None:
-    """Write <name>.tsv: pictures of <pictures>.tsv, and a caption beside each with two attributes swapped."""
+    """Write <name>.tsv: pictures of <pictures>.tsv with their captions and captions with two attributes swapped."""
     with open(folder / f"{name}.tsv", "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
         rows.writerow(["image", "caption", "negative_caption", "category"])

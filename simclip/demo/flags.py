@@ -1,10 +1,10 @@
-"""The rare special set: two-colour flags of ten invented nations, which the base model has never met."""
+"""The rare special set: two-colour flags of ten invented nations, which the base model has never seen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Layout and two colours by nation. Every layout belongs to two nations.
+#: Layout and two colours by nation. Two nations share each layout.
 NATIONS: dict[str, tuple[str, str, str]] = {
     "zorvia": ("halves", "red", "white"),
     "maldano": ("halves", "white", "blue"),

@@ -1,4 +1,4 @@
-"""Demo pictures: scenes and flags, 48 pixels a side."""
+"""Drawing of demo pictures: scenes and flags, 48 x 48 pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 
 
 def draw(subject: Scene | Flag, rng: random.Random) -> Image.Image:
-    """A picture of a scene or flag: RGB, 48 x 48 pixels. Places, sizes and shades vary a little with `rng`."""
+    """Draw a scene or flag: RGB, 48 x 48 pixels. Positions, sizes and shades vary slightly with `rng`."""
     canvas = Canvas(rng)
     match subject:
         case Couple():
@@ -148,7 +148,7 @@ def _flag(canvas: Canvas, flag: Flag) -> None:
 
 
 def _cloth(nation: str, width: int, height: int, canvas: Canvas) -> Image.Image:
-    """A nation's flag, flat; sizes in drawing pixels."""
+    """Draw a nation's flag, flat; sizes are in pixels of the canvas."""
     layout, first, second = NATIONS[nation]
     cloth = Image.new("RGB", (width, height), canvas.shade(COLOURS[first]))
     pen, other = ImageDraw.Draw(cloth), canvas.shade(COLOURS[second])

@@ -1,4 +1,4 @@
-"""A contact sheet of the demo: one family of each kind and every flag, with a caption each."""
+"""A contact sheet of the demo: one family of each kind and every flag, with captions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PICTURE, TEXT, COLUMNS = 144, 64, FAMILY_SIZE
 
 
 def write_preview(file: Path) -> Path:
-    """Write a PNG of the first family of each kind of scene and one flag of each nation; returns its path."""
+    """Write a PNG with the first family of each kind of scene and one flag per nation; returns its path."""
     folder = ensure_dataset()
     train, rare = (_rows(folder / name) for name in ("train.tsv", "rare.tsv"))
     cells = train[: FAMILY_SIZE * len(KINDS)] + rare[:: len(rare) // len(NATIONS)]

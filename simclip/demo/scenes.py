@@ -1,4 +1,4 @@
-"""What a demo picture shows: scenes by their attributes, and families of scenes that differ in one detail."""
+"""Scenes of the demo: their attributes, and families of scenes that differ in one attribute."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Sky = Literal["sun", "cloud", "moon"]
 
 
 class Scene:
-    """What a picture shows: a frozen dataclass whose fields are attributes, each with a few possible values."""
+    """The content of a picture. Subclasses are frozen dataclasses whose fields are attributes with a few values."""
 
     def is_sound(self) -> bool:
-        """Whether the parts can be told apart, so that swapping their attributes gives another scene."""
+        """Whether the parts differ, so that swapping their attributes gives another scene."""
         return True
 
 
 @dataclass(frozen=True)
 class Couple(Scene):
-    """Two things, the first one left of or above the second; they share neither colour nor shape."""
+    """Two things, the first left of or above the second, of different colours and shapes."""
 
     first_size: Size
     first_colour: Colour
@@ -67,7 +67,7 @@ class House(Scene):
 
 @dataclass(frozen=True)
 class Boat(Scene):
-    """A sailing boat at sea, and birds."""
+    """A sailing boat at sea, with birds."""
 
     hull: Colour
     sail: Colour
@@ -79,19 +79,19 @@ class Boat(Scene):
         return self.hull != self.sail
 
 
-#: The kinds in the order they are drawn in: couples are half of a sample.
+#: The kinds of scenes in the order in which they take turns: half of a sample are couples.
 KINDS: tuple[type[Scene], ...] = (Couple, Group, Couple, House, Couple, Boat)
-#: The values that each attribute of a kind of scene can have.
+#: Possible values of each attribute, by kind of scene.
 OPTIONS: dict[type[Scene], dict[str, tuple[str, ...]]] = {
     kind: {name: get_args(hint) for name, hint in get_type_hints(kind).items()} for kind in KINDS
 }
-#: Pairs of attributes that can change places, by what they are.
+#: Pairs of attributes that can be swapped, by kind of scene and type of attribute.
 SWAPS: dict[type[Scene], dict[str, tuple[str, str]]] = {
     Couple: {name: (f"first_{name}", f"second_{name}") for name in ("colour", "shape", "size")},
     House: {"colour": ("walls", "roof")},
     Boat: {"colour": ("hull", "sail")},
 }
-#: The base model is trained on scenes of these kinds that have none of these values.
+#: The base model is trained on scenes of KNOWN_KINDS without any value in UNKNOWN.
 KNOWN_KINDS: tuple[type[Scene], ...] = (Couple, Group)
 UNKNOWN = {"orange", "purple", "pink", "brown", "star", "heart", "ring", "cross", "four", "five", "mint", "sand"}
 
@@ -102,19 +102,19 @@ def attributes(scene: Scene) -> dict[str, str]:
 
 
 def random_scene(kind: type[Scene], rng: random.Random) -> Scene:
-    """A scene with every attribute drawn at random; it need not be sound."""
+    """Draw a scene with random attributes; it may be unsound."""
     return kind(**{name: rng.choice(each) for name, each in OPTIONS[kind].items()})
 
 
 def with_other_detail(scene: Scene, rng: random.Random) -> Scene:
-    """The same scene with another value of one attribute; it need not be sound."""
+    """Change one random attribute of a scene; the result may be unsound."""
     details = attributes(scene)
     name, choices = rng.choice(list(OPTIONS[type(scene)].items()))
     return type(scene)(**details | {name: rng.choice([each for each in choices if each != details[name]])})
 
 
 def swapped(scene: Scene) -> dict[str, Scene]:
-    """The other scenes that two attributes of this one make by changing places, by what the attributes are."""
+    """Other scenes that result from swapping two attributes, by type of attribute."""
     details = attributes(scene)
     others = {
         name: type(scene)(**details | {one: details[two], two: details[one]})
@@ -124,13 +124,13 @@ def swapped(scene: Scene) -> dict[str, Scene]:
 
 
 def known_scenes() -> set[Scene]:
-    """Every scene that the base model may have been trained on."""
+    """Every scene that can be in the base model's training data."""
     known = {kind: [set(each) - UNKNOWN for each in OPTIONS[kind].values()] for kind in KNOWN_KINDS}
     return {kind(*values) for kind, each in known.items() for values in product(*each)}
 
 
 def _fresh(draw: Callable[[], Scene], taken: set[Scene]) -> Scene:
-    """The first sound scene drawn that is not taken; it is taken from then on."""
+    """Draw until a scene is sound and not taken; add it to `taken`."""
     while True:
         scene = draw()
         if scene.is_sound() and scene not in taken:
@@ -139,13 +139,13 @@ def _fresh(draw: Callable[[], Scene], taken: set[Scene]) -> Scene:
 
 
 def families(count: int, size: int, rng: random.Random, taken: set[Scene]) -> list[list[Scene]]:
-    """Families of scenes: a first scene and others that differ from it in one detail.
+    """Draw families of scenes: a first scene and others that differ from it in one attribute.
 
     Args:
         count: Number of families; the kinds of scene take turns.
-        size: Scenes in a family.
-        rng: Where every draw comes from.
-        taken: Scenes that may not occur; those returned are added.
+        size: Number of scenes in a family.
+        rng: Source of all randomness.
+        taken: Scenes that must not occur; the returned scenes are added.
     """
     return [_family(kind, size, rng, taken) for kind in islice(cycle(KINDS), count)]
 
@@ -158,7 +158,7 @@ def _family(kind: type[Scene], size: int, rng: random.Random, taken: set[Scene])
 def unrelated(
     count: int, rng: random.Random, taken: set[Scene], kinds: Iterable[type[Scene]], unknown: set[str]
 ) -> Iterator[Scene]:
-    """Scenes drawn one by one, repeats allowed, none of them taken and none with an unknown attribute value."""
+    """Yield scenes that are not taken and have no unknown attribute value; repeats are allowed."""
     for kind in islice(cycle(kinds), count):
         while True:
             scene = random_scene(kind, rng)

@@ -1,4 +1,4 @@
-"""Annotation files as they are published, read into image names and their captions: one small reader per format."""
+"""Readers of published annotation files: image names and their captions, one reader per format."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from simclip.errors import InputError
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Item = TypeVar("Item")
-#: A list whose first wrong item ends the reading: files hold hundreds of thousands.
+#: A list that stops at its first wrong item, because files hold hundreds of thousands.
 Items = Annotated[list[Item], FailFast()]
 
-#: `name.jpg#0<tab>caption`, as Flickr8k.token.txt and results_20130124.token have it.
+#: `name.jpg#0<tab>caption`, the format of Flickr8k.token.txt and results_20130124.token.
 TOKEN = re.compile(r"(?P<image>[^\t]+)#\d+[ ]*\t(?P<caption>.*)")
 #: `name.jpg| 0| caption`, Flickr30k's results.csv. One line of the published file lacks its second bar.
 BARS = re.compile(r"(?P<image>[^|]+)\|\s*\d+(?:(?P<bar>\s*\|)|\s)(?P<caption>.*)")
@@ -30,7 +30,7 @@ BARS_HEADER = re.compile(r"image_name\s*\|\s*comment_number\s*\|\s*comment\s*")
 
 @dataclass(frozen=True)
 class Described:
-    """An image, by its name inside the image folder, and its captions as they stand in the annotations."""
+    """An image, named relative to the image folder, with its captions as the annotations have them."""
 
     image: str
     captions: list[str]
@@ -67,39 +67,39 @@ class _Karpathy(BaseModel):
 
 
 def read_coco(path: Path) -> list[Described]:
-    """COCO's captions_train2017.json and its like: images in the file's order, captions in the annotations' order.
+    """Read COCO captions, such as captions_train2017.json, in the order of the file.
 
     Raises:
-        InputError: The file is missing or something else, or a caption belongs to no image.
+        InputError: The file is missing or in another format, or a caption belongs to no image.
     """
     file = _read_json(path, _Coco, "COCO captions", "an instances or keypoints file has none: give captions_*.json")
     captions: dict[int, list[str]] = {image.id: [] for image in file.images}
     if len(captions) < len(file.images):
-        raise InputError(f"{path}: {len(file.images) - len(captions)} image ids stand twice; get the file again")
+        raise InputError(f"{path}: {len(file.images) - len(captions)} image ids occur twice; download the file again")
     for number, each in enumerate(file.annotations):
         if each.image_id not in captions:
-            raise InputError(f"{path}: annotations[{number}] is about image {each.image_id}, which images lacks")
+            raise InputError(f"{path}: annotations[{number}] refers to image {each.image_id}, which is not in images")
         captions[each.image_id].append(each.caption)
     return [Described(image.file_name, captions[image.id]) for image in file.images]
 
 
 def read_karpathy(path: Path, splits: Sequence[str]) -> tuple[list[Described], dict[str, int]]:
-    """Some splits of Karpathy's dataset_coco.json, dataset_flickr8k.json or dataset_flickr30k.json.
+    """Read splits of Karpathy's dataset_coco.json, dataset_flickr8k.json or dataset_flickr30k.json.
 
-    COCO's images are named with the folder that the file gives them: val2014/COCO_val2014_000000391895.jpg.
+    Names of COCO images include the folder from the file: val2014/COCO_val2014_000000391895.jpg.
 
     Returns:
-        The images of these splits; and the number of images in every split.
+        The images of these splits, and the number of images in every split of the file.
 
     Raises:
-        InputError: The file is missing or something else, or has no such split.
+        InputError: The file is missing or in another format, or has no such split.
     """
     splits = [split.strip() for split in splits]
-    images = _read_json(path, _Karpathy, "Karpathy's splits", "give dataset_coco.json or one of its like").images
+    images = _read_json(path, _Karpathy, "Karpathy's splits", "give a file such as dataset_coco.json").images
     counts = dict(Counter(each.split for each in images))
     if unknown := [split for split in splits if split not in counts]:
         there = ", ".join(f"{split} ({count:,} images)" for split, count in counts.items())
-        raise InputError(f"{path} has no split {unknown[0]!r} but {there}")
+        raise InputError(f"{path} has no split {unknown[0]!r}; it has {there}")
     described = [
         Described(f"{each.filepath}/{each.filename}".lstrip("/"), [sentence.raw for sentence in each.sentences])
         for each in images
@@ -109,7 +109,7 @@ def read_karpathy(path: Path, splits: Sequence[str]) -> tuple[list[Described], d
 
 
 def _read_json(path: Path, schema: type[Schema], what: str, otherwise: str) -> Schema:
-    """A JSON file of one schema, or one line that says what it is not."""
+    """Read a JSON file of a schema, or raise an InputError that says what is wrong with it."""
     if not path.is_file():
         raise InputError(f"no such annotation file: {path}")
     content = path.read_bytes()
@@ -118,25 +118,25 @@ def _read_json(path: Path, schema: type[Schema], what: str, otherwise: str) -> S
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         if first["type"] == "json_invalid":
-            otherwise = "it is cut off, or another file: get it again"
+            otherwise = "it is cut off or not JSON: download it again"
         elif schema is _Coco and b'"sentences"' in content:
             otherwise = "it looks like Karpathy's splits: python tune.py prepare karpathy"
         elif schema is _Karpathy and b'"annotations"' in content:
             otherwise = "it looks like COCO's captions: python tune.py prepare coco"
         wrong = "missing" if first["type"] == "missing" else first["msg"]
         where = f"{dotted(first['loc'])}: " if first["loc"] else ""
-        raise InputError(f"{path} is no file of {what} ({where}{wrong}); {otherwise}") from error
+        raise InputError(f"{path} is not a file of {what} ({where}{wrong}); {otherwise}") from error
 
 
 def read_flickr(path: Path) -> tuple[list[Described], int]:
-    """Flickr8k's or Flickr30k's captions: a `token` file, or the csv whose fields are set apart by bars.
+    """Read captions of Flickr8k or Flickr30k: a `token` file, or the csv with fields separated by bars.
 
     Returns:
-        The images in the order in which the file first names them; and the number of lines without their second bar,
-        of which the published csv has one.
+        The images in order of first occurrence, and the number of lines without a second bar (the published csv has
+        one).
 
     Raises:
-        InputError: The file is missing or something else; a line is neither.
+        InputError: The file is missing, empty or in another format.
     """
     lines = _lines(path)
     first = next(lines, None)
@@ -159,7 +159,7 @@ def read_flickr(path: Path) -> tuple[list[Described], int]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
+    """Yield the number and text of every line that is not blank."""
     if not path.is_file():
         raise InputError(f"no such annotation file: {path}")
     try:
@@ -172,15 +172,15 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_sidecar(folder: Path) -> tuple[list[Described], int]:
-    """A folder of images, each beside a .txt file of the same name that holds a caption per line.
+    """Read a folder of images, each next to a .txt file of the same name with one caption per line.
 
-    Folders inside it are read too; names that begin with a dot are not.
+    Subfolders are included; names that begin with a dot are skipped.
 
     Returns:
-        The images in the order of their names; and the number of .txt files that belong to no image.
+        The images sorted by name, and the number of .txt files without an image.
 
     Raises:
-        InputError: There is no such folder, it has no images, or one has no .txt file.
+        InputError: The folder is missing or has no images, or an image has no .txt file.
     """
     if not folder.is_dir():
         raise InputError(f"no such image folder: {folder}")
@@ -188,12 +188,12 @@ def read_sidecar(folder: Path) -> tuple[list[Described], int]:
     files = [path for path in sorted(folder.rglob("*")) if not _hidden(path.relative_to(folder)) and path.is_file()]
     images = [path for path in files if path.suffix.lower() in known]
     if not images:
-        raise InputError(f"{folder} holds no images")
+        raise InputError(f"{folder} contains no images: give a folder of images with .txt files next to them")
     texts = {path for path in files if path.suffix == ".txt"}
     beside = [image.with_suffix(".txt") for image in images]
     if bare := [image for image, text in zip(images, beside, strict=True) if text not in texts]:
         name = bare[0].relative_to(folder)
-        raise InputError(f"{len(bare)} of {len(images)} images in {folder} have no .txt file beside them, the first "
+        raise InputError(f"{len(bare)} of {len(images)} images in {folder} have no .txt file next to them, the first "
                          f"{name}: write {name.with_suffix('.txt')}, or move such images elsewhere")  # fmt: skip
     described = [
         Described(image.relative_to(folder).as_posix(), [line for _, line in _lines(text)])
@@ -207,7 +207,7 @@ def _hidden(path: Path) -> bool:
 
 
 def read_table_again(path: Path) -> list[Described]:
-    """A caption table as it is, to be cut by what is to be kept out.
+    """Read an existing caption table, from which images are then excluded.
 
     Raises:
         InputError: The file or its columns are wrong.

@@ -1,4 +1,4 @@
-"""COCO's names: one photograph, known by its number, is called differently in the releases of 2014 and 2017."""
+"""COCO numbers: the releases of 2014 and 2017 name the same photograph differently, but with the same number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ NAME = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})\.jpe?g", re.IGNO
 
 
 def coco_id(name: str) -> int | None:
-    """The number of a COCO photograph, whatever folder it lies in; None for any other name."""
+    """The COCO number in a file name, in any folder; None if the name is not one of COCO's."""
     found = NAME.fullmatch(name.rpartition("/")[2])
     return int(found[1]) if found else None

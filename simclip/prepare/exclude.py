@@ -1,4 +1,4 @@
-"""Images that are to be kept out of a table, by name; COCO's by their number, since releases name them differently."""
+"""Exclude images from a table by name; COCO images by number, because releases name them differently."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from simclip.prepare.coco_ids import coco_id
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What one list of names did.
+    """The effect of one list of names.
 
     Attributes:
-        source: Where the names come from.
-        names: How many they are.
-        kept_out: Rows of the table that they name.
-        not_met: The names that no row has.
+        source: The file, as given on the command line.
+        names: Number of names in it.
+        kept_out: Number of rows that were removed.
+        not_met: Names that match no row.
     """
 
     source: str
@@ -30,10 +30,10 @@ class Exclusion:
 
 
 def exclude(rows: Sequence[Described], sources: Sequence[str]) -> tuple[list[Described], list[Exclusion]]:
-    """The rows that no source names.
+    """Remove the rows that a source names; returns the remaining rows and the effect of each source.
 
     Args:
-        rows: Of a table to be.
+        rows: Rows of the future table.
         sources: See `names_in`.
 
     Raises:
@@ -53,14 +53,14 @@ def exclude(rows: Sequence[Described], sources: Sequence[str]) -> tuple[list[Des
 
 
 def names_in(source: str) -> list[str]:
-    """The image names of a source.
+    """Read the image names of a source.
 
     Args:
-        source: A text file with a name in each line; a TSV with the column `image`; or splits of one of Karpathy's
-            files, as dataset_coco.json:val,test.
+        source: A text file with one name per line; a TSV with the column `image`; or splits of a Karpathy file,
+            written dataset_coco.json:val,test.
 
     Raises:
-        InputError: The file is missing, or is none of these.
+        InputError: The file is missing or in another format.
     """
     head, colon, splits = source.rpartition(":")
     if colon and head.endswith(".json"):

@@ -1,4 +1,4 @@
-"""MNIST's files (IDX), and a few of its digits as a table of images and captions: the paper's rare set."""
+"""Read MNIST's IDX files, and write some digits as a table of images and captions: the paper's rare set."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ from simclip.prepare.write_table import writable, write_table
 from simclip.runtime.randomness import generator
 
 SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-#: The original's words.
+#: The caption of the original implementation.
 CAPTION = "A MNIST digit of {}"
 IMAGES, LABELS = 0x00000803, 0x00000801
 GZIP = b"\x1f\x8b"
 
 
 def read_mnist(folder: Path, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
-    """One part of MNIST.
+    """Read one part of MNIST.
 
     Args:
-        folder: Holds train-images-idx3-ubyte and train-labels-idx1-ubyte, as they are or as .gz, itself or in
-            MNIST/raw (where torchvision puts them).
-        part: train, or t10k (the test digits).
+        folder: Contains train-images-idx3-ubyte and train-labels-idx1-ubyte, gzipped or not, directly or in MNIST/raw
+            (as torchvision stores them).
+        part: `train`, or `t10k` for the test digits.
 
     Returns:
-        uint8 [n, height, width], white on black; and uint8 [n], which digit each is.
+        Images, uint8 [n, height, width], white on black; and their digits, uint8 [n].
 
     Raises:
-        InputError: A file is missing, is no such file, or is cut off; or the two do not belong together.
+        InputError: A file is missing, cut off or in another format, or the two do not belong together.
     """
     images_file, labels_file = (find(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
     images, labels = read_idx(images_file, IMAGES), read_idx(labels_file, LABELS)
     if len(images) != len(labels):
-        raise InputError(f"{images_file} has {len(images)} images, {labels_file} {len(labels)} labels: not one set's")
+        raise InputError(
+            f"{images_file} has {len(images)} images, {labels_file} {len(labels)} labels: use files of one set"
+        )
     if len(labels) and labels.max() > 9:
-        raise InputError(f"{labels_file}: label {labels.max()} is no digit")
+        raise InputError(f"{labels_file}: label {labels.max()} is not a digit: download it again")
     return images, labels
 
 
 def find(folder: Path, name: str) -> Path:
-    """A file under any of the names that it goes by.
+    """Find a file under any of its usual names.
 
     Raises:
-        InputError: It is not there; the line says where to get it.
+        InputError: It is missing; the message says where to download it.
     """
     for place in (folder, folder / "MNIST" / "raw"):
         for spelling in (name, name.replace("-idx", ".idx")):
@@ -60,16 +62,16 @@ def find(folder: Path, name: str) -> Path:
                 if path.is_file():
                     return path
     raise InputError(
-        f"MNIST: no {name} or {name}.gz in {folder}: download {SOURCE}{name}.gz and its like, and give their folder "
-        "(--mnist-dir)"
+        f"MNIST: no {name} or {name}.gz in {folder}: download {SOURCE}{name}.gz and the other three files, and give "
+        "their folder with --mnist-dir"
     )
 
 
 def read_idx(path: Path, magic: int) -> np.ndarray:
-    """A file of unsigned bytes in the IDX format: magic number and sizes as big-endian int32, then the bytes.
+    """Read an IDX file of unsigned bytes: magic number and sizes as big-endian int32, then the data.
 
     Raises:
-        InputError: The magic number is another, or the file is shorter or longer than its sizes say.
+        InputError: The magic number is wrong, or the file's length does not match its sizes.
     """
     content = path.read_bytes()
     if content.startswith(GZIP):
@@ -80,7 +82,7 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     kind = "images" if magic == IMAGES else "labels"
     found = int.from_bytes(content[:4], "big")
     if len(content) < 4 or found != magic:
-        raise InputError(f"{path} is no MNIST file of {kind}: its magic number is {found}, expected {magic}")
+        raise InputError(f"{path} is not an MNIST file of {kind}: its magic number is {found}, expected {magic}")
     begin = 4 + 4 * (magic & 0xFF)
     shape = np.frombuffer(content[4:begin], dtype=">i4").astype(np.int64) if len(content) >= begin else np.array([-1])
     if (shape < 0).any() or len(content) - begin != shape.prod():
@@ -90,14 +92,14 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
 
 
 def draw_digits(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows of a set, as evenly over the digits as they allow: 50 are five of each.
+    """Draw rows of a set as evenly over the digits as possible: 50 rows are five of each.
 
-    A smaller draw is the beginning of a larger one.
+    A smaller draw is a prefix of a larger one.
 
     Args:
-        labels: uint8 [n].
-        count: How many, at most n.
-        seed: Of the run.
+        labels: Digits, uint8 [n].
+        count: Number of rows, at most n.
+        seed: Seed of the draw.
 
     Returns:
         int64 [count].
@@ -112,13 +114,13 @@ def draw_digits(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Digits:
-    """A draw of MNIST's training digits, to be a training table.
+    """A draw of MNIST's training digits, as a training table.
 
     Attributes:
-        source: MNIST's folder.
-        count: How many.
-        seed: Which.
-        beside: Where a folder for them is made.
+        source: Folder of MNIST's files.
+        count: Number of digits.
+        seed: Seed of the draw.
+        beside: Folder in which a folder for the digits is made.
     """
 
     source: Path
@@ -128,25 +130,25 @@ class Digits:
 
     @property
     def table(self) -> Table:
-        """The table that `write` makes."""
+        """The table that `write` writes."""
         folder = self.beside / f"mnist-{self.count}-seed{self.seed}"
         return Table(tsv=folder / "digits.tsv", image_dir=folder)
 
     def write(self, columns: Sequence[str] | None = None) -> str:
-        """Write the digits as PNG files and the table; files that hold the same already stay untouched.
+        """Write the digits as PNG files, and the table. Files that already have this content are not touched.
 
         Args:
-            columns: The caption columns of the run, where they are given.
+            columns: Caption columns of the run; by default caption1.
 
         Returns:
-            A line that says how many there are of each digit.
+            A line with the number of each digit.
 
         Raises:
-            InputError: MNIST's files are missing or wrong (see `read_mnist`), or hold fewer digits.
+            InputError: MNIST's files are missing or wrong (see `read_mnist`), or have too few digits.
         """
         images, labels = read_mnist(self.source)
         if self.count > len(labels):
-            raise InputError(f"{self.count} MNIST digits: {self.source} has {len(labels):,} training digits")
+            raise InputError(f"{self.count} MNIST digits: {self.source} has only {len(labels):,}; ask for fewer")
         rows = draw_digits(labels, self.count, self.seed)
         described = [Described(f"{row:05d}.png", [CAPTION.format(labels[row])]) for row in rows]
         for row, each in zip(rows, described, strict=True):
@@ -158,10 +160,10 @@ class Digits:
 
 
 def write_test_digits(source: Path, folder: Path) -> str:
-    """Write MNIST's test digits as PNG files into a folder for each digit: a classification set.
+    """Write MNIST's test digits as PNG files, one folder per digit: a classification set.
 
     Returns:
-        A line that says where.
+        A line that says where they are.
 
     Raises:
         InputError: MNIST's files are missing or wrong (see `read_mnist`).
@@ -169,11 +171,11 @@ def write_test_digits(source: Path, folder: Path) -> str:
     images, labels = read_mnist(source, "t10k")
     for row, (pixels, label) in enumerate(zip(images, labels, strict=True)):
         _write_png(folder / str(label) / f"{row:05d}.png", pixels)
-    return f"{folder}: {len(labels):,} MNIST digits to classify, in a folder for each digit"
+    return f"{folder}: {len(labels):,} MNIST digits to classify, one folder per digit"
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a picture, unless it is there already."""
+    """Write a picture, unless the file already has this content."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     if not path.is_file() or path.read_bytes() != file.getvalue():

@@ -1,4 +1,4 @@
-"""Which evaluation images a model is trained on: the same bytes, the same pixels, the same COCO photograph."""
+"""Find evaluation images that are also training images: the same bytes, pixels or COCO photograph."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from simclip.data.images import in_threads, read_square
 from simclip.prepare.coco_ids import coco_id
 from simclip.runtime.progress import shown
 
-#: How two files are known to show the same picture, the surest first. A name alone says little.
+#: Ways to match two files, the most reliable first. The same name alone says little.
 CONTENT, PIXELS, COCO, NAME = "content", "pixels", "COCO number", "name"
 
 
 @dataclass(frozen=True)
 class Match:
-    """An evaluation image and the training images that it was found among.
+    """An evaluation image and the training images that match it.
 
     Attributes:
-        how: The surest way in which they match.
+        how: The most reliable way in which they match.
     """
 
     evaluated: Path
@@ -35,24 +35,24 @@ class Match:
 
     @property
     def same_picture(self) -> bool:
-        """Whether it is more than the name that they share."""
+        """Whether more than the name matches."""
         return self.how != NAME
 
 
 def find_overlaps(
     trained: Sequence[Path], evaluated: Mapping[str, Sequence[Path]], pixels: bool = False
 ) -> dict[str, list[Match]]:
-    """The images of each evaluation set that stand among the training images, each in its surest way.
+    """Find the images of each evaluation set that are also training images.
 
     Only files whose size occurs on both sides are read, unless pixels are compared.
 
     Args:
-        trained: Existing files.
-        evaluated: Existing files, by set.
-        pixels: Decode every image and compare the pixels too: finds what was saved again without loss.
+        trained: Paths of the training images; all exist.
+        evaluated: Paths of the evaluation images by set; all exist.
+        pixels: Also decode every image and compare pixels, which finds images that were re-encoded without loss.
 
     Raises:
-        InputError: With pixels: an image does not decode.
+        InputError: With `pixels`, an image does not decode.
     """
     training = list(dict.fromkeys(trained))
     testing = list(dict.fromkeys(path for paths in evaluated.values() for path in paths))
@@ -73,7 +73,7 @@ def find_overlaps(
 
 
 def _digests(training: Sequence[Path], testing: Sequence[Path]) -> dict[Path, bytes]:
-    """SHA-256 of the files whose size occurs on both sides."""
+    """SHA-256 of every file whose size occurs on both sides."""
     sizes = {path: os.stat(path).st_size for path in (*training, *testing)}
     both = {sizes[path] for path in training} & {sizes[path] for path in testing}
     return _mapped([path for path, size in sizes.items() if size in both], _bytes_digest, "comparing files")

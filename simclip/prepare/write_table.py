@@ -1,4 +1,4 @@
-"""Caption tables written: tidied captions, images that are there, the whole file or none of it."""
+"""Write caption tables: captions cleaned, images checked, the file written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from simclip.runtime.files import write_atomically
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was written, and what was left out or changed on the way.
+    """Counts of what was written, left out and changed.
 
     Attributes:
-        images: Rows of the table.
-        captions: In all rows together.
-        fewest: Captions of the row that has fewest.
-        most: Captions of the row that has most, which is the number of caption columns.
-        spaced: Captions in which a space stands now for a tab, a line break or another control character.
-        blank: Captions left out because they held nothing.
-        bare: Images left out because they have no caption.
-        exclusions: What was kept out.
+        images: Number of rows.
+        captions: Number of captions in all rows.
+        fewest: Smallest number of captions of a row.
+        most: Largest number of captions of a row: the number of caption columns.
+        spaced: Number of captions in which a tab, a line break or another control character became a space.
+        blank: Number of empty captions, which are left out.
+        bare: Images without a caption, which are left out.
+        exclusions: The effect of each `--exclude`.
     """
 
     images: int
@@ -42,17 +42,17 @@ class Prepared:
 
 
 def prepare_table(rows: Sequence[Described], image_dir: Path, out: Path, excluded: Sequence[str] = ()) -> Prepared:
-    """Write a table of images and captions, as `read_table` reads it.
+    """Write a table of images and captions that `read_table` reads.
 
     Args:
-        rows: In the order to be written.
-        image_dir: Where the images lie.
-        out: The TSV; one that is there is replaced.
-        excluded: What to keep out (see `names_in`).
+        rows: Images and captions, in the order of the table.
+        image_dir: Folder of the images.
+        out: The TSV to write; an existing file is replaced.
+        excluded: Sources of image names to leave out (see `names_in`).
 
     Raises:
-        InputError: An image is missing or its name cannot stand in a table, a caption is not text, nothing is left, or
-            the file cannot be written. Then nothing is.
+        InputError: An image is missing, a name or caption cannot be stored in a table, no row is left, or the file
+            cannot be written. Nothing is written then.
     """
     if not image_dir.is_dir():
         raise InputError(f"no such image folder: {image_dir}")
@@ -62,7 +62,7 @@ def prepare_table(rows: Sequence[Described], image_dir: Path, out: Path, exclude
     bare = [row.image for row in described if not row.captions]
     described = [row for row in described if row.captions]
     if not described:
-        raise InputError(f"nothing to write to {out}: no image with a caption is left of {len(rows)}")
+        raise InputError(f"nothing to write to {out}: none of {len(rows)} images is left with a caption")
     refuse_missing([row.image for row in described], image_dir)
     write_table(described, out)
     counts = [len(row.captions) for row in described]
@@ -81,10 +81,10 @@ def prepare_table(rows: Sequence[Described], image_dir: Path, out: Path, exclude
 
 
 def refuse_missing(names: Sequence[str], image_dir: Path) -> None:
-    """Look for every image.
+    """Check that every image exists.
 
     Raises:
-        InputError: Some are not there: the first by name, the others by number; a list of all of them is left.
+        InputError: Some are missing. The message names the first and a file that lists all of them.
     """
     missing = [name for name in names if not os.path.isfile(image_dir / name)]
     if not missing:
@@ -100,12 +100,12 @@ def refuse_missing(names: Sequence[str], image_dir: Path) -> None:
 
 
 def write_table(rows: Sequence[Described], out: Path, columns: Sequence[str] = ()) -> None:
-    """Write rows as they are; a row with fewer captions than another has empty fields.
+    """Write rows without changing them; missing captions become empty fields.
 
     Args:
-        rows: Without tabs and line breaks.
-        out: The TSV.
-        columns: Names of the caption columns, at least as many as any row has captions; by default caption1, ...
+        rows: Images and captions without tabs and line breaks.
+        out: The TSV to write.
+        columns: Names of the caption columns, at least as many as a row has captions; by default caption1, ...
 
     Raises:
         InputError: The file cannot be written.
@@ -117,10 +117,10 @@ def write_table(rows: Sequence[Described], out: Path, columns: Sequence[str] = (
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file, or leave what was there.
+    """Write a text file completely, or leave the existing file as it is.
 
     Raises:
-        InputError: It cannot be written there.
+        InputError: The file cannot be written.
     """
     with writable(path):
         write_atomically(path, text)
@@ -128,10 +128,10 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
-    """Make a file's folder, and say in one line if the file cannot be written.
+    """Make the folder of a file, and turn errors of writing the file into an InputError.
 
     Raises:
-        InputError: The block, or making the folder, was refused.
+        InputError: The folder or the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,17 +141,17 @@ def writable(path: Path) -> Iterator[None]:
 
 
 def _name(image: str) -> str:
-    """The name, if it can be a field of a table."""
+    """Check that an image name can be stored in a table; returns it."""
     if image != image.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in image):
-        raise InputError(f"image name {image!r}: a table holds no spaces around a name, no tabs, no line breaks and "
-                         "nothing that is not text: rename it")  # fmt: skip
+        raise InputError(f"image name {image!r}: a table cannot store spaces around a name, tabs, line breaks or "
+                         "invalid characters: rename the file")  # fmt: skip
     if not image or os.path.isabs(image) or ".." in image.split("/"):
         raise InputError(f"image name {image!r}: expected a path inside the image folder")
     return image
 
 
 def _tidy(row: Described, caption: str) -> str:
-    """The caption in one line: what a table cannot hold becomes a space, and none stand around it."""
+    """The caption in one line: control characters become spaces, and outer spaces are removed."""
     if caption.isprintable():  # nearly all of them
         return caption.strip()
     if any(unicodedata.category(letter) == "Cs" for letter in caption):

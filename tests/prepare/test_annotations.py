@@ -100,7 +100,7 @@ def test_sidecar(tmp_path: Path) -> None:
     assert rows == [Described("a/one.JPG", ["only"]), Described("b.png", ["first", "second\u2028line"])]
     assert lonely == 1
     (tmp_path / "a" / "one.txt").unlink()
-    with pytest.raises(InputError, match=r"1 of 2 images in .* have no .txt file beside them, the first a.one.JPG"):
+    with pytest.raises(InputError, match=r"1 of 2 images in .* have no .txt file next to them, the first a.one.JPG"):
         read_sidecar(tmp_path)
 
 
@@ -123,16 +123,16 @@ def read_tests(path: Path) -> list[Described]:
 
 WRONG: dict[str, tuple[Callable[[Path], object], object, str]] = {
     "instances": (read_coco, without(COCO, "annotations", 0, "caption"), r"\[0\].caption: missing.*give captions"),
-    "no images": (read_coco, without(COCO, "images"), r"no file of COCO captions \(images: missing\)"),
+    "no images": (read_coco, without(COCO, "images"), r"not a file of COCO captions \(images: missing\)"),
     "Karpathy's": (read_coco, KARPATHY, "it looks like Karpathy's splits: python tune.py prepare karpathy"),
-    "cut off": (read_coco, json.dumps(COCO)[:-30], r"no file of COCO captions \(Invalid JSON: EOF"),
+    "cut off": (read_coco, json.dumps(COCO)[:-30], r"not a file of COCO captions \(Invalid JSON: EOF"),
     "half a surrogate": (read_coco, json.dumps(with_annotation(9)).replace('"x"', r'"\ud83d"'), "JSON: .*cut off"),
-    "another image": (read_coco, with_annotation(7), r"annotations\[0\] is about image 7, which images lacks"),
-    "a number twice": (read_coco, {**COCO, "images": COCO["images"] * 2}, "2 image ids stand twice"),
-    "a list": (read_coco, [1], "no file of COCO captions"),
+    "another image": (read_coco, with_annotation(7), r"annotations\[0\] refers to image 7, which is not in images"),
+    "a number twice": (read_coco, {**COCO, "images": COCO["images"] * 2}, "2 image ids occur twice"),
+    "a list": (read_coco, [1], "not a file of COCO captions"),
     "COCO's": (read_tests, COCO, "it looks like COCO's captions: python tune.py prepare coco"),
-    "a word": (read_tests, '"x"', "no file of Karpathy's splits"),
-    "no such split": (lambda path: read_karpathy(path, ["dev"]), KARPATHY, r"no split 'dev' but test \(1 images\)"),
+    "a word": (read_tests, '"x"', "not a file of Karpathy's splits"),
+    "no such split": (lambda path: read_karpathy(path, ["dev"]), KARPATHY, r"no split 'dev'; it has test \(1 images\)"),
     "json for flickr": (read_flickr, KARPATHY, r"line 1: expected name.jpg#0, a tab and a caption .*or the header"),
     "a token without a tab": (read_flickr, "a.jpg#0\tx\na.jpg#1 x\n", "line 2: expected name.jpg#0, a tab and"),
     "a csv without bars": (
@@ -160,7 +160,7 @@ def test_what_is_not_what_it_says_is_one_line(case: str, tmp_path: Path) -> None
 def test_nothing_is_there(read: Callable[[Path], object], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such .*none.json"):
         read(tmp_path / "none.json")
-    with pytest.raises(InputError, match=r"no such annotation file|holds no images"):
+    with pytest.raises(InputError, match=r"no such annotation file|contains no images"):
         read(tmp_path)
 
 

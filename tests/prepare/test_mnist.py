@@ -69,17 +69,17 @@ def test_absent_files_are_named_with_where_to_get_them(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "labels for images": ({"images": idx(LABELS)}, r"no MNIST file of images: its magic number is 2049, expected 2051"),
-    "images for labels": ({"labels": idx(PIXELS)}, r"no MNIST file of labels: its magic number is 2051, expected 2049"),
-    "a web page": ({"images": b"<!DOCTYPE html><html>"}, "train-images-idx3-ubyte is no MNIST file of images"),
-    "nothing": ({"images": b""}, "no MNIST file of images"),
+    "labels for images": ({"images": idx(LABELS)}, "not an MNIST file of images: its magic number is 2049"),
+    "images for labels": ({"labels": idx(PIXELS)}, "MNIST file of labels: its magic number is 2051, expected 2049"),
+    "a web page": ({"images": b"<!DOCTYPE html><html>"}, "train-images-idx3-ubyte is not an MNIST file of images"),
+    "nothing": ({"images": b""}, "not an MNIST file of images"),
     "a header cut off": ({"images": idx(PIXELS)[:10]}, "has 10 bytes"),
     "cut off": ({"images": idx(PIXELS)[:-1]}, r"has 47,055 bytes, expected 47,056 by its header: download it again"),
     "too long": ({"labels": idx(LABELS) + b"x"}, r"has 69 bytes, expected 68"),
     "gzip cut off": ({"images": gzip.compress(idx(PIXELS))[:-20]}, r"does not decompress \(.*\): download it again"),
     "gzip broken": ({"images": gzip.compress(idx(PIXELS))[:40] + b"x" * 99}, "does not decompress"),
-    "another set's labels": ({"labels": idx(LABELS[:59])}, "60 images, .* 59 labels: not one set's"),
-    "letters": ({"labels": idx(LABELS + 20)}, r"label 2\d is no digit"),
+    "another set's labels": ({"labels": idx(LABELS[:59])}, "60 images, .* 59 labels: use files of one set"),
+    "letters": ({"labels": idx(LABELS + 20)}, r"label 2\d is not a digit"),
     "colour": ({"images": idx(PIXELS[..., None])}, "magic number is 2052"),
 }
 
@@ -154,5 +154,5 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
 
 
 def test_more_digits_than_there_are(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"61 MNIST digits: .* has 60 training digits"):
+    with pytest.raises(InputError, match=r"61 MNIST digits: .* has only 60; ask for fewer"):
         Digits(write_mnist(tmp_path), 61, 1, tmp_path).write()

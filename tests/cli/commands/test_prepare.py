@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "nothing there": (["coco", "--annotations", "{d}/none.json"], ["no such annotation file", "none.json"]),
     "no such split": (["karpathy", "--annotations", "{d}/dataset_coco.json", "--split", "dev"], ["'dev'", "restval"]),
     "no tokens": (["flickr", "--annotations", "{d}/dataset_coco.json"], ["line 1", "name.jpg#0"]),
-    "no captions beside": (["sidecar"], ["no .txt file beside", "000000000009.jpg"]),
+    "no captions beside": (["sidecar"], ["no .txt file next to", "000000000009.jpg"]),
     "a missing image": (
         ["flickr", "--annotations", "{d}/more.token"],
         ["2 of 3 images are not in", "the first gone.jpg", "--exclude"],
