@@ -74,9 +74,9 @@ def _rows(store: str, source: str, count: int, device: str, functions: Sequence[
     size = f"{count} photographs, {source}"
     yield speedup(
         f"training item, {NAMES[store]}", size, theirs, whole, GOALS[store],
-        f"Batches of {BATCH}, one process. Ours: bytes and ids as the training process gets them, then crop, resize "
-        f"and normalisation of the whole batch on the device, here the {device.upper()}. The photographs have "
-        "at most 300 pixels a side; with 500 they are enlarged to what Flickr serves.",
+        f"Batches of {BATCH}, one process. Ours: pixels and token ids as the training process receives them, then "
+        f"crop, resize and normalisation of the whole batch on the device, here the {device.upper()}. The "
+        "photographs have at most 300 pixels a side; for 500 they are enlarged to the size that Flickr serves.",
     )  # fmt: skip
     yield speedup(f"{NAMES[store]}, host's part alone", size, theirs, host,
-                  note="What the training process waits for; the device does the rest.")  # fmt: skip
+                  note="The time that the training process waits; the device does the rest.")  # fmt: skip

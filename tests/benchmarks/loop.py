@@ -52,17 +52,17 @@ def measure(name: str, training: Training) -> Iterator[Row]:
     yield Row(
         f"loop outside the model, {name}", f"{training.iterations} batches of {training.config.batch_size}",
         100 * (loop - model) / loop, "%", sum(theirs.values()), epoch * (loop - model), goal, at_most=True,
-        note=f"Demo's data and model on the {device.upper()}, the quickest of {len(history)} epochs. Outside: all but "
-        f"forward, backward and update, evaluation left out; crop and normalisation are {on_pixels:.1%} of the epoch. "
-        "What other threads do beside a step slows the step and is not told apart. Reference, extrapolated: "
+        note=f"The demo's data and model on the {device.upper()}; fastest of {len(history)} epochs. The time outside "
+        f"of forward, backward and update, without evaluation; crop and normalisation are {on_pixels:.1%} of the "
+        "epoch. Other threads slow the steps, which is not measured separately. Reference, extrapolated: "
         f"{', '.join(f'{part} {s:.2g} s' for part, s in theirs.items())}, {share:.0%} of its loop.",
     )  # fmt: skip
     split = ", ".join(f"{part.removeprefix('share/')} {row[part]:.1%}" for part in row if part.startswith("share/"))
     yield Row(
         f"epoch outside the model, {name}", f"{training.iterations} batches and evaluation",
         100 * (1 - model), "%", None, epoch * (1 - model), None, at_most=True,
-        note=f"The same with evaluation counted as outside: its pictures are a third of the epoch's. Shares: {split}; "
-        "plan is beside the steps or within data.",
+        note=f"The same, with evaluation counted as outside; it has a third as many pictures as the epoch. Shares: "
+        f"{split}. Planning runs during the steps or is part of data.",
     )  # fmt: skip
 
 

@@ -25,16 +25,16 @@ GIB = 2**30
 
 
 def rows(full: bool) -> Iterator[Row]:
-    """Of planning at COCO's size, with the reference beside it, and of a run of the demo."""
+    """Peak memory of planning at COCO's size, ours and the reference's, and of a run of the demo."""
     idle, plan, theirs, epoch = (printed_by("memory", what) / GIB for what in ("idle", "plan", "reference", "epoch"))
     vectors = COCO * 512 * 4 / GIB
     yield Row(
         "peak memory, planning", f"{COCO:,} rows", plan, "GiB",
-        note=f"Resident; {idle:.2g} GiB of it are Python and its imports, {vectors:.2g} GiB the embeddings "
-        f"themselves. The reference's selection peaks at {theirs:.2g} GiB.",
+        note=f"Resident memory, including {idle:.2g} GiB of Python and imports and {vectors:.2g} GiB of embeddings. "
+        f"The reference's selection peaks at {theirs:.2g} GiB.",
     )  # fmt: skip
     yield Row("peak memory, two epochs", "the demo, k = 8, p = 1", epoch, "GiB",
-              note=f"Resident; {idle:.2g} GiB of it are Python and its imports.")  # fmt: skip
+              note=f"Resident memory, including {idle:.2g} GiB of Python and imports.")  # fmt: skip
 
 
 def run(what: str) -> None:

@@ -129,8 +129,8 @@ def _row(name: str, order: Sequence[str], at: dict[str, dict[str, float]], watch
     return Row(
         f"from one trial to the next, {name}", f"{len(order)} trials, one worker", gap, "s", ours=gap, goal=goal,
         at_most=True,
-        note=f"From the last log line of a trial to the end of the next one's first step, median of {len(gaps)}. Of "
-        f"it: checkpoint and report {saved:.2g} s, record and start {started:.2g} s, loading "
-        f"{gap - saved - started - untouched - step:.2g} s, evaluating the untouched model {untouched:.2g} s, planning "
+        note=f"From the last log line of a trial to the end of the next one's first step, median of {len(gaps)}. "
+        f"Parts: checkpoint and report {saved:.2g} s, record and start {started:.2g} s, loading "
+        f"{gap - saved - started - untouched - step:.2g} s, evaluating the base model {untouched:.2g} s, planning "
         f"and the first step {step:.2g} s.",
     )  # fmt: skip

@@ -53,8 +53,8 @@ def measure(captions: Sequence[str], paths: Sequence[Path], name: str, width: in
     tokenising = elapsed(lambda: clip.tokenizer(list(captions), verbose=False))
     return speedup(
         f"text refresh, {name}", f"{len(captions):,} captions", theirs * len(captions) / SAMPLE, mine, 40,
-        f"Flickr30k's captions, fp32, {TOKENS} tokens. Reference: {SAMPLE} drawn captions, multiplied; "
-        f"{decoding / SAMPLE * 1e3:.2g} ms a row are its picture (500 pixels, one process), "
-        f"{(theirs - decoding) / SAMPLE * 1e3:.2g} ms its caption. Ours: all of them, {mine / len(captions) * 1e3:.2g} "
-        f"ms a row; tokenising, once per study, takes another {tokenising:.2g} s.",
+        f"Flickr30k's captions, fp32, {TOKENS} tokens. Reference: {SAMPLE} drawn captions, extrapolated; "
+        f"{decoding / SAMPLE * 1e3:.2g} ms per row for the picture (500 pixels, one process), "
+        f"{(theirs - decoding) / SAMPLE * 1e3:.2g} ms for the caption. Ours: all of them, "
+        f"{mine / len(captions) * 1e3:.2g} ms per row; tokenising, once per study, takes another {tokenising:.2g} s.",
     )  # fmt: skip

@@ -46,18 +46,19 @@ def against_reference(size: int, iterations: int, goal: float | None) -> Row:
     planned = "the whole epoch" if iterations == whole else f"its first {iterations} batches"
     return speedup(
         "planning, per batch", f"{size:,} rows", theirs * CLUSTERS / sampled, mine / iterations, goal,
-        f"N = 1024, 64 clusters of 16, 512-d. Reference: {sampled} of one batch's 64 clusters, multiplied. "
-        f"Ours: {planned} (an epoch has {whole}), divided.",
+        f"N = 1024, 64 clusters of 16, 512-d. Reference: {sampled} of one batch's 64 clusters, extrapolated. "
+        f"Ours: {planned} (an epoch has {whole}), divided by the number of batches.",
     )  # fmt: skip
 
 
 def doubling(iterations: int, repeats: int) -> Iterator[Row]:
-    """Seconds of a fixed number of batches on twice the rows, by those on once."""
+    """Time of a fixed number of batches for twice as many rows, relative to the time for the rows."""
     vectors = unit_vectors(max(DOUBLING))
     parts = [vectors[:size] for size in DOUBLING]
     seconds = interleaved(repeats, *(lambda part=part: ours.plan(RECIPE, part, iterations) for part in parts))
     for (small, before), (large, after) in pairwise(zip(DOUBLING, seconds, strict=True)):
         yield Row(
             f"planning {iterations} batches, rows doubled", f"{small:,} → {large:,} rows", after / before, "x",
-            ours=after, goal=2.2, at_most=True, note="The ratio is ours on twice the rows to ours on once.",
+            ours=after, goal=2.2, at_most=True,
+            note="Our time for twice as many rows, relative to our time for the rows.",
         )  # fmt: skip
