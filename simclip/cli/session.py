@@ -9,9 +9,8 @@ from rich.console import Console
 
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
-from simclip.cli.terminal.confirm_table import confirmation
+from simclip.cli.terminal.outcome import closing, confirmation, ranking
 from simclip.cli.terminal.progress import progress
-from simclip.cli.terminal.ranking_table import closing, ranking
 from simclip.study.execution.cluster import AnyStudy, Cluster, resolved
 from simclip.study.execution.events import Listener
 from simclip.study.execution.ownership import held

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from simclip.cli.wording.table import Cell, Column, Row, Table, text_cell
 from simclip.clusters.survey import Example, Survey
 from simclip.clusters_page.duplicates import Rule, Shown, plain
 from simclip.clusters_page.plots import exclusion, similarities
@@ -17,7 +18,6 @@ from simclip.clusters_page.subject import Subject
 from simclip.clusters_page.thumbnails import thumbnail
 from simclip.html.figure import style
 from simclip.html.page import inlined, render
-from simclip.html.table import Cell, Table
 from simclip.runtime.files import write_atomically
 
 TEMPLATE = Path(__file__).parent / "templates" / "clusters.html.jinja"
@@ -133,20 +133,25 @@ def notes(look: Look) -> Iterator[dict[str, Any]]:
 
 
 def levels(look: Look) -> Table:
-    """What max_similarity at each level would do."""
+    """How many rows each level of max_similarity leaves out."""
     found, rows = look.found, []
     for place, level in enumerate(found.levels):
-        share, each = found.left_out(level), float(found.above[:, place].mean())
-        left = [Cell(_share(share), share), Cell(f"{share * len(look.rows):,.0f}", round(share * len(look.rows)))]
+        share, per_anchor = found.left_out(level), float(found.above[:, place].mean())
+        count = share * len(look.rows)
         name = f"{level:.3f}" + (" (given)" if level == look.subject.config.max_similarity else "")
-        rows.append(("", [Cell(name, name), *left, Cell(f"{each:,.2f}", each)]))
+        cells = [
+            Cell(_share(share), share),
+            Cell(f"{count:,.0f}", round(count)),
+            Cell(f"{per_anchor:,.2f}", per_anchor),
+        ]
+        rows.append(Row([text_cell(name), *cells]))
     return Table(
-        "levels",
-        "What a max_similarity leaves out",
-        "Rows that are kept out of some cluster, and how many of them each anchor would do without on average. Where "
-        "duplicates end and hard negatives begin is for the pairs below to tell.",
-        ["max_similarity", "rows left out", "in all", "per anchor"],
+        [Column("max_similarity"), *(Column(each, right=True) for each in ("rows left out", "in all", "per anchor"))],
         rows,
+        "levels",
+        "What max_similarity leaves out",
+        "Share and number of rows that are left out of at least one cluster, and how many rows an anchor loses on "
+        "average. The pairs below show where duplicates end and hard negatives begin.",
     )
 
 

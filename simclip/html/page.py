@@ -1,4 +1,4 @@
-"""Write a page from its template, and the pictures and tables that it shows as files beside it."""
+"""Write a page from its template, and its pictures and tables as files beside it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from simclip.cli.wording.table import Table
 from simclip.html.figure import Picture
-from simclip.html.table import Table
+from simclip.html.table import csv_text, heading, typeset
+from simclip.runtime.files import write_atomically
 
 
 def save_all(pictures: Sequence[Picture], tables: Sequence[Table], folder: Path) -> None:
-    """Write pictures and tables as files."""
+    """Write pictures as SVG and PNG, tables as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         picture.save(folder)
     for table in tables:
-        table.save(folder)
+        write_atomically(folder / f"{table.name}.csv", csv_text(table))
 
 
 def render(template: Path, **fields: Any) -> str:
-    """A page from its template; whatever is put into it is text unless it is a picture."""
+    """Fill in a template; all fields are escaped unless they are `Markup`."""
     loader = FileSystemLoader([template.parent, Path(__file__).parent / "templates"])
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"heading": heading, "typeset": typeset}
     return environment.get_template(template.name).render(fields)
 
 
 def inlined(pictures: Sequence[Picture], prefix: str = "") -> list[dict[str, Any]]:
-    """Pictures as a template takes them; the prefix tells those of several studies apart."""
+    """Pictures as the templates take them; the prefix keeps the ids of several studies apart."""
     return [
         {"title": each.title, "caption": each.caption, "alt": each.alt, "svg": Markup(each.inline(prefix))}
         for each in pictures

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from simclip.cli.wording.arm_tables import confirm_cells, confirm_columns
+from simclip.cli.wording.table import Cell, Column, Row, Table, text_cell
 from simclip.cli.wording.verdict import sentences
 from simclip.html.figure import Picture, style
 from simclip.html.page import inlined, render, save_all
-from simclip.html.table import Cell, Table
-from simclip.report.arm_tables import confirmed_row
 from simclip.report.findings import Findings
 from simclip.report.forest_plot import Limits, extent, forest, ranking
 from simclip.report.gain_plot import gains
 from simclip.report.header import facts, mark, tiles
 from simclip.report.learning_curves import learning_curves
-from simclip.report.metric_tables import metrics_of
+from simclip.report.metric_tables import confirmed_metrics, searched_metrics
 from simclip.report.parameter_plots import effect_lines, full_colour, maps
-from simclip.report.trial_tables import total_cost
+from simclip.report.trial_tables import COST_CAPTION, COST_COLUMNS, MANY_TRIALS, total_cost
 from simclip.runtime.files import write_atomically
 from simclip.study.store.folder import StudyFolder
 
@@ -48,7 +49,7 @@ def write_comparison(folders: Sequence[StudyFolder], to: Path) -> Path:
             [*maps(findings, _colours(findings, studies)), *(each for draw in PICTURES for each in draw(findings))]
             for findings in studies
         ]
-        tables = [*side_by_side(studies)]
+        tables = side_by_side(studies)
         save_all([], tables, beside)
         for name, first, more in zip(names, forests, others, strict=True):
             save_all([*first, *more], [], beside / name)
@@ -95,12 +96,10 @@ def _rows(names: Sequence[str], pictures: Sequence[Sequence[Picture]]) -> list[d
     return rows
 
 
-def side_by_side(studies: Sequence[Findings]) -> Iterator[Table]:
-    """The tables that hold all studies."""
-    yield from _verdicts(studies)
-    yield from _metrics(studies)
-    yield from _costs(studies)
-    yield from _settings(studies)
+def side_by_side(studies: Sequence[Findings]) -> list[Table]:
+    """The tables of all studies."""
+    found = [_verdicts(studies), *_metrics(studies), _costs(studies), _settings(studies)]
+    return [table for table in found if table and table.rows]
 
 
 def _card(findings: Findings) -> dict[str, Any]:
@@ -113,50 +112,45 @@ def _card(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _verdicts(studies: Sequence[Findings]) -> Iterator[Table]:
-    columns = ["study", "metric", "arm", "seeds", "mean", "± sd", "95% interval", "vs control", "95% interval of it",
-               "p (Holm)", "verdict", "seeds needed"]  # fmt: skip
-    rows = []
-    for findings in studies:
-        for arm in findings.verdict.arms if findings.verdict else []:
-            head = [Cell(text, text) for text in (_label(findings, studies), findings.confirmed.title)]
-            rows.append(("control" if arm.control else "", [*head, *confirmed_row(arm, findings.confirmed)]))
-    if rows:
-        caption = "Each study against its own control, p corrected within the study; between studies nothing is tested."
-        yield Table("confirmed", "Confirmed arms", caption, columns, rows)
+def _verdicts(studies: Sequence[Findings]) -> Table:
+    rows = [
+        Row([text_cell(_label(each, studies)), text_cell(each.confirmed.title), *confirm_cells(each, arm)])
+        for each in studies
+        for arm in (each.verdict.arms if each.verdict else [])
+    ]
+    return Table(
+        [Column("study"), Column("metric"), *confirm_columns(studies[0].confirmed, "mean")],
+        rows,
+        "confirmed",
+        "Confirmed arms",
+        "Each study against its own control, p corrected within the study. Studies are not tested against each other.",
+    )
 
 
 def _metrics(studies: Sequence[Findings]) -> Iterator[Table]:
+    """Every metric of the stage that decides, a table per study."""
     for findings in studies:
         label = _label(findings, studies)
-        for table in metrics_of(findings):
-            yield Table(
-                f"metrics-{label}", f"{label}: {table.title.lower()}", table.caption, table.columns, table.rows, True
-            )
+        if table := confirmed_metrics(findings) or searched_metrics(findings):
+            yield replace(table, name=f"metrics-{label}", title=f"{label}: {table.title.lower()}", collapsed=True)
 
 
-def _costs(studies: Sequence[Findings]) -> Iterator[Table]:
-    rows = [(("", [Cell(label, label), *total_cost(findings)[2:]])) for findings in studies
-            if (label := _label(findings, studies)) and findings.ended]  # fmt: skip
-    if rows:
-        caption = "In hours. Wall: the time in which at least one trial ran; CPU and GPU: what the trials had reserved."
-        yield Table("cost", "Cost", caption, ["study", "trials", "wall h", "trial h", "CPU h", "GPU h"], rows)
+def _costs(studies: Sequence[Findings]) -> Table:
+    rows = [Row([text_cell(_label(each, studies)), *total_cost(each)]) for each in studies if each.ended]
+    return Table([Column("study"), *COST_COLUMNS], rows, "cost", "Cost", COST_CAPTION)
 
 
-def _settings(studies: Sequence[Findings]) -> Iterator[Table]:
+def _settings(studies: Sequence[Findings]) -> Table:
     """The fields in which the study files differ."""
     files = [findings.folder.recorded() or {} for findings in studies]
     names = [name for name in dict.fromkeys(name for file in files for name in file)
              if len({repr(file.get(name)) for file in files}) > 1 and name not in ("name", "description")]  # fmt: skip
     rows = [
-        ("", [Cell(name, name), *(Cell(_said(file.get(name)), str(file.get(name))) for file in files)])
-        for name in names
+        Row([text_cell(name), *(Cell(_said(file.get(name)), str(file.get(name))) for file in files)]) for name in names
     ]
-    if rows:
-        columns = ["field", *(_label(findings, studies) for findings in studies)]
-        yield Table(
-            "settings", "Where the study files differ", "All other fields are the same.", columns, rows, len(rows) > 12
-        )
+    columns = [Column("field"), *(Column(_label(findings, studies)) for findings in studies)]
+    caption = "All other fields are the same."
+    return Table(columns, rows, "settings", "Differences of the study files", caption, len(rows) > MANY_TRIALS)
 
 
 def _label(findings: Findings, studies: Sequence[Findings]) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from simclip.cli.wording.arm_tables import confirm_table, search_table
+from simclip.cli.wording.table import Table
 from simclip.cli.wording.verdict import sentences
 from simclip.html.figure import Picture, style
 from simclip.html.page import inlined, render, save_all
-from simclip.html.table import Table
-from simclip.report.arm_tables import confirmed_arms, searched_arms
 from simclip.report.findings import Findings
 from simclip.report.forest_plot import forest, ranking
 from simclip.report.gain_plot import gains
@@ -27,7 +27,6 @@ from simclip.study.store.folder import StudyFolder
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 
 PICTURES = (maps, ranking, effect_lines, learning_curves, gains, importance_bars, rung_correlations)
-TABLES = (confirmed_arms, searched_arms, confirmed_metrics, searched_metrics, all_trials, costs)
 
 
 def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
@@ -49,7 +48,7 @@ def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
     beside = page.with_suffix("")
     with style():
         first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
-        found = [table for make in TABLES for table in make(findings)]
+        found = tables(findings)
         save_all(first + others, found, beside)
         text = render(
             TEMPLATE,
@@ -58,6 +57,19 @@ def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
         )
     write_atomically(page, text)
     return page
+
+
+def tables(findings: Findings) -> list[Table]:
+    """The tables of a study, as far as there is something to show."""
+    found = [
+        confirm_table(findings),
+        search_table(findings),
+        confirmed_metrics(findings),
+        searched_metrics(findings),
+        all_trials(findings),
+        costs(findings),
+    ]
+    return [table for table in found if table]
 
 
 def content(

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from simclip.cli.terminal.fitting_table import Column, FittingTable
+from simclip.cli.terminal.fitting_table import FittingTable
 from simclip.cli.wording.formatting import Metric, counted
+from simclip.cli.wording.table import Column, Row, Table, text_cell
 from simclip.study.analysis.best import Best
 from simclip.study.analysis.reproduce import Comparison, Repetition
 from simclip.study.store.folder import StudyFolder
@@ -29,15 +30,12 @@ def shown_comparison(
     differing = [each for each in comparison if not each.same]
     if not differing:
         return Group(Text(f"PASS: all {len(comparison)} metrics are the same to the last bit", "green"), where)
-    table = FittingTable(
-        [
-            Column("metric", [Text(each.name) for each in differing], 0, least=14),
-            Column("recorded", [Text(str(each.expected)) for each in differing], 0, right=True),
-            Column("now", [Text(str(each.measured)) for each in differing], 0, right=True),
-        ]
+    table = Table(
+        [Column("metric", min_width=14), Column("recorded", right=True), Column("now", right=True)],
+        [Row([text_cell(str(value)) for value in (each.name, each.expected, each.measured)]) for each in differing],
     )
     said = Text(f"DIFFERENT: {len(differing)} of {len(comparison)} metrics", "red")
-    return Group(table, said, *_expected(repetition), where)
+    return Group(FittingTable(table), said, *_expected(repetition), where)
 
 
 def shown_repetition(

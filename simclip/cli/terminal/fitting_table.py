@@ -1,90 +1,68 @@
-"""Tables and lines that leave out what matters least rather than wrap or overflow."""
+"""Draw tables and lines in a terminal of any width: leave out what matters least rather than wrap or overflow."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
+from simclip.cli.wording.table import Cell, Column, Table, Tone
+
 GAP = 2
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a fitting table.
-
-    Attributes:
-        title: Its heading; a line break makes two lines of it.
-        cells: One line each.
-        rank: The column of the highest rank goes first where width is short; those of rank 0 stay.
-        least: Cells may be shortened to so many characters before another column goes; None: never.
-        right: Whether it is aligned to the right, as figures are.
-    """
-
-    title: str
-    cells: Sequence[Text]
-    rank: int = 0
-    least: int | None = None
-    right: bool = False
-
-    @property
-    def width(self) -> int:
-        """What it takes to show it whole."""
-        return max([cell_len(line) for line in self.title.split("\n")] + [cell.cell_len for cell in self.cells])
-
-    @property
-    def least_width(self) -> int:
-        """What it takes at least, while other columns could still go."""
-        return self.width if self.least is None else min(self.width, self.least)
+STYLES: dict[Tone, str] = {"": "", "good": "green", "bad": "red", "warn": "red", "dim": "dim", "bold": "bold"}
 
 
 class FittingTable:
-    """A table that shows as many of its columns as there is width for, the important ones first.
+    """Draws as many columns of a table as there is width for, the important ones first.
 
     Args:
-        columns: From left to right.
-        sections: Rows after which a line stays empty.
+        table: What to draw. The title is left out.
     """
 
-    def __init__(self, columns: Sequence[Column], sections: Collection[int] = ()) -> None:
-        self.columns, self.sections = columns, sections
+    def __init__(self, table: Table) -> None:
+        self.table = table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        widths = _widths(_kept(self.columns, options.max_width), options.max_width)
-        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold",
-                      border_style="dim")  # fmt: skip
-        for column, width in widths:
-            title = Text("\n".join(line[:width] for line in column.title.split("\n")))
+        columns = _fit(_drawn(self.table), options.max_width)
+        table = RichTable(
+            box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold",
+            border_style="dim",
+        )  # fmt: skip
+        for drawn, width in columns:
             table.add_column(
-                title, justify="right" if column.right else "left", width=width, no_wrap=True, vertical="bottom"
-            )
-        for row in range(len(self.columns[0].cells)):
-            table.add_row(*(shortened(column.cells[row], width) for column, width in widths))
-            if row in self.sections:
+                Text("\n".join(line[:width] for line in drawn.heading)),
+                justify="right" if drawn.column.right else "left", width=width, no_wrap=True, vertical="bottom",
+            )  # fmt: skip
+        for place, row in enumerate(self.table.rows):
+            if row.separate:
                 table.add_section()
+            table.add_row(*(shortened(drawn.cells[place], width) for drawn, width in columns))
         yield table
+        if caption := self.table.caption_for(drawn.column for drawn, _ in columns):
+            yield Text()
+            yield Text(caption, "dim")
 
 
 def fitted_line(first: Text, pieces: Sequence[tuple[int, Text]], width: int) -> Text:
-    """Pieces side by side after a first one that may be shortened; those of the highest ranks go where width is short.
+    """Join pieces of text into a line; the least important ones are left out where width is short.
 
     Args:
-        first: It stays.
-        pieces: Each with its rank, 0 for one that stays; empty ones are left out.
-        width: Of the line at most.
+        first: Always shown, shortened if it must be.
+        pieces: Priority and text; the highest numbers are left out first, those with 0 never. Empty ones are skipped.
+        width: Maximum width of the line in characters.
     """
-    columns = [Column("", [first], least=10), *(Column("", [piece], rank) for rank, piece in pieces if piece)]
-    kept = _widths(_kept(columns, width), width)
-    return Text(" " * GAP).join(shortened(column.cells[0], own) for column, own in kept)[:width]
+    columns = [_Drawn(Column("", min_width=10), [first])]
+    columns += [_Drawn(Column("", priority=priority), [text]) for priority, text in pieces if text]
+    return Text(" " * GAP).join(shortened(drawn.cells[0], own) for drawn, own in _fit(columns, width))[:width]
 
 
 def shortened(text: Text, width: int) -> Text:
-    """The text, its middle left out where it is too long: names differ at both of their ends."""
+    """The text without its middle where it is too long: names differ at both of their ends."""
     if text.cell_len <= width:
         return text
     tail = max(0, (width - 1) // 2)
@@ -93,28 +71,57 @@ def shortened(text: Text, width: int) -> Text:
     return cut
 
 
-def _kept(columns: Sequence[Column], width: int) -> list[Column]:
+@dataclass(frozen=True)
+class _Drawn:
+    """A column with its cells by row, as a terminal draws them."""
+
+    column: Column
+    cells: Sequence[Text]
+
+    @property
+    def heading(self) -> list[str]:
+        """The lines of the heading."""
+        return [line.rstrip(" /") for line in self.column.heading.split("\n")]
+
+    @property
+    def width(self) -> int:
+        """The width that shows everything."""
+        return max([cell_len(line) for line in self.heading] + [cell.cell_len for cell in self.cells])
+
+    @property
+    def least_width(self) -> int:
+        """The width below which other columns are left out."""
+        return self.width if self.column.min_width is None else min(self.width, self.column.min_width)
+
+
+def _drawn(table: Table) -> list[_Drawn]:
+    marks = [_text(row.mark, "") for row in table.rows]
+    columns = [_Drawn(Column(""), marks)] if any(marks) else []
+    for place, column in enumerate(table.columns):
+        columns.append(_Drawn(column, [_text(row.cells[place], row.tone) for row in table.rows]))
+    return columns
+
+
+def _text(cell: Cell, tone: Tone) -> Text:
+    return cell.text if isinstance(cell.text, Text) else Text(cell.text, STYLES[cell.tone or tone])
+
+
+def _fit(columns: Sequence[_Drawn], width: int) -> list[tuple[_Drawn, int]]:
+    """The columns that fit, with their widths; those that can be shortened share what the others leave."""
     kept = list(columns)
-    while sum(column.least_width for column in kept) + GAP * (len(kept) - 1) > width:
-        last = max(kept, key=lambda column: column.rank)
-        if last.rank == 0:
+    while sum(each.least_width for each in kept) + GAP * (len(kept) - 1) > width:
+        last = max(kept, key=lambda each: each.column.priority)
+        if last.column.priority == 0:
             break
         kept.remove(last)
-    return kept
-
-
-def _widths(columns: list[Column], width: int) -> list[tuple[Column, int]]:
-    """Each column's width; those that can be shortened share what the others leave."""
-    flexible = [column for column in columns if column.least is not None]
-    fixed = sum(column.width for column in columns if column.least is None)
-    room = width - fixed - GAP * (len(columns) - 1)
-    widths = []
-    for column in columns:
-        if column.least is None:
-            widths.append((column, column.width))
-            continue
-        flexible.remove(column)
-        own = max(1, min(column.width, room - sum(other.least_width for other in flexible)))
-        room -= own
-        widths.append((column, own))
-    return widths
+    flexible = [each for each in kept if each.column.min_width is not None]
+    room = width - GAP * (len(kept) - 1) - sum(each.width for each in kept if each not in flexible)
+    fitted = []
+    for each in kept:
+        own = each.width
+        if each in flexible:
+            flexible.remove(each)
+            own = max(1, min(own, room - sum(other.least_width for other in flexible)))
+            room -= own
+        fitted.append((each, own))
+    return fitted

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from simclip.cli.terminal.fitting_table import Column, FittingTable
+from simclip.cli.terminal.fitting_table import FittingTable
 from simclip.cli.wording.formatting import counted, duration
+from simclip.cli.wording.table import Column, Row, Table, text_cell
 from simclip.study.execution.forecast import Forecast
 from simclip.study.spec.study import StudyConfig
 
@@ -18,14 +19,17 @@ def shown_forecast(study: StudyConfig, forecast: Forecast) -> RenderableType:
         study: The study.
         forecast: Of it.
     """
-    arms = [
-        Column("arm", [Text(arm.name) for arm, _ in forecast.arms], 0, least=14),
-        Column("trials", [Text(str(len(study.seeds))) for _ in forecast.arms], 2, right=True),
-        Column("time per\ntrial", [Text(duration(seconds)) for _, seconds in forecast.arms], 1, right=True),
-    ]
-    if study.searcher == "optuna":
-        del arms[1]
-    return Group(FittingTable(arms), Text(), *(Text(line) for line in _lines(study, forecast)))
+    trials = "" if study.searcher == "optuna" else str(len(study.seeds))  # Optuna decides as it goes
+    table = Table(
+        [
+            Column("arm", min_width=14),
+            Column("trials", right=True, priority=2),
+            Column("time per \ntrial", right=True, priority=1),
+        ],
+        [Row([text_cell(arm.name), text_cell(trials), text_cell(duration(each))]) for arm, each in forecast.arms],
+    )
+    drawn = FittingTable(table.without_empty_columns())
+    return Group(drawn, Text(), *(Text(line) for line in _lines(study, forecast)))
 
 
 def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:

@@ -11,26 +11,38 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
-from simclip.cli.terminal.fitting_table import Column, FittingTable, fitted_line, shortened
+from simclip.cli.terminal.fitting_table import FittingTable, fitted_line, shortened
 from simclip.cli.terminal.progress_state import Standing, State, TrialStanding
 from simclip.cli.wording.formatting import Metric, counted, duration, reason
+from simclip.cli.wording.table import Cell, Column, Row, Table, Tone
 from simclip.cli.wording.verdict import before_confirming
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
-from simclip.train.history import Row
+from simclip.train import history
 
-#: A state's sign, and the style of both. Only colours that can be read on light and on dark.
-SIGNS: Mapping[State, tuple[str, str]] = {
+#: Sign and tone of each state.
+SIGNS: Mapping[State, tuple[str, Tone]] = {
     "waiting": ("·", "dim"),
     "running": ("▸", "bold"),
-    "finished": ("✓", "green"),
+    "finished": ("✓", "good"),
     "stopped": ("■", "dim"),
-    "failed": ("✗", "red"),
-    "interrupted": ("■", "red"),
+    "failed": ("✗", "bad"),
+    "interrupted": ("■", "bad"),
 }
+COLUMNS = [
+    Column("arm", min_width=14),
+    Column("seed", right=True),
+    Column("", priority=5),
+    Column("epoch", right=True),
+    Column("latest", right=True, priority=4),
+    Column("best", right=True),
+    Column("vs control", right=True, priority=3),
+    Column("left", right=True, priority=1),
+    Column("state", priority=2),
+]
 BAR = 10
 #: Lines of the heading and of the table's head.
 HEAD = 4
@@ -77,7 +89,7 @@ class LiveTable(Listener):
         with self._lock:
             self.standing.start(trial)
 
-    def epoch_ended(self, trial: Trial, row: Row) -> None:
+    def epoch_ended(self, trial: Trial, row: history.Row) -> None:
         """Move its row on."""
         with self._lock:
             self.standing.hear(trial, row)
@@ -107,7 +119,9 @@ class LiveTable(Listener):
         yield self._heading(width)
         order = ", lower is better" if self.study.mode == "min" else ""
         yield shortened(Text(self.metric.unit + order, "dim"), width)
-        yield FittingTable(self._columns(rows))
+        arms = [each.trial.arm.name for each in rows]
+        shown = [arm if arm != above else "" for above, arm in zip(["", *arms], arms, strict=False)]
+        yield FittingTable(Table(COLUMNS, [self._row(*each) for each in zip(rows, shown, strict=True)]))
         if len(rows) < len(self.standing.trials):
             yield shortened(self._rest(rows), width)
         for each in failed:
@@ -145,28 +159,21 @@ class LiveTable(Listener):
 
         return sorted(trials, key=importance)[: room - 1]
 
-    def _columns(self, rows: list[TrialStanding]) -> list[Column]:
-        def cells(text: Callable[[TrialStanding], str]) -> list[Text]:
-            return [Text(text(each), _row_style(each)) for each in rows]
-
-        metric, standing = self.metric, self.standing
-        arms = [each.trial.arm.name for each in rows]
-        arms = [arm if arm != above else "" for above, arm in zip(["", *arms], arms, strict=False)]
-        return [
-            Column("", [Text(*SIGNS[each.state]) for each in rows]),
-            Column("arm", [Text(arm, _row_style(each)) for arm, each in zip(arms, rows, strict=True)], least=14),
-            Column("seed", cells(lambda each: str(each.trial.seed)), right=True),
-            Column("", [_bar(each.epoch / each.epochs, each.state) for each in rows], rank=5),
-            Column("epoch", cells(lambda each: f"{each.epoch}/{each.epochs}" if each.history else ""), right=True),
-            Column("latest", cells(lambda each: metric.bare(each.latest)), rank=4, right=True),
-            Column("best", cells(lambda each: metric.bare(each.best)), right=True),
-            Column("vs control", cells(lambda each: metric.difference(standing.difference(each))), rank=3, right=True),
-            Column("left", cells(lambda each: self._left(each)), rank=1, right=True),
-            Column("state", [Text(each.state, SIGNS[each.state][1]) for each in rows], rank=2),
+    def _row(self, each: TrialStanding, arm: str) -> Row:
+        sign, tone = SIGNS[each.state]
+        left = self.standing.left(each) if each.state == "running" else None
+        texts: list[str | Text] = [
+            arm,
+            str(each.trial.seed),
+            _bar(each.epoch / each.epochs, each.state),
+            f"{each.epoch}/{each.epochs}" if each.history else "",
+            self.metric.bare(each.latest),
+            self.metric.bare(each.best),
+            self.metric.difference(self.standing.difference(each)),
+            duration(left),
         ]
-
-    def _left(self, each: TrialStanding) -> str:
-        return duration(self.standing.left(each)) if each.state == "running" else ""
+        cells = [*map(Cell, texts), Cell(each.state, tone=tone)]
+        return Row(cells, Cell(sign, tone=tone), tone if each.state in ("running", "waiting") else "")
 
     def _rest(self, rows: list[TrialStanding]) -> Text:
         """How many trials are not shown, by state."""
@@ -174,10 +181,6 @@ class LiveTable(Listener):
         hidden = [each.state for name, each in self.standing.trials.items() if name not in shown]
         counts = ", ".join(f"{hidden.count(state)} {state}" for state in SIGNS if state in hidden)
         return Text(f"{len(hidden)} more: {counts}", "dim")
-
-
-def _row_style(each: TrialStanding) -> str:
-    return {"running": "bold", "waiting": "dim"}.get(each.state, "")
 
 
 def _bar(share: float, state: State) -> Text:

@@ -36,9 +36,9 @@ class Metric:
         return f"{self.name} %" if self.percent else self.name
 
     @property
-    def stacked(self) -> str:
-        """The title with the set above the metric, which keeps a column narrow."""
-        return "\n".join(self.title.rsplit("/", 1))
+    def heading(self) -> str:
+        """The title as a column's heading, which a terminal breaks between the set and the metric."""
+        return "/\n".join(self.title.rsplit("/", 1))
 
     @property
     def unit(self) -> str:

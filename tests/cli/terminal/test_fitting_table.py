@@ -6,15 +6,22 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from simclip.cli.terminal.fitting_table import Column, FittingTable, fitted_line, shortened
+from simclip.cli.terminal.fitting_table import FittingTable, fitted_line, shortened
+from simclip.cli.wording.table import Cell, Column, Row, Table
 
 TABLE = FittingTable(
-    [
-        Column("name", [Text("a-rather-long-name"), Text("[bold]b")], least=8),
-        Column("figure", [Text("1.0"), Text("22.0")], right=True),
-        Column("little", [Text("x"), Text("y")], rank=2),
-        Column("some", [Text("x"), Text("y")], rank=1),
-    ]
+    Table(
+        [
+            Column("name", min_width=8),
+            Column("figure", right=True),
+            Column("little", priority=2),
+            Column("some", priority=1),
+        ],
+        [
+            Row([Cell("a-rather-long-name"), Cell("1.0"), Cell("x"), Cell("x")]),
+            Row([Cell("[bold]b"), Cell("22.0"), Cell("y"), Cell("y")]),
+        ],
+    )
 )
 
 
@@ -62,3 +69,23 @@ def test_a_line_leaves_out_pieces_by_rank_and_empty_ones():
     assert fitted_line(first, pieces, 80).plain == "a-rather-long-name  late  stays  soon"
     assert fitted_line(first, pieces, 24).plain == "a-rat…-name  stays  soon"
     assert fitted_line(first, pieces, 18).plain == "a-rat…-name  stays"
+
+
+def test_headings_break_and_only_shown_columns_are_explained():
+    table = Table(
+        [Column("val/\ntop1 %", right=True), Column("vs \ncontrol", priority=1, note="vs control: the difference.")],
+        [Row([Cell("1"), Cell("2")], Cell("★")), Row([Cell("3"), Cell()], separate=True)],
+        caption="All arms.",
+    )
+    assert printed(FittingTable(table), 30) == [
+        "      val  vs",
+        "   top1 %  control",
+        "──────────────────",
+        "★       1  2",
+        "",
+        "        3",
+        "",
+        "All arms. vs control: the",
+        "difference.",
+    ]
+    assert printed(FittingTable(table), 10)[-1] == "All arms."

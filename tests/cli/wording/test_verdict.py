@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from simclip.cli.terminal.confirm_table import confirmation
+from simclip.cli.terminal.outcome import confirmation
 from simclip.cli.wording.verdict import before_confirming, headline, sentences
 from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.arms import Trial, planned_arms
@@ -63,8 +63,9 @@ def test_better(recorded: Recorded) -> None:
     assert "seed noise only" in said[3]
     assert "optimistic" in said[4]
     rows = table(results)
-    assert ["★", "k4", "3", "52.1", "2.1", "+10.1", "+9.9", "to", "+10.3", "<0.001", "better", "50.0"] in rows
-    assert ["untouched", "model", "20.0", "20.0"] in rows
+    shown = ["52.1", "2.1", "46.9", "to", "57.3", "+10.1", "+9.9", "to", "+10.3", "<0.001", "better", "3", "50.0"]
+    assert ["★", "k4", "3", *shown] in rows
+    assert ["base", "model", "20.0", "20.0"] in rows
 
 
 def test_worse(recorded: Recorded) -> None:

@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from simclip.cli.terminal.ranking_table import closing, ranking
+from simclip.cli.terminal.outcome import closing, ranking
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
 from simclip.study.store.folder import StudyFolder
@@ -53,16 +53,16 @@ def test_arms_stand_by_their_means_with_figures_as_computed_by_hand(played):
     )
     lines = printed(ranking(results))
     assert [line.split() for line in lines[:2]] == [
-        ["val", "vs", "rare", "best"],
-        ["arm", "seeds", "mean_r1", "%", "±", "control", "top1", "%", "epoch"],
+        ["val", "±", "vs", "rare", "best"],
+        ["arm", "seeds", "mean_r1", "%", "sd", "control", "top1", "%", "epoch", "ended"],
     ]
     assert [line.split() for line in lines[3:8]] == [
         # means of (43, 45) and of (40, 42); deviations 2 / sqrt(2); differences 3 and 3
-        ["★", "k4", "2", "44.0", "1.4", "+3.0", "22.0", "2"],
-        ["control", "2", "41.0", "1.4", "reference", "20.5", "1-2"],
-        ["✗", "k8", "0", "of", "2", "1"],  # what a failed trial had reached is no score
+        ["★", "k4", "2", "44.0", "1.4", "+3.0", "22.0", "2", "2", "finished"],
+        ["control", "2", "41.0", "1.4", "reference", "20.5", "1-2", "2", "finished"],
+        ["✗", "k8", "0", "of", "2", "1", "1", "failed"],  # what a failed trial had reached is no score
         [],
-        ["untouched", "model", "20.0", "10.0"],
+        ["base", "model", "20.0", "10.0"],
     ]
     assert "✗ k8: failed on seed 1: OSError: no [room]/[x]" in lines
     end = flat(closing(results, FOLDER, COMMAND))
@@ -78,8 +78,8 @@ def test_a_loss_is_ranked_and_written_as_it_is(played):
     )
     lines = printed(ranking(results))
     assert [line.split() for line in lines[3:5]] == [
-        ["★", "k4-p0.5", "1.500", "-0.500", "150.0", "75.0", "1"],
-        ["control", "2.000", "reference", "200.0", "100.0", "2"],
+        ["★", "k4-p0.5", "1.500", "-0.500", "150.0", "75.0", "1", "1", "finished"],
+        ["control", "2.000", "reference", "200.0", "100.0", "2", "1", "finished"],
     ]
     assert "lower is better" in flat(ranking(results)) and "points" not in flat(ranking(results))
     assert "Best arm: k4-p0.5, val/loss 1.500, -0.500 against the control." in flat(closing(results, FOLDER, COMMAND))
@@ -130,5 +130,5 @@ def test_any_width_will_do(played, width):
     end = printed(closing(results, StudyFolder(Path("/a/rather/long/" + "path/" * 20)), COMMAND), width)
     assert max(map(cell_len, table + end)) <= width
     text = " ".join(table)
-    assert all(word in text for word in ("k4", "control", "untouched model", "41.0", "reference"))
+    assert all(word in text for word in ("k4", "control", "base model", "41.0", "reference"))
     assert (name in text) == (width >= 120)

@@ -1,0 +1,78 @@
+"""What a study ends with: the ranked arms, the confirmed arms, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from simclip.cli.terminal.fitting_table import FittingTable
+from simclip.cli.wording.arm_tables import confirm_table, search_table
+from simclip.cli.wording.formatting import counted, reason
+from simclip.cli.wording.verdict import sentences
+from simclip.study.analysis.results import StudyResults
+from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import Record
+
+
+def ranking(results: StudyResults) -> RenderableType:
+    """The table of the search's arms, and what failed or was stopped."""
+    table = search_table(results)
+    if table is None:
+        return Text("No trial has ended yet.")
+    return Group(FittingTable(table), *_marks(results.search))
+
+
+def confirmation(results: StudyResults) -> FittingTable | None:
+    """The table of the confirmed arms; None before the stage has a result."""
+    table = confirm_table(results)
+    return None if table is None else FittingTable(table)
+
+
+def closing(results: StudyResults, folder: StudyFolder, command: str, report: str | None = None) -> RenderableType:
+    """The verdict and how far to trust it, the places of all results, and the trials that failed.
+
+    Args:
+        results: The study's results.
+        folder: Where they are.
+        command: The command that reproduces the best arm.
+        report: Path of the report, if there is one.
+    """
+    best = results.best
+    places = Table.grid(padding=(0, 2, 0, 0))
+    places.add_column(no_wrap=True)
+    places.add_column(overflow="fold")
+    places.add_row("Results", Text(folder.place()))
+    if report:
+        places.add_row("Report", Text(report))
+    if best:
+        places.add_row("Best model", Text(f"{folder.place(folder.best.name)}  ({best.record.trial})"))
+        places.add_row("Reproduce it", Text(command))
+    failed = [record for record in results.ended.values() if record.outcome == "failed"]
+    first, *others = sentences(results)
+    said = [Text(first, "bold"), *(Text(each) for each in others)]
+    return Group(*said, Text(), places, *_failures(failed, folder))
+
+
+def _marks(records: Mapping[str, Record]) -> Iterator[Text]:
+    """What ✗ and ■ mean in the table of the search."""
+    failed: dict[str, list[Record]] = {}
+    for record in records.values():
+        if record.outcome == "failed":
+            failed.setdefault(record.arm, []).append(record)
+    for arm, trials in failed.items():
+        seeds = ", ".join(str(record.seed) for record in trials)
+        line = Text("✗ ", "red", no_wrap=True, overflow="ellipsis")
+        yield line.append(f"{arm}: failed on seed {seeds}: {reason(trials[0])}", "default")
+    if stopped := sum(record.outcome == "stopped" for record in records.values()):
+        yield Text(f"■ {counted(stopped, 'trial')} stopped early by the scheduler: scored on fewer epochs", "dim")
+
+
+def _failures(failed: list[Record], folder: StudyFolder) -> Iterator[Text]:
+    if failed:
+        yield Text(f"\n{counted(len(failed), 'trial')} failed:", "red")
+    for record in failed:
+        yield Text(f"  {record.trial}: {reason(record)}", overflow="fold")
+        yield Text(f"    {folder.place('logs', record.trial)}.log", overflow="fold")
