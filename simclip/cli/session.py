@@ -22,6 +22,7 @@ from simclip.study.execution.trackers import TensorBoard, WeightsAndBiases, wand
 from simclip.study.search.asha import scheduler
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_records
 
@@ -66,7 +67,7 @@ def hold(
         if (why_off := scheduler(study)[1]) is not None:
             say(console, why_off)
         ended = read_records(folder.trials)
-        listeners: list[Listener] = [TensorBoard(folder.path / "tensorboard"), Metrics(study, ended)]
+        listeners: list[Listener] = [TensorBoard(folder.path / layout.TENSORBOARD), Metrics(study, ended)]
         if tracked:
             listeners.append(WeightsAndBiases(study.name, folder.path, lambda line: say(console, line)))
         listeners.append(shown or progress(console, study, folder.logs, ended))

@@ -9,6 +9,7 @@ from typing import Any
 from simclip.cli.wording.formatting import Metric
 from simclip.html.figure import ARM_COLOURS, INK
 from simclip.study.analysis.results import StudyResults
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_all
 
@@ -37,7 +38,7 @@ class Findings(StudyResults):
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What results.json says of versions and hardware; empty before it is written."""
-        path = self.folder.path / "results.json"
+        path = self.folder.path / layout.RESULTS
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return content
 

@@ -22,6 +22,7 @@ from simclip.report.parameter_plots import effect_lines, maps
 from simclip.report.search_plots import importance_bars, rung_correlations
 from simclip.report.trial_tables import all_trials, costs, failures
 from simclip.runtime.files import write_atomically
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
@@ -44,7 +45,7 @@ def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
     Raises:
         InputError: The folder holds no study's results.
     """
-    findings, page = Findings(folder), to or folder.path / "report.html"
+    findings, page = Findings(folder), to or folder.path / layout.REPORT
     beside = page.with_suffix("")
     with style():
         first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
@@ -88,7 +89,7 @@ def content(
         "pictures": inlined(others),
         "tables": found,
         "failures": [
-            {"trial": each.trial, "reason": why, "log": findings.folder.place("logs", f"{each.trial}.log")}
+            {"trial": each.trial, "reason": why, "log": findings.folder.place(layout.LOGS, f"{each.trial}.log")}
             for each, why in failures(findings)
         ],
         "commands": [*commands(findings)],
@@ -101,12 +102,12 @@ def commands(findings: Findings) -> Iterator[dict[str, str]]:
     """What to type."""
     folder = findings.folder
     tune = ["python", "tune.py"]
-    if (folder.path / "best.yaml").exists():
+    if (folder.path / layout.BEST).exists():
         yield {"what": "The best configuration once more, alone, compared to the last bit",
                "text": shlex.join([*tune, "reproduce", folder.place()])}  # fmt: skip
     yield {"what": "The whole study elsewhere",
-           "text": shlex.join([*tune, "run", folder.place(folder.file.name), "--results", "elsewhere"])}  # fmt: skip
-    if folder.mirror is None and (folder.path / "optuna.db").exists():
+           "text": shlex.join([*tune, "run", folder.place(layout.STUDY), "--results", "elsewhere"])}  # fmt: skip
+    if folder.mirror is None and (folder.path / layout.OPTUNA).exists():
         yield {"what": "Optuna's own view of the search",
                "text": shlex.join(["optuna-dashboard", f"sqlite:///{folder.path / 'optuna.db'}"])}  # fmt: skip
 
@@ -129,7 +130,7 @@ def provenance(findings: Findings) -> dict[str, str]:
 
 def files(findings: Findings) -> dict[str, str]:
     """The files that say what ran."""
-    paths = [findings.folder.file, findings.folder.path / "best.yaml"]
+    paths = [findings.folder.file, findings.folder.path / layout.BEST]
     return {path.name: path.read_text(encoding="utf-8") for path in paths if path.exists()}
 
 

@@ -21,6 +21,7 @@ from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.execution.trial import Placement, train_trial, tune_result
 from simclip.study.search.searcher import StageSearcher
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.folder import ATTEMPT, StudyFolder
 from simclip.train.history import Row
 
@@ -78,7 +79,7 @@ class _Attempt:
         self.checkpoint: Path | None = None
 
     def run(self, folder: StudyFolder, placement: Placement) -> None:
-        self.checkpoints = folder.tune / f"{self.trial.name}{ATTEMPT}{self.number}"
+        self.checkpoints = folder.path / layout.TUNE / f"{self.trial.name}{ATTEMPT}{self.number}"
         if self.scheduler:
             self.scheduler.on_trial_add(self.scheduler, self.seen_by_scheduler)
         self.recorder.trial_started(self.trial)

@@ -15,6 +15,7 @@ from simclip.cli.exits import DONE
 from simclip.cli.output import say
 from simclip.errors import InputError
 from simclip.models.open_clip import export_model
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.storage import is_uri
 
@@ -59,7 +60,7 @@ def _model(source: str, scratch: Path) -> str:
     results = StudyFolder.at(source)
     if not results.file.is_file():
         return str(results.storage.fetch("", scratch))
-    best = results.storage.fetch(results.best.name, scratch)
+    best = results.storage.fetch(layout.BEST_MODEL, scratch)
     if not best.is_dir():
-        raise InputError(f"{results.place(results.best.name)}: no such folder; no arm of the study has finished yet")
+        raise InputError(f"{results.place(layout.BEST_MODEL)}: no such folder; no arm of the study has finished yet")
     return str(best)

@@ -15,6 +15,7 @@ from simclip.cli.wording.verdict import sentences
 from simclip.errors import InputError
 from simclip.report import write_comparison, write_report
 from simclip.study.analysis.results import StudyResults
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 
 
@@ -36,7 +37,7 @@ def report(
         page: str | Path = write_report(folders[0], to)
         if to is None:
             folders[0].push()
-            page = folders[0].place("report.html")
+            page = folders[0].place(layout.REPORT)
         console.print(Group(*(Text(each) for each in sentences(StudyResults.read(folders[0])))))
     else:
         page = write_comparison(folders, to or Path("comparison.html"))

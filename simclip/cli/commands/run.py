@@ -26,6 +26,7 @@ from simclip.study.execution.ownership import held, typed_again
 from simclip.study.execution.preflight import check_study, prepare_study
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import DEMO, DEMO_DATA, load_with_data
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 
 Address = Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")]
@@ -71,7 +72,7 @@ def run(
     write_report(folder)
     folder.push()
     again = shlex.join(["python", "tune.py", "reproduce", folder.place()])
-    code = conclude(console, end, folder, again, folder.place("report.html"))
+    code = conclude(console, end, folder, again, folder.place(layout.REPORT))
     if code == INTERRUPTED:
         say(console, f"Interrupted. To go on: {this_command()}")
     return code

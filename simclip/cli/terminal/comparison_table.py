@@ -12,6 +12,7 @@ from simclip.cli.wording.formatting import Metric, counted
 from simclip.cli.wording.table import Column, Row, Table, text_cell
 from simclip.study.analysis.best import Best
 from simclip.study.analysis.reproduce import Comparison, Repetition
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
 
@@ -26,7 +27,7 @@ def shown_comparison(
         repetition: The run beside what was confirmed, if something was.
         folder: Results of the new run.
     """
-    where = Text(f"Model: {folder.place(folder.best.name)}", no_wrap=True, overflow="ignore")  # a path to copy
+    where = Text(f"Model: {folder.place(layout.BEST_MODEL)}", no_wrap=True, overflow="ignore")  # a path to copy
     differing = [each for each in comparison if not each.same]
     if not differing:
         return Group(Text(f"PASS: all {len(comparison)} metrics are the same to the last bit", "green"), where)
@@ -49,7 +50,7 @@ def shown_repetition(
         repetition: The runs beside what was confirmed, if something was.
         folder: Their results.
     """
-    where = Text(f"Model: {folder.place(folder.best.name)}", no_wrap=True, overflow="ignore")  # a path to copy
+    where = Text(f"Model: {folder.place(layout.BEST_MODEL)}", no_wrap=True, overflow="ignore")  # a path to copy
     if repetition is None:
         metric = Metric.of(records[0].config.metric)
         scores = ", ".join(metric.said(record.score) or str(record.outcome) for record in records)

@@ -13,6 +13,7 @@ from simclip.cli.wording.arm_tables import confirm_table, search_table
 from simclip.cli.wording.formatting import counted, reason
 from simclip.cli.wording.verdict import sentences
 from simclip.study.analysis.results import StudyResults
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
 
@@ -48,7 +49,7 @@ def closing(results: StudyResults, folder: StudyFolder, command: str, report: st
     if report:
         places.add_row("Report", Text(report))
     if best:
-        places.add_row("Best model", Text(f"{folder.place(folder.best.name)}  ({best.record.trial})"))
+        places.add_row("Best model", Text(f"{folder.place(layout.BEST_MODEL)}  ({best.record.trial})"))
         places.add_row("Reproduce it", Text(command))
     failed = [record for record in results.ended.values() if record.outcome == "failed"]
     first, *others = sentences(results)
@@ -75,4 +76,4 @@ def _failures(failed: list[Record], folder: StudyFolder) -> Iterator[Text]:
         yield Text(f"\n{counted(len(failed), 'trial')} failed:", "red")
     for record in failed:
         yield Text(f"  {record.trial}: {reason(record)}", overflow="fold")
-        yield Text(f"    {folder.place('logs', record.trial)}.log", overflow="fold")
+        yield Text(f"    {folder.place(layout.LOGS, record.trial)}.log", overflow="fold")

@@ -19,6 +19,7 @@ from simclip.study.analysis.verdict import ConfirmedArm
 from simclip.study.spec.arms import Stage
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import Resources, StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
 
@@ -95,7 +96,7 @@ def read_best(folder: Path) -> Best:
     Raises:
         InputError: There is none, or the file is not as a study writes it.
     """
-    path = folder / "best.yaml"
+    path = folder / layout.BEST
     if not path.is_file():
         raise InputError(f"no such file: {path}; give the results folder of a study with an arm that finished")
     try:

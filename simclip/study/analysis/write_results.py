@@ -20,6 +20,7 @@ from simclip.study.analysis.best import describe_trial
 from simclip.study.analysis.ranking import mean_metrics
 from simclip.study.analysis.results import Choice, StudyResults
 from simclip.study.spec.portable_paths import PROJECT, portable
+from simclip.study.store import layout
 
 PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")
 
@@ -35,7 +36,7 @@ def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any])
     Returns:
         The best configuration, if there is one yet.
     """
-    write_atomically(folder / "trials.csv", trial_table(results).to_csv(index=False))
+    write_atomically(folder / layout.TABLE, trial_table(results).to_csv(index=False))
     study, best, verdict = results.study, results.best, results.verdict
     content = {
         "study": study.name,
@@ -53,11 +54,11 @@ def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any])
         "git_commit": git_commit(),
         "hardware": hardware,
     }
-    write_atomically(folder / "results.json", json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / layout.RESULTS, json.dumps(content, indent=2) + "\n")
     if best:
         described = describe_trial(study, best.record, best.stage, best.arm)
         text = yaml.safe_dump(portable(described.model_dump(mode="json")), sort_keys=False)
-        write_atomically(folder / "best.yaml", text)
+        write_atomically(folder / layout.BEST, text)
     return best
 
 

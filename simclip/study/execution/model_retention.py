@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.study import FIRST_CONFIRM_SEED
+from simclip.study.store import layout
 from simclip.study.store.storage import Storage
-
-#: Holds a folder per trial.
-MODELS = "models"
 
 
 def keep_models(storage: Storage, checkpoint: str, trial: str) -> None:
@@ -15,7 +13,7 @@ def keep_models(storage: Storage, checkpoint: str, trial: str) -> None:
 
     The checkpoint stays until the end of the trial is on record; on one file system the bytes are not copied.
     """
-    storage.copy(checkpoint, f"{MODELS}/{trial}", only=("best", "last"), linked=True)
+    storage.copy(checkpoint, f"{layout.MODELS}/{trial}", only=("best", "last"), linked=True)
 
 
 def drop_trailing_models(storage: Storage, results: StudyResults) -> None:
@@ -33,5 +31,5 @@ def drop_trailing_models(storage: Storage, results: StudyResults) -> None:
     leading = [arm.name for arm in results.ranking if arm.name in settled][: study.keep_models]
     trailing = [r for arm in settled for r in ended[arm] if arm not in leading or r.seed != study.seeds[0]]
     trailing += [r for r in results.confirm.values() if r.seed != FIRST_CONFIRM_SEED]
-    for trial in {record.trial for record in trailing} & {*storage.folders(MODELS)}:
-        storage.delete(f"{MODELS}/{trial}")
+    for trial in {record.trial for record in trailing} & {*storage.folders(layout.MODELS)}:
+        storage.delete(f"{layout.MODELS}/{trial}")

@@ -17,11 +17,10 @@ from ray.train import UserCallback
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
+from simclip.study.store import layout
 from simclip.study.store.storage import Storage
 
 POLL_SECONDS = 0.2
-#: Where the Train runs lie among the results.
-TRAIN = "train"
 
 
 class ReportsToQueue(UserCallback):
@@ -66,7 +65,7 @@ def fit_nested(
         ),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=f"{storage.root}/{TRAIN}",
+            storage_path=f"{storage.root}/{layout.TRAIN}",
             storage_filesystem=storage.arrow,
             callbacks=[callback],
         ),
@@ -84,7 +83,7 @@ def fit_nested(
     queue.shutdown()
     if outcome:
         raise outcome[0]
-    storage.delete(f"{TRAIN}/{name}")
+    storage.delete(f"{layout.TRAIN}/{name}")
 
 
 def _fit(trainer: TorchTrainer, outcome: list[BaseException]) -> None:

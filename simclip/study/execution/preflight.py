@@ -15,6 +15,7 @@ from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_config
 from simclip.study.spec.arms import Arm, foreseen_arms
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.storage import Storage
 from simclip.train.precompute import prepare
 from simclip.train.preflight import check_inputs, check_metric
@@ -85,7 +86,7 @@ def _prepare(study: StudyConfig, storage: Storage) -> tuple[list[str], str | Non
     """What is to be said about this node, and what is wrong with it."""
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            if not storage.fetch("study.yaml", Path(scratch)).is_file():
+            if not storage.fetch(layout.STUDY, Path(scratch)).is_file():
                 raise InputError(f"{storage} is another folder there: give one that every node sees, or s3://...")
         check_study(study)
         return prepare_study(study), None

@@ -21,6 +21,7 @@ from simclip.study.execution.trial import Placement, run_trial
 from simclip.study.search.searcher import StageSearcher
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.folder import ATTEMPT, StudyFolder
 
 #: Seconds between two checks that Ray is still there.
@@ -69,7 +70,7 @@ class RayExecutor:
             run_config=tune.RunConfig(
                 storage_path=storage.root,
                 storage_filesystem=storage.arrow,
-                name=self._folder.tune.name,
+                name=layout.TUNE,
                 stop=_Halt(recorder),
                 callbacks=[_Events(recorder, searcher)],
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),

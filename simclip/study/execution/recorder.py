@@ -16,6 +16,7 @@ from simclip.study.execution.model_retention import drop_trailing_models, keep_m
 from simclip.study.search.searcher import StageSearcher
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Outcome, Record, read_all
 from simclip.train.history import Row
@@ -65,9 +66,9 @@ class Recorder:
         """Delete leftovers of an earlier run that was killed."""
         drop_parts(self.folder.path)
         drop_trailing_models(self.folder.storage, self.results)
-        for trial in self.folder.storage.folders(self.folder.unfinished.name):
+        for trial in self.folder.storage.folders(layout.UNFINISHED):
             if trial in self.records:
-                self.folder.forget(trial)
+                self.folder.discard_checkpoints(trial)
 
     def trial_started(self, trial: Trial) -> None:
         """Note the start of a trial. The time that an earlier run spent on it counts as if it had just been spent."""
@@ -125,7 +126,7 @@ class Recorder:
         self._losses[trial.name] += not preempted
         if self._losses[trial.name] <= MAX_LOSSES and self.searcher:
             self._log(trial, traceback)
-            self.searcher.again(trial, self.folder.rescue(trial.name))
+            self.searcher.again(trial, self.folder.salvage_checkpoint(trial.name))
         else:
             reason = f"its process was lost {self._losses[trial.name]} times: {traceback.strip().splitlines()[-1]}"
             self.trial_failed(trial, traceback, reason)
@@ -149,7 +150,7 @@ class Recorder:
         self.folder.write(record)
         self.records[trial.name] = record
         drop_trailing_models(self.folder.storage, self.results)
-        self.folder.forget(trial.name)
+        self.folder.discard_checkpoints(trial.name)
         for listener in self.listeners:
             listener.trial_ended(trial, record)
 
@@ -168,7 +169,7 @@ class Executor(Protocol):
     def run_stage(self, searcher: StageSearcher, recorder: Recorder, scheduler: TrialScheduler | None) -> None:
         """Run the trials that a searcher suggests until it has no more, or until the recorder halts the study.
 
-        A trial writes its checkpoints to `StudyFolder.tune`, one folder per attempt, and its log to `StudyFolder.logs`.
+        A trial writes its checkpoints to `layout.TUNE`, one folder per attempt, and its log to `layout.LOGS`.
 
         Args:
             searcher: Asked for every trial, and told of every result and end, as Ray Tune does it.

@@ -14,13 +14,13 @@ from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import write_results
 from simclip.study.execution.budget import Budget
 from simclip.study.execution.events import Listener
-from simclip.study.execution.model_retention import MODELS
 from simclip.study.execution.recorder import Executor, Recorder
 from simclip.study.search.asha import scheduler
 from simclip.study.search.optuna import optuna_searcher
 from simclip.study.search.searcher import PlannedTrials, StageSearcher
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record, read_records
@@ -73,7 +73,7 @@ def run_study(
         InputError: A trial found its input wrong.
         OSError: The disk is full.
     """
-    folder.drop_scratch()
+    folder.delete_scratch()
     recorder = Recorder(study, folder, listeners, retry_failed)
     recorder.tidy()
     stages = _Stages(study, executor, folder, recorder, trials)
@@ -156,18 +156,18 @@ class _Stages:
             return PlannedTrials(self.study, self._search, checkpoints, self.budget)
         begun = self.recorder.begun.of_stage("search")
         checkpoints = self.folder.checkpoints(begun)
-        return optuna_searcher(self.study, self.folder.path / "optuna.db", begun, checkpoints, self.budget)
+        return optuna_searcher(self.study, self.folder.path / layout.OPTUNA, begun, checkpoints, self.budget)
 
     def _run_stage(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
         """Run one stage, and delete what only a running stage needs."""
         self.recorder.searcher = searcher
         self.executor.run_stage(searcher, self.recorder, early_stopping)
-        self.folder.drop_scratch()
+        self.folder.delete_scratch()
 
 
 def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any]) -> None:
     """Write everything that follows from the records on disk."""
     best = write_results(folder.path, StudyResults(study, read_records(folder.trials)), hardware)
     if best:
-        folder.storage.copy(f"{MODELS}/{best.record.trial}/best", folder.best.name)
+        folder.storage.copy(f"{layout.MODELS}/{best.record.trial}/best", layout.BEST_MODEL)
     folder.push()

@@ -25,7 +25,8 @@ with unsearched():  # the processes of a trial begin here
     from simclip.config.training import TrainConfig
     from simclip.runtime.scratch import scratch_folder
     from simclip.study.execution.nested_trainer import fit_nested
-    from simclip.study.store.storage import LOGS, Storage
+    from simclip.study.store import layout
+    from simclip.study.store.storage import Storage
     from simclip.train.history import Row
     from simclip.train.loop import Report, Training
 
@@ -130,7 +131,7 @@ def tune_result(history: list[Row]) -> dict[str, Any]:
 @contextmanager
 def _logged(storage: Storage, trial: str, scratch: Path, first: bool) -> Iterator[Callable[[], None]]:
     """The training's log lines in the trial's file, which the first worker stores now and then, and in the end."""
-    key = f"{LOGS}/{trial}.log"
+    key = f"{layout.LOGS}/{trial}.log"
     path = storage.fetch(key, scratch)
     path.parent.mkdir(parents=True, exist_ok=True)
     log = logging.getLogger("simclip")

@@ -1,6 +1,6 @@
-"""Results in a bucket, and the small files of them on this machine.
+"""Results in a bucket, and a local copy of their small files.
 
-Each process finds a bucket's address and credentials in its own environment.
+Every process finds the bucket's address and credentials in its own environment.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ import fsspec
 import pyarrow.fs
 
 from simclip.errors import InputError, full_disk_error
-from simclip.study.store.storage import LOGS, Storage
+from simclip.study.store import layout
+from simclip.study.store.storage import Storage
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The small files that a study is read and continued from.
-READ = ("study.yaml", "trials", "best.yaml", "trials.csv", "results.json")
+#: The small files from which a study is read and resumed.
+READ = (layout.STUDY, layout.TRIALS, layout.BEST, layout.TABLE, layout.RESULTS)
 
 
 def in_one_line(method: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a bucket's library raises, which is any kind of exception, into one line; a full disk stays one."""
+    """Turn any exception of a bucket's library into an InputError of one line; a full disk stays an OSError."""
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -50,15 +51,19 @@ def in_one_line(method: Callable[P, R]) -> Callable[P, R]:
 
 @dataclass(frozen=True)
 class Bucket(Storage):
-    """Any place that fsspec knows, by its URI; what is copied within it does not pass through this machine."""
+    """A bucket, or any other place that fsspec can open. Copies within it do not pass through this machine.
+
+    Attributes:
+        uri: URI of the results, e.g. s3://bucket/results/demo.
+    """
 
     uri: str
 
     def __post_init__(self) -> None:
-        """Look for the package that knows such URIs.
+        """Check that the package for this kind of URI is installed.
 
         Raises:
-            InputError: There is none.
+            InputError: It is not, or fsspec does not know this kind of URI.
         """
         try:
             fsspec.core.url_to_fs(self.uri)
@@ -77,17 +82,15 @@ class Bucket(Storage):
 
     @property
     def arrow(self) -> pyarrow.fs.FileSystem:
-        """The same library, as Ray calls it."""
+        """The same file system, wrapped for Ray."""
         return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(self._opened[0]))
 
     @in_one_line
     def folders(self, key: str) -> list[str]:
-        """The names of the folders in a folder."""
         return sorted({name.partition("/")[0] for name in self._sizes(key) if "/" in name})
 
     @in_one_line
     def finished_epochs(self, key: str) -> int | None:
-        """How many epochs a checkpoint has behind it."""
         sizes = self._sizes(key)
         try:
             manifest: dict[str, int] = json.loads(self._files.cat_file(self._path(f"{key}/manifest.json")))
@@ -98,25 +101,24 @@ class Bucket(Storage):
 
     @in_one_line
     def copy(self, source: str, target: str, only: Sequence[str] | None = None, linked: bool = False) -> None:
-        """Replace a folder by a copy; what a crash leaves of it is made anew, since no record says that it is there."""
+        """Not atomic: a crash leaves a partial copy, which is redone because no record refers to it yet."""
         self.delete(target)
         self._copy(source, self._path(target), only)
 
     @in_one_line
     def move(self, source: str, target: str) -> None:
-        """Copy a folder and delete it."""
+        """Copies, then deletes the source: buckets cannot rename."""
         self.copy(source, target)
         self.delete(source)
 
     @in_one_line
     def delete(self, key: str) -> None:
-        """Delete a folder, if it is there."""
         if self._sizes(key):
             self._files.rm(self._path(key), recursive=True)
 
     @in_one_line
     def fetch(self, key: str, scratch: Path) -> Path:
-        """A copy of it, if it is there."""
+        """Downloads a copy into the scratch folder, if the key exists."""
         there = self._path(key)
         self._files.invalidate_cache()
         found = self._files.find(there)
@@ -128,13 +130,13 @@ class Bucket(Storage):
 
     @in_one_line
     def send(self, path: Path, key: str) -> None:
-        """Store a file, in one step where the library does."""
+        """Atomic where the bucket's library is."""
         self._files.makedirs(posixpath.dirname(self._path(key)), exist_ok=True)
         self._files.put_file(str(path), self._path(key))
 
     @in_one_line
     def move_aside(self, name: str) -> str | None:
-        """Copy everything, and delete it."""
+        """Copies everything, then deletes the source."""
         if not self._sizes(""):
             return None
         aside = Bucket(f"{self.uri.rstrip('/').rpartition('/')[0]}/{name}")
@@ -150,8 +152,8 @@ class Bucket(Storage):
         self._files.copy([self._path(f"{source}/{name}") for name in names], targets)
 
     def _sizes(self, key: str) -> dict[str, int]:
-        """Of all files in a folder, by their path in it."""
-        self._files.invalidate_cache()  # others write there too
+        """The sizes of all files in a folder, in bytes, by their path in it."""
+        self._files.invalidate_cache()  # other processes write there too
         found = self._files.find(self._path(key), detail=True)
         return {posixpath.relpath(path, self._path(key)): int(each["size"]) for path, each in found.items()}
 
@@ -168,9 +170,13 @@ class Bucket(Storage):
 
 
 class Mirror:
-    """The small files of results in a bucket, in a folder of this process: read from there, changed here, sent back.
+    """A local copy of the small files of results in a bucket: read and changed here, then sent back.
 
-    The bucket is the truth. The folder begins empty in every run, and goes with the process.
+    The bucket is authoritative. The local folder is new in every process and is deleted when the process ends.
+
+    Attributes:
+        bucket: The bucket.
+        path: The local folder.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -180,7 +186,7 @@ class Mirror:
         atexit.register(shutil.rmtree, self.path, ignore_errors=True)
 
     def pull(self) -> None:
-        """Begin anew with what is in the bucket."""
+        """Replace the local files by those in the bucket."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir()
         for key in READ:
@@ -188,14 +194,14 @@ class Mirror:
         self._known = self._stamps()
 
     def push(self) -> None:
-        """Send what has changed."""
+        """Send the files that have changed since the last pull or push."""
         now = self._stamps()
         for path in [path for path, stamp in now.items() if self._known.get(path) != stamp]:
             self.bucket.send(path, path.relative_to(self.path).as_posix())
         self._known = now
 
     def _stamps(self) -> dict[Path, tuple[int, int]]:
-        """What changes when a file does; logs are sent by those who write them."""
+        """Modification time in ns and size of every file except logs, which the trials send themselves."""
         paths = [path for path in self.path.rglob("[!.]*") if path.is_file() and not path.is_symlink()]
-        ours = [path for path in paths if path.relative_to(self.path).parts[0] != LOGS]
+        ours = [path for path in paths if path.relative_to(self.path).parts[0] != layout.LOGS]
         return {path: ((stat := path.stat()).st_mtime_ns, stat.st_size) for path in ours}

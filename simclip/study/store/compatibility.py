@@ -1,4 +1,4 @@
-"""What may change in a study that has results: all that adds to them, and nothing that they depend on."""
+"""Which changes to a study are compatible with its existing results: additions, and fields that measure nothing."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from simclip.study.spec.study_file import dump
 from simclip.study.spec.typed_values import STUDY_FIELDS
 from simclip.study.store.records import Record
 
-#: Fields that change neither what trials measure nor which there are, or that only add some.
+#: Fields that never change what a trial measures, and never remove a trial.
 FREE = ("description", "resources.cpus", "resources.gpus", "max_concurrent", "keep_models", "confirm", "budget")
-#: Fields that add trials, as long as those that were run are still among them.
+#: Fields that may change if every trial that has begun is still planned.
 EXTENDING = ("parameters", "seeds", "trials")
 
 
 def refused_changes(
     earlier: Mapping[str, Any], study: StudyConfig, records: Mapping[str, Record]
 ) -> dict[str, tuple[Any, Any]]:
-    """The fields that differ and must not, with both values, by dotted name.
+    """The changed fields that are incompatible with the results: the earlier and the new value, by dotted name.
 
     Args:
-        earlier: The study that the results are of, by dotted name.
+        earlier: Fields of the study that the results are of, by dotted name.
         study: The study as it is now.
-        records: Of all trials that have begun.
+        records: The records of all trials that have begun.
     """
     now = flat(local(yaml.safe_load(dump(study))))
     earlier = {**_defaults(), **earlier}
@@ -41,7 +41,7 @@ def refused_changes(
 
 
 def under_recorded_names(trials: Sequence[Trial], records: Mapping[str, Record]) -> list[Trial]:
-    """The trials, each arm under the name that it has in the records; an extended study may name it otherwise."""
+    """The trials with their arms renamed as in the records, since an extended study may give an arm another name."""
     names = {record.config.run_key: record.arm for record in records.values()}
     for arm in {trial.arm.name: trial.arm for trial in trials}.values():
         names.setdefault(arm.config.run_key, own_name(arm.name, names.values()))
@@ -49,7 +49,7 @@ def under_recorded_names(trials: Sequence[Trial], records: Mapping[str, Record])
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields by dotted name."""
+    """Flatten nested fields to dotted names."""
     found: dict[str, Any] = {}
     for key, value in content.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
@@ -57,14 +57,14 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def listed(fields: Mapping[str, tuple[Any, Any]], most: int = 3) -> str:
-    """The first fields with both values, and how many more there are."""
+    """The first fields with both values, and the number of further ones, as text for a message."""
     said = [f"{name} is {there!r} there and {here!r} here" for name, (there, here) in list(fields.items())[:most]]
     more = len(fields) - len(said)
     return ", ".join(said) + (f" (and {more} more)" if more else "")
 
 
 def _defaults() -> dict[str, Any]:
-    """The training fields by dotted name, for results from before one of them was there."""
+    """The default training fields by dotted name, for results of a version that lacked some of them."""
     return flat({"train": TrainConfig().model_dump(mode="json", exclude=set(STUDY_FIELDS))})
 
 
@@ -73,7 +73,7 @@ def _among(name: str, fields: tuple[str, ...]) -> bool:
 
 
 def _still_planned(changed: Mapping[str, Any], study: StudyConfig, records: Mapping[str, Record]) -> bool:
-    """Whether every trial of the search that was begun is one that the study would run."""
+    """Whether the study still plans every trial of the search that has begun."""
     if study.searcher == "optuna":
         return not any(_among(name, ("parameters",)) for name in changed)
     planned = {arm.config.run_key for arm in planned_arms(study)}

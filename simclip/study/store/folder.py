@@ -1,4 +1,4 @@
-"""Where things lie in a study's results, and whose results they are."""
+"""StudyFolder: the results of one study, in a folder or in a bucket."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import dump
+from simclip.study.store import layout
 from simclip.study.store.bucket import Bucket, Mirror
 from simclip.study.store.compatibility import flat, listed, refused_changes
 from simclip.study.store.records import Record, read_all
-from simclip.study.store.storage import LOGS, Disk, Storage, is_uri
+from simclip.study.store.storage import Disk, Storage, is_uri
 
-#: Between a trial's name and Tune's id of the attempt, in the name of Tune's folder. Without an id Tune would add one
-#: itself as soon as a trial whose process was lost begins a second time.
+#: Separates a trial's name from Tune's id of the attempt, in the name of Tune's folder. Without an id, Tune would add
+#: one of its own when a trial starts again after its process was lost.
 ATTEMPT = "@"
 
 
@@ -33,8 +34,8 @@ class StudyFolder:
     """The results of one study.
 
     Attributes:
-        path: Where this process reads and writes their small files: the results themselves, or the mirror's folder.
-        mirror: Of results that lie in a bucket; their models and checkpoints are not in the path.
+        path: Folder in which this process reads and writes the small files: the results themselves, or their mirror.
+        mirror: The local copy of the small files, if the results are in a bucket. Models and checkpoints are not in it.
     """
 
     path: Path
@@ -42,10 +43,10 @@ class StudyFolder:
 
     @classmethod
     def at(cls, place: str | Path) -> StudyFolder:
-        """The results in a folder or at a URI, as far as there are any.
+        """The results in a folder or at a URI, whether or not there are any yet.
 
         Raises:
-            InputError: Nobody can be reached there, or the package that knows such URIs is missing.
+            InputError: The bucket cannot be reached, or the package for its kind of URI is missing.
         """
         if not is_uri(place):
             return cls(Path(place).absolute())
@@ -54,90 +55,61 @@ class StudyFolder:
         return cls(mirror.path, mirror)
 
     def inside(self, name: str) -> StudyFolder:
-        """Results that lie within these."""
+        """Results in a subfolder of these."""
         return StudyFolder.at(self.place(name))
 
     @property
     def storage(self) -> Storage:
-        """Where all of the results lie."""
+        """The storage that holds all of the results."""
         return self.mirror.bucket if self.mirror else Disk(str(self.path))
 
     def place(self, *names: str) -> str:
-        """What a person, or a command, calls the results, or something in them."""
+        """The path or URI of the results, or of something in them, for messages and commands."""
         return "/".join([str(self.storage), *names])
-
-    def push(self) -> None:
-        """Send what has changed in the path to where the results lie, if that is elsewhere."""
-        if self.mirror:
-            self.mirror.push()
 
     @property
     def file(self) -> Path:
-        """The study with every default filled in."""
-        return self.path / "study.yaml"
+        """The study file."""
+        return self.path / layout.STUDY
 
     @property
     def trials(self) -> Path:
-        """One record per trial."""
-        return self.path / "trials"
+        """The folder of the trials' records."""
+        return self.path / layout.TRIALS
 
     @property
     def logs(self) -> Path:
-        """One log file per trial."""
-        return self.path / LOGS
-
-    @property
-    def models(self) -> Path:
-        """Model folders of the leading trials."""
-        return self.path / "models"
-
-    @property
-    def best(self) -> Path:
-        """Model folder of the best arm on its first seed."""
-        return self.path / "best"
-
-    @property
-    def tune(self) -> Path:
-        """Ray Tune's own files; gone once the study has ended."""
-        return self.path / "tune"
-
-    @property
-    def train(self) -> Path:
-        """Checkpoints of nested trainers on their way to Tune; gone once the study has ended."""
-        return self.path / "train"
-
-    @property
-    def unfinished(self) -> Path:
-        """The checkpoint that each unfinished trial goes on from."""
-        return self.path / "unfinished"
+        """The folder of the trials' logs."""
+        return self.path / layout.LOGS
 
     def recorded(self) -> dict[str, Any] | None:
-        """The fields of the study that these results are of, by dotted name; None where there are none yet."""
+        """The fields of the study that these results are of, by dotted name; None if there are no results yet."""
         return flat(read_mapping(self.file)) if self.file.exists() else None
 
     def study(self) -> StudyConfig:
-        """The study that these results are of.
+        """Read the study that these results are of.
 
         Raises:
-            InputError: The folder holds no study's results.
+            InputError: The folder holds no study's results, or its study file is wrong.
         """
+        where = self.place(layout.STUDY)
         if not self.file.is_file():
-            raise InputError(f"no such file: {self.place(self.file.name)}; give the results folder of a study")
+            raise InputError(f"no such file: {where}; give the results folder of a study")
         content = read_mapping(self.file)
         schema = SingleRun if "arm" in content else StudyConfig
         try:
             return schema.model_validate(content)
         except ValidationError as error:
-            raise explain(error, self.place(self.file.name), schema) from None
+            raise explain(error, where, schema) from None
 
     def claim(self, study: StudyConfig) -> None:
-        """Write the study file of a new study; go on with results of the same one, or one that this one extends.
+        """Write the study file of a new study, or of one that continues or extends the study of these results.
 
         Raises:
-            InputError: The folder holds another study, or files that are no study's.
+            InputError: The folder holds another study's results, or files that are no study's results.
         """
         if self.mirror:
-            self.mirror.pull()  # what another driver has written since
+            self.mirror.pull()  # another driver may have written results since
         earlier = self.recorded()
         if earlier is None and any(self.path.glob("[!.]*")):
             raise InputError(f"{self.place()}: not empty and no study's results: give another folder with --results")
@@ -149,8 +121,17 @@ class StudyFolder:
         write_atomically(self.file, dump(study))
         self.push()
 
+    def push(self) -> None:
+        """Send the small files that have changed to the bucket, if the results are in one."""
+        if self.mirror:
+            self.mirror.push()
+
     def move_aside(self) -> str | None:
-        """Rename the results, keeping all that is in them; their new place, None where there is nothing to move."""
+        """Rename the results, keeping everything in them.
+
+        Returns:
+            Their new path or URI; None if there are no results.
+        """
         last = self.place().rpartition("/")[2]
         aside = self.storage.move_aside(f"{last}-until-{time.strftime('%Y%m%d-%H%M%S')}")
         if self.mirror:
@@ -158,13 +139,13 @@ class StudyFolder:
         return aside
 
     def write(self, record: Record) -> None:
-        """Put a trial on record, where the results lie too."""
+        """Write a trial's record, to the bucket too if the results are in one."""
         record.write(self.trials)
         self.push()
 
     def log(self, trial: str, text: str) -> None:
-        """Add to a trial's log."""
-        key = f"{LOGS}/{trial}.log"
+        """Append to a trial's log."""
+        key = f"{layout.LOGS}/{trial}.log"
         with tempfile.TemporaryDirectory() as scratch:
             path = self.storage.fetch(key, Path(scratch))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,16 +153,20 @@ class StudyFolder:
                 log.write(text)
             self.storage.send(path, key)
 
-    def drop_scratch(self) -> None:
-        """Delete what only a running study needs, once the checkpoints of unfinished trials are in safety."""
-        for trial in {name.rpartition(ATTEMPT)[0] for name in self.storage.folders("tune")}:
-            self.rescue(trial)
-        for key in ("tune", "train"):
+    def delete_scratch(self) -> None:
+        """Delete what only a running study needs, after saving the checkpoints of unfinished trials."""
+        for trial in {name.rpartition(ATTEMPT)[0] for name in self.storage.folders(layout.TUNE)}:
+            self.salvage_checkpoint(trial)
+        for key in (layout.TUNE, layout.TRAIN):
             self.storage.delete(key)
 
-    def rescue(self, trial: str) -> Path | None:
-        """Move a trial's newest whole checkpoint to where it goes on from; the key of that, if there is one now."""
-        storage, kept = self.storage, f"unfinished/{trial}"
+    def salvage_checkpoint(self, trial: str) -> Path | None:
+        """Keep a trial's newest complete checkpoint, and delete Tune's folders of the trial.
+
+        Returns:
+            The key of the checkpoint that the trial resumes from; None if there is none.
+        """
+        storage, kept = self.storage, _unfinished(trial)
         best = storage.finished_epochs(kept)
         for attempt in self._attempts(trial):
             for name in storage.folders(attempt):
@@ -192,16 +177,21 @@ class StudyFolder:
             storage.delete(attempt)
         return None if best is None else Path(kept)
 
-    def forget(self, trial: str) -> None:
-        """Delete what a trial needed to go on, once its end is on record."""
-        for key in (*self._attempts(trial), f"unfinished/{trial}"):
+    def discard_checkpoints(self, trial: str) -> None:
+        """Delete the checkpoints of a trial whose end is on record."""
+        for key in (*self._attempts(trial), _unfinished(trial)):
             self.storage.delete(key)
-
-    def _attempts(self, trial: str) -> list[str]:
-        """The keys of Tune's folders of a trial."""
-        return [f"tune/{name}" for name in self.storage.folders("tune") if name.rpartition(ATTEMPT)[0] == trial]
 
     def checkpoints(self, trials: Iterable[str]) -> dict[str, Path]:
         """The keys of the checkpoints that trials resume from, by trial name."""
-        keys = {trial: f"unfinished/{trial}" for trial in trials}
-        return {name: Path(key) for name, key in keys.items() if self.storage.finished_epochs(key) is not None}
+        keys = {trial: _unfinished(trial) for trial in trials}
+        return {trial: Path(key) for trial, key in keys.items() if self.storage.finished_epochs(key) is not None}
+
+    def _attempts(self, trial: str) -> list[str]:
+        """The keys of Tune's folders of a trial, one per attempt."""
+        names = self.storage.folders(layout.TUNE)
+        return [f"{layout.TUNE}/{name}" for name in names if name.rpartition(ATTEMPT)[0] == trial]
+
+
+def _unfinished(trial: str) -> str:
+    return f"{layout.UNFINISHED}/{trial}"

@@ -1,7 +1,7 @@
-"""Trial records: one JSON-lines file per trial, the truth that everything else is derived from.
+"""Trial records: one JSON-lines file per trial, from which all results are derived.
 
-First what the trial is, then a line per epoch, written after the checkpoint that holds the same history, and one when
-the trial ends.
+The first line describes the trial. Then follows a line per epoch, written after the checkpoint with the same history,
+and one line when the trial ends.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from simclip.study.spec.arms import Stage, Trial
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.portable_paths import local, portable
 from simclip.study.spec.study import FIRST_CONFIRM_SEED
+from simclip.study.store import layout
 from simclip.train.history import Row, best_row
 
 Outcome: TypeAlias = Literal["finished", "stopped", "failed"]
@@ -24,19 +25,19 @@ Outcome: TypeAlias = Literal["finished", "stopped", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of one trial.
+    """Everything that is recorded about one trial.
 
     Attributes:
-        arm: Name of its arm.
-        seed: Its seed.
+        arm: Name of the trial's arm.
+        seed: Seed of the trial.
         control: Whether the arm is a control.
-        config: Its training configuration.
-        stage: The stage of the study that it belongs to.
-        history: A row per epoch, from epoch 0, the base model.
-        outcome: How it ended; None while it has not. `stopped`: by the scheduler, before its last epoch.
-        seconds: From its start to its end or its last epoch, data and model loading included.
-        error: Of a failed trial, the last line of the traceback; the whole of it is in its log.
-        started: When, in seconds since 1970 (UTC).
+        config: Training configuration.
+        history: One row per epoch; epoch 0 is the base model.
+        stage: Stage of the study that the trial belongs to.
+        outcome: How the trial ended; None if it has not. `stopped`: by the scheduler, before its last epoch.
+        seconds: Duration from the start to the end or the last epoch, loading included.
+        error: Last line of a failed trial's traceback; the log has all of it.
+        started: Start, in seconds since 1970 (UTC).
     """
 
     arm: str
@@ -61,7 +62,7 @@ class Record:
         error: str | None = None,
         started: float = 0.0,
     ) -> Record:
-        """The record of a trial; see the attributes."""
+        """The record of a trial; the arguments are described under the attributes."""
         return cls(
             arm=trial.arm.name,
             seed=trial.seed,
@@ -91,7 +92,7 @@ class Record:
         return self.best["metric"] if self.best else None
 
     def write(self, folder: Path) -> None:
-        """Write the file anew, whole or not at all."""
+        """Write the record's file atomically, replacing an earlier one."""
         head = {
             "arm": self.arm,
             "seed": self.seed,
@@ -112,12 +113,12 @@ class Record:
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """The trials that have ended, by name."""
+    """The records of the trials that have ended, by trial name."""
     return {name: record for name, record in read_all(folder).items() if record.outcome}
 
 
 def read_all(folder: Path) -> dict[str, Record]:
-    """The trials that have at least begun, by name."""
+    """The records of all trials that have begun, by trial name."""
     read = (_read(path) for path in sorted(folder.glob("*.jsonl")))
     return {record.trial: record for record in read if record}
 
@@ -128,7 +129,7 @@ def _read(path: Path) -> Record | None:
         try:
             lines.append(json.loads(line))
         except ValueError:
-            break  # torn: the trial goes on from the line before
+            break  # a partly written line: the trial resumes from the line before
     if not lines or "config" not in lines[0]:
         return None
     head, *history = lines
@@ -152,5 +153,5 @@ def _stage_by_seed(path: Path, seed: int) -> Stage:
     """The stage of a record from before stages were recorded: seeds from 1000 on confirm, except in a single run."""
     if seed < FIRST_CONFIRM_SEED:
         return "search"
-    study = path.parents[1] / "study.yaml"
+    study = path.parents[1] / layout.STUDY
     return "search" if study.is_file() and "arm" in read_mapping(study) else "confirm"

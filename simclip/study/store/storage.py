@@ -1,7 +1,7 @@
-"""Where a study's results lie: in a folder that every node sees, or in a bucket, which is any place that fsspec knows.
+"""Storage: where the results of a study are kept, a folder that every node sees or a bucket.
 
-Driver, trials and Ray Tune all write there. What lies there goes by a key, its path relative to the study's results,
-such as models/k2-s1. Each process finds a bucket's address and credentials in its own environment.
+The driver, the trials and Ray Tune write to it. Each file or folder has a key, its path relative to the results, e.g.
+`models/k2-s1`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,12 @@ import pyarrow.fs
 from simclip.runtime.files import link
 from simclip.train.history import finished_epochs
 
-#: What others than the driver write.
-LOGS = "logs"
-
 
 class Storage(ABC):
-    """Results by key.
+    """The files and folders of one study's results, by key.
 
     Attributes:
-        root: Where they lie on their file system.
+        root: Path of the results in their file system.
     """
 
     root: str
@@ -34,11 +31,11 @@ class Storage(ABC):
     @property
     @abstractmethod
     def arrow(self) -> pyarrow.fs.FileSystem | None:
-        """The file system of the root, as Ray has it; None for this machine's own."""
+        """The file system for Ray; None for the local one."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """Where they lie, as it is typed."""
+        """The path or URI of the results, as a user types it."""
 
     @abstractmethod
     def folders(self, key: str) -> list[str]:
@@ -46,73 +43,74 @@ class Storage(ABC):
 
     @abstractmethod
     def finished_epochs(self, key: str) -> int | None:
-        """How many epochs a checkpoint has behind it; None where there is none, or not all of it."""
+        """The number of finished epochs in a checkpoint; None if there is no checkpoint or it is incomplete."""
 
     @abstractmethod
     def copy(self, source: str, target: str, only: Sequence[str] | None = None, linked: bool = False) -> None:
         """Replace a folder by a copy of another one.
 
         Args:
-            source: What to copy.
-            target: What to replace.
-            only: Of the source's folders; by default all that is in it.
-            linked: Whether both may be the same bytes on a disk.
+            source: Key of the folder to copy.
+            target: Key of the folder to replace.
+            only: Names of the subfolders to copy; by default everything.
+            linked: Whether both may share the same bytes on disk (hard links).
         """
 
     @abstractmethod
     def move(self, source: str, target: str) -> None:
-        """Replace a folder by another one, which is then no longer where it was."""
+        """Move a folder to another key, replacing what is there."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Delete a folder, if it is there."""
+        """Delete a folder, if it exists."""
 
     @abstractmethod
     def fetch(self, key: str, scratch: Path) -> Path:
-        """The place on this machine where a file or folder can be read, and changed, if it is sent afterwards.
+        """The local path where a file or folder can be read. A changed file has to be sent back.
 
         Args:
-            key: What; it may not be there yet.
-            scratch: Folder for what has to be copied to this machine.
+            key: Key of the file or folder, which need not exist yet.
+            scratch: Local folder for files that have to be downloaded.
         """
 
     @abstractmethod
     def send(self, path: Path, key: str) -> None:
-        """Store a file that was fetched and changed."""
+        """Store a file that was fetched and changed, or a new one."""
 
     @abstractmethod
     def move_aside(self, name: str) -> str | None:
-        """Give all results another last name, if there are any; returns their new place."""
+        """Rename the results by replacing the last part of their path.
+
+        Returns:
+            Their new path or URI; None if there are no results.
+        """
 
     def key(self, path: str) -> str:
-        """The key of what Ray has put somewhere."""
+        """The key of a path that Ray reports."""
         return posixpath.relpath(path, self.root)
 
 
 @dataclass(frozen=True)
 class Disk(Storage):
-    """A folder of a file system that every node sees: renames and second names, never copies of models."""
+    """A folder in a file system that every node sees. Moves are renames, and models are linked instead of copied."""
 
     root: str
 
     @property
     def arrow(self) -> None:
-        """This machine's own."""
-        return
+        return None
 
     def __str__(self) -> str:
         return self.root
 
     def folders(self, key: str) -> list[str]:
-        """The names of the folders in a folder."""
         return [each.name for each in self._path(key).glob("*") if each.is_dir()]
 
     def finished_epochs(self, key: str) -> int | None:
-        """How many epochs a checkpoint has behind it."""
         return finished_epochs(self._path(key))
 
     def copy(self, source: str, target: str, only: Sequence[str] | None = None, linked: bool = False) -> None:
-        """Replace a folder by a copy, which is there whole or not at all."""
+        """Atomic: copies beside the target, then renames."""
         there = self._path(target)
         part = there.with_name(f".{there.name}.part")
         for old in (part, there):
@@ -122,24 +120,20 @@ class Disk(Storage):
         part.rename(there)
 
     def move(self, source: str, target: str) -> None:
-        """Rename a folder."""
         self.delete(target)
         self._path(target).parent.mkdir(exist_ok=True)
         self._path(source).rename(self._path(target))
 
     def delete(self, key: str) -> None:
-        """Delete a folder, if it is there."""
         shutil.rmtree(self._path(key), ignore_errors=True)
 
     def fetch(self, key: str, scratch: Path) -> Path:
-        """The thing itself."""
         return self._path(key)
 
     def send(self, path: Path, key: str) -> None:
-        """Nothing: it is there."""
+        """Nothing to do: the file was changed in place."""
 
     def move_aside(self, name: str) -> str | None:
-        """Rename the folder, if it is there."""
         here = Path(self.root)
         return str(here.rename(here.with_name(name))) if here.exists() else None
 
@@ -148,5 +142,5 @@ class Disk(Storage):
 
 
 def is_uri(place: str | Path) -> bool:
-    """Whether results are to lie in a bucket."""
+    """Whether a place for results is a URI, i.e. a bucket, and not a folder."""
     return "://" in str(place)

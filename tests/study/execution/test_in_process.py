@@ -10,6 +10,7 @@ import pytest
 from simclip.errors import InputError
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.train.history import Row
 from tests.study.in_process import ProcessLost, run_here
 from tests.study.watched import Events, alone, figures, interrupt_at
@@ -25,7 +26,8 @@ def test_the_search_and_the_confirm_stage_run(make_study: MakeStudy, tmp_path: P
     assert sorted(before) == ["control-s1", "k2-s1", "k4-s1"]
     assert events.started == events.ended == [*before, *asked]
     assert len(asked) == 4 and {record.outcome for record in end.records.values()} == {"finished"}
-    assert folder.best.is_dir() and not folder.tune.exists() and not folder.unfinished.exists()
+    assert (folder.path / layout.BEST_MODEL).is_dir()
+    assert not (folder.path / layout.TUNE).exists() and not (folder.path / layout.UNFINISHED).exists()
     record = end.records["k4-s1"]
     assert without_clocks(record.history) == alone(record.config, tmp_path / "alone")
 
@@ -39,7 +41,7 @@ def test_an_interrupted_study_goes_on(make_study: MakeStudy, tmp_path: Path) -> 
     second, _ = run_here(study, tmp_path, [again])
     assert figures(second) == figures(whole)
     assert again.epochs[0] == ("k2-s1", 2)
-    assert not folder.unfinished.exists() or not list(folder.unfinished.iterdir())
+    assert not list((folder.path / layout.UNFINISHED).glob("*"))
 
 
 @pytest.mark.parametrize("searcher", ["grid", "optuna"])

@@ -12,6 +12,7 @@ from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.train.history import Row
 from tests.conftest import tiny_run, write_study
@@ -47,8 +48,8 @@ def test_two_workers_do_as_one_does(whole: tuple[StudyEnd, StudyFolder, Events],
     end, folder, seen = whole
     assert {record.trial: record.outcome for record in end.records.values()} == {NAME: "finished"}
     assert seen.epochs == [(NAME, epoch) for epoch in (0, 1, 2, 3)]
-    assert (folder.best / "model.safetensors").is_file()
-    assert not folder.train.exists()
+    assert (folder.path / layout.BEST_MODEL / "model.safetensors").is_file()
+    assert not (folder.path / layout.TRAIN).exists()
     # The same plan and the same global batches: the same run but for the order of sums.
     for ours, theirs in zip(figures(end)[NAME], alone(end.records[NAME].config, tmp_path), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)

@@ -15,6 +15,7 @@ from simclip.study.execution.cluster import Cluster
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_all
 from simclip.train.history import Row, finished_epochs
@@ -69,10 +70,10 @@ def test_a_trial_whose_end_was_not_written_ends_at_once(study, whole, cluster: C
 def test_a_checkpoint_that_was_cut_short_is_not_taken(study, whole, cluster: Cluster, tmp_path: Path) -> None:
     run(study, cluster, tmp_path, Events(interrupt_at("k2-s1", 2)))
     folder = StudyFolder(tmp_path / "tiny")
-    folder.drop_scratch()
-    kept = folder.unfinished / "k2-s1"
+    folder.delete_scratch()
+    kept = folder.path / layout.UNFINISHED / "k2-s1"
     assert finished_epochs(kept) == 2
-    torn = folder.tune / "k2-s1@7" / "checkpoint_000007"
+    torn = folder.path / layout.TUNE / "k2-s1@7" / "checkpoint_000007"
     shutil.copytree(kept, torn)
     (torn / "history.json").write_text(json.dumps([{"epoch": 3}]))
     with (torn / "last" / "model.safetensors").open("r+b") as file:

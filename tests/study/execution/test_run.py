@@ -20,6 +20,7 @@ from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.arms import Trial, planned_arms
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.train.history import Row
 from simclip.train.loop import Training
@@ -60,9 +61,10 @@ def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pa
     best = read_best(folder.path)
     assert best.trial == f"{max(confirmed, key=lambda each: confirmed[each]['spread']['mean'])}-s1000"
     assert best.confirmed is not None and best.confirmed.n == 3
-    assert sorted(p.name for p in folder.models.iterdir()) == sorted([*before, "control-s1000", f"{arm}-s1000"])
-    same = folder.models / best.trial / "best" / "model.safetensors"
-    assert (folder.best / "model.safetensors").read_bytes() == same.read_bytes()
+    models = folder.path / layout.MODELS
+    assert sorted(p.name for p in models.iterdir()) == sorted([*before, "control-s1000", f"{arm}-s1000"])
+    same = models / best.trial / "best" / "model.safetensors"
+    assert (folder.path / layout.BEST_MODEL / "model.safetensors").read_bytes() == same.read_bytes()
 
     again = Events()
     run_study(resolved(study, cluster), RayExecutor(resolved(study, cluster), cluster, folder), folder, [again])
@@ -120,11 +122,12 @@ def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp
     assert best["train"]["threads"] == 1
     assert best["resources"]["workers"] == 1
     # Its model scores what the file says to expect.
-    CLIPModel.from_pretrained(folder.best)
-    again = Training(TrainConfig(**{**best["train"], "model": str(folder.best)}), tmp_path / "again").evaluate()
+    CLIPModel.from_pretrained(folder.path / layout.BEST_MODEL)
+    model = str(folder.path / layout.BEST_MODEL)
+    again = Training(TrainConfig(**{**best["train"], "model": model}), tmp_path / "again").evaluate()
     assert again["val/mean_r1"] == best["expect"]["val/mean_r1"]
     # Models stay for the leading arm alone, on its first seed, and no training state does.
-    assert [p.name for p in folder.models.iterdir()] == [best["trial"]]
+    assert [p.name for p in (folder.path / layout.MODELS).iterdir()] == [best["trial"]]
     assert not list(folder.path.rglob("training_state.pt"))
 
 

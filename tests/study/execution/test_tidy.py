@@ -10,6 +10,7 @@ from simclip.study.execution.cluster import Cluster, resolved
 from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 
 
@@ -27,12 +28,12 @@ def test_leftovers_of_ended_trials_go(make_study: Callable[..., StudyConfig], cl
     study, folder = make_study(keep_models=1), StudyFolder(tmp_path / "results" / "tiny")
     run(study, cluster, folder)
     whole = files(folder)
-    (model,) = folder.models.iterdir()
+    (model,) = (folder.path / layout.MODELS).iterdir()
     trailing = next(path.stem for path in folder.trials.glob("*.jsonl") if path.stem != model.name)
     # Its end was on record, and then the driver was killed.
-    shutil.copytree(model, folder.models / trailing)
-    shutil.copytree(model, folder.tune / trailing / "checkpoint_000001")
-    shutil.copytree(model, folder.unfinished / trailing)
+    shutil.copytree(model, folder.path / layout.MODELS / trailing)
+    shutil.copytree(model, folder.path / layout.TUNE / trailing / "checkpoint_000001")
+    shutil.copytree(model, folder.path / layout.UNFINISHED / trailing)
     for place in (folder.path, folder.trials):
         (place / ".k2-s1.jsonl.4711.part").write_text("half a li")
     run(study, cluster, folder)

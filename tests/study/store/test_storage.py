@@ -130,14 +130,14 @@ def test_a_trial_goes_on_from_its_newest_whole_checkpoint(storage: Storage, tmp_
     put(storage, "tune/k2-s1@2/checkpoint_000001/last/model", "cut", tmp_path / "1")
     put_checkpoint(storage, "tune/k2-s10@1/checkpoint_000002", 3, tmp_path / "1")
     put(storage, "train/run/anything", "of Ray Train", tmp_path / "1")
-    folder.drop_scratch()
+    folder.delete_scratch()
     assert storage.finished_epochs("unfinished/k2-s1") == 2
     assert storage.finished_epochs("unfinished/k2-s10") == 3
     assert storage.folders("tune") == storage.folders("train") == []
-    assert folder.rescue("k2-s1") == Path("unfinished/k2-s1")
+    assert folder.salvage_checkpoint("k2-s1") == Path("unfinished/k2-s1")
     put_checkpoint(storage, "tune/k2-s1@3/checkpoint_000000", 4, tmp_path / "1")
-    folder.forget("k2-s1")
-    assert folder.rescue("k2-s1") is None
+    folder.discard_checkpoints("k2-s1")
+    assert folder.salvage_checkpoint("k2-s1") is None
 
 
 def test_small_files_go_there_and_come_back(storage: Storage, make_study: MakeStudy) -> None:

@@ -1,0 +1,33 @@
+"""Names of the files and folders in the results of a study, as paths relative to the results."""
+
+#: The study file, with every default filled in.
+STUDY = "study.yaml"
+#: One record per trial, `<trial>.jsonl`.
+TRIALS = "trials"
+#: One log per trial, `<trial>.log`; each trial writes its own.
+LOGS = "logs"
+
+#: The ranking, the verdict and what they were made on, for programs.
+RESULTS = "results.json"
+#: One row per trial.
+TABLE = "trials.csv"
+#: The best configuration, with everything that is needed to run it again.
+BEST = "best.yaml"
+#: The page about the study.
+REPORT = "report.html"
+
+#: Model folder of the best arm on its first seed.
+BEST_MODEL = "best"
+#: Model folders of the leading trials.
+MODELS = "models"
+#: The checkpoint that each unfinished trial resumes from.
+UNFINISHED = "unfinished"
+#: Ray Tune's own files; deleted when the study ends.
+TUNE = "tune"
+#: Checkpoints of trials with several workers, before Tune takes them over; deleted when the study ends.
+TRAIN = "train"
+
+#: Optuna's database of the search.
+OPTUNA = "optuna.db"
+#: TensorBoard's event files.
+TENSORBOARD = "tensorboard"
