@@ -13,7 +13,7 @@ from simclip.cli.commands.run import connected, this_command
 from simclip.cli.exits import INTERRUPTED, exit_code, leave
 from simclip.cli.output import say
 from simclip.cli.session import conclude, hold, settle
-from simclip.cli.terminal.log_tail import LogTail
+from simclip.cli.terminal.plain_lines import LogTail
 from simclip.study.execution.cluster import Cluster
 from simclip.study.spec.single_run import single_run
 from simclip.study.spec.study import Resources

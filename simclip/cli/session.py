@@ -9,8 +9,8 @@ from rich.console import Console
 
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
+from simclip.cli.terminal.live_table import progress_listener
 from simclip.cli.terminal.outcome import closing, confirmation, ranking
-from simclip.cli.terminal.progress import progress
 from simclip.study.execution.cluster import AnyStudy, Cluster, resolved
 from simclip.study.execution.events import Listener
 from simclip.study.execution.ownership import held
@@ -70,7 +70,7 @@ def hold(
         listeners: list[Listener] = [TensorBoard(folder.path / layout.TENSORBOARD), Metrics(study, ended)]
         if tracked:
             listeners.append(WeightsAndBiases(study.name, folder.path, lambda line: say(console, line)))
-        listeners.append(shown or progress(console, study, folder.logs, ended))
+        listeners.append(shown or progress_listener(console, study, folder.logs, ended))
         end = run_study(study, RayExecutor(study, cluster, folder), folder, listeners, trials, retry_failed)
         if not end.interrupted:
             done()

@@ -1,10 +1,11 @@
-"""The live table: what a person at a terminal watches while a study runs."""
+"""The live table: the progress of a study in a terminal, redrawn in place."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
@@ -12,7 +13,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from simclip.cli.terminal.fitting_table import FittingTable, fitted_line, shortened
-from simclip.cli.terminal.progress_state import Standing, State, TrialStanding
+from simclip.cli.terminal.plain_lines import PlainLines
+from simclip.cli.terminal.progress_state import ProgressState, State, TrialProgress
 from simclip.cli.wording.formatting import Metric, counted, duration, reason
 from simclip.cli.wording.table import Cell, Column, Row, Table, Tone
 from simclip.cli.wording.verdict import before_confirming
@@ -44,19 +46,19 @@ COLUMNS = [
     Column("state", priority=2),
 ]
 BAR = 10
-#: Lines of the heading and of the table's head.
+#: Number of lines above the first row.
 HEAD = 4
 MOST_FAILURES = 3
 
 
 class LiveTable(Listener):
-    """One table with a row per trial, redrawn in place, never larger than the terminal.
+    """A table with a row per trial, redrawn in place and never larger than the terminal.
 
     Args:
         study: The study.
-        console: A terminal's.
+        console: The terminal.
         ended: Records of trials that ended in earlier runs.
-        clock: Seconds since any moment.
+        clock: Returns seconds since an arbitrary moment.
     """
 
     def __init__(
@@ -68,41 +70,41 @@ class LiveTable(Listener):
     ) -> None:
         self.study = study
         self.metric = Metric.of(study.metric)
-        self.standing = Standing(study, ended, clock)
-        self._lock = threading.Lock()  # events come from the driver's thread, redraws from Live's
+        self.progress = ProgressState(study, ended, clock)
+        self._lock = threading.Lock()  # events come from the driver's thread, redraws from rich's
         self._live = Live(self, console=console, refresh_per_second=2, vertical_overflow="crop")
 
     def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
-        """Put the table up."""
+        """Show the table."""
         with self._lock:
-            self.standing.plan(trials, concurrency)
+            self.progress.plan(trials, concurrency)
         self._live.start()
 
     def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
-        """Add its rows, and say above the table what it can detect."""
+        """Add the rows of the confirm stage, and print the difference that it can detect above the table."""
         with self._lock:
-            self.standing.plan(trials, self.standing.concurrency)
+            self.progress.plan(trials, self.progress.concurrency)
         self._live.console.print(Text(before_confirming(StudyResults(self.study, records))))
 
     def trial_started(self, trial: Trial) -> None:
-        """Mark its row as running."""
+        """Mark the row as running."""
         with self._lock:
-            self.standing.start(trial)
+            self.progress.start(trial)
 
     def epoch_ended(self, trial: Trial, row: history.Row) -> None:
-        """Move its row on."""
+        """Update the row."""
         with self._lock:
-            self.standing.hear(trial, row)
+            self.progress.record_epoch(trial, row)
 
     def trial_ended(self, trial: Trial, record: Record) -> None:
-        """Mark its row as ended."""
+        """Show how the trial ended."""
         with self._lock:
-            self.standing.end(trial, record)
+            self.progress.end(trial, record)
 
     def study_ended(self) -> None:
-        """Leave the table as it is on the screen, with the cursor below it."""
+        """Leave the final table on the screen, with the cursor below it."""
         with self._lock:
-            self.standing.close()
+            self.progress.close()
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -114,7 +116,7 @@ class LiveTable(Listener):
             yield Segment.line()
 
     def _parts(self, width: int, height: int) -> Iterator[RenderableType]:
-        failed = self.standing.those("failed")[:MOST_FAILURES]
+        failed = self.progress.in_state("failed")[:MOST_FAILURES]
         rows = self._chosen(max(1, height - HEAD - len(failed)))
         yield self._heading(width)
         order = ", lower is better" if self.study.mode == "min" else ""
@@ -122,7 +124,7 @@ class LiveTable(Listener):
         arms = [each.trial.arm.name for each in rows]
         shown = [arm if arm != above else "" for above, arm in zip(["", *arms], arms, strict=False)]
         yield FittingTable(Table(COLUMNS, [self._row(*each) for each in zip(rows, shown, strict=True)]))
-        if len(rows) < len(self.standing.trials):
+        if len(rows) < len(self.progress.trials):
             yield shortened(self._rest(rows), width)
         for each in failed:
             line = _failure(each)
@@ -130,38 +132,36 @@ class LiveTable(Listener):
             yield line
 
     def _heading(self, width: int) -> Text:
-        standing = self.standing
-        left = standing.study_left()
-        running = len(standing.those("running"))
-        failed = len(standing.those("failed"))
-        ended, total = standing.ended, standing.total
+        progress = self.progress
+        left, ended, total = progress.study_left(), progress.ended, progress.total
+        running, failed = len(progress.in_state("running")), len(progress.in_state("failed"))
         pieces = [
-            (5, _bar(standing.share, "running") if total else Text()),
+            (5, _bar(progress.share, "running") if total else Text()),
             (0, Text(counted(ended, "trial") if total is None else f"{ended} of {total} trials")),
             (1, Text(f"{duration(left)} left" if left is not None else "", "bold")),
             (2, Text(f"{running} running" if running else "")),
             (3, Text(f"{failed} failed" if failed else "", "red")),
-            (4, Text(f"after {duration(standing.elapsed)}", "dim")),
+            (4, Text(f"after {duration(progress.elapsed)}", "dim")),
         ]
         return fitted_line(Text(self.study.name, "bold"), pieces, width)
 
-    def _chosen(self, room: int) -> list[TrialStanding]:
-        """All trials if there is room, in their order; or else those that run, then those of the leading arms."""
-        trials = list(self.standing.trials.values())
+    def _chosen(self, room: int) -> list[TrialProgress]:
+        """All trials if there is room; otherwise the running ones, then those of the best arms."""
+        trials = list(self.progress.trials.values())
         if len(trials) <= room:
             return trials
-        places = {arm.name: place for place, arm in enumerate(self.standing.arms)}
+        places = {arm.name: place for place, arm in enumerate(self.progress.arms)}
 
-        def importance(each: TrialStanding) -> tuple[int, int]:
+        def importance(each: TrialProgress) -> tuple[int, int]:
             if each.state in ("finished", "stopped"):
                 return 1, places[each.trial.arm.name]
             return (0, 0) if each.state == "running" else (2, 0)
 
         return sorted(trials, key=importance)[: room - 1]
 
-    def _row(self, each: TrialStanding, arm: str) -> Row:
+    def _row(self, each: TrialProgress, arm: str) -> Row:
         sign, tone = SIGNS[each.state]
-        left = self.standing.left(each) if each.state == "running" else None
+        left = self.progress.left(each) if each.state == "running" else None
         texts: list[str | Text] = [
             arm,
             str(each.trial.seed),
@@ -169,18 +169,34 @@ class LiveTable(Listener):
             f"{each.epoch}/{each.epochs}" if each.history else "",
             self.metric.bare(each.latest),
             self.metric.bare(each.best),
-            self.metric.difference(self.standing.difference(each)),
+            self.metric.difference(self.progress.difference(each)),
             duration(left),
         ]
         cells = [*map(Cell, texts), Cell(each.state, tone=tone)]
         return Row(cells, Cell(sign, tone=tone), tone if each.state in ("running", "waiting") else "")
 
-    def _rest(self, rows: list[TrialStanding]) -> Text:
-        """How many trials are not shown, by state."""
+    def _rest(self, rows: list[TrialProgress]) -> Text:
+        """The number of trials that are not shown, by state."""
         shown = {each.trial.name for each in rows}
-        hidden = [each.state for name, each in self.standing.trials.items() if name not in shown]
+        hidden = [each.state for name, each in self.progress.trials.items() if name not in shown]
         counts = ", ".join(f"{hidden.count(state)} {state}" for state in SIGNS if state in hidden)
         return Text(f"{len(hidden)} more: {counts}", "dim")
+
+
+def progress_listener(
+    console: Console, study: StudyConfig, logs: Path, ended: Mapping[str, Record] | None = None
+) -> Listener:
+    """A live table on a terminal that can redraw, plain lines anywhere else.
+
+    Args:
+        console: Where to show the progress.
+        study: The study.
+        logs: Folder of the trials' log files.
+        ended: Records of trials that ended in earlier runs.
+    """
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveTable(study, console, ended)
+    return PlainLines(study, logs, console.file, ended)
 
 
 def _bar(share: float, state: State) -> Text:
@@ -188,6 +204,6 @@ def _bar(share: float, state: State) -> Text:
     return Text.assemble(("━" * full, "red" if state == "failed" else "green"), ("━" * (BAR - full), "dim"))
 
 
-def _failure(each: TrialStanding) -> Text:
+def _failure(each: TrialProgress) -> Text:
     assert each.record is not None
     return Text.assemble((f"✗ {each.trial.name}", "red"), f"  {reason(each.record)}")

@@ -1,13 +1,14 @@
-"""Plain lines: what a study says where there is no terminal, in a pipe, a job's log or CI."""
+"""Progress as plain lines, where there is no terminal: in a pipe, a job's log or CI."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
-from simclip.cli.terminal.progress_state import Standing
+from simclip.cli.terminal.progress_state import ProgressState
 from simclip.cli.wording.formatting import Metric, counted, duration, reason
 from simclip.cli.wording.verdict import before_confirming
 from simclip.study.analysis.results import StudyResults
@@ -17,16 +18,19 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 from simclip.train.history import Row
 
+#: Seconds between two looks at a log file.
+POLL_SECONDS = 0.3
+
 
 class PlainLines(Listener):
-    """One line per start, epoch and end of a trial, each written out at once, without colours or cursor movements.
+    """One line per start, epoch and end of a trial, flushed at once, without colours or cursor movements.
 
     Args:
         study: The study.
         logs: Folder of the trials' log files.
-        file: Where the lines go.
+        file: Where the lines are written.
         ended: Records of trials that ended in earlier runs.
-        clock: Seconds since any moment.
+        clock: Returns seconds since an arbitrary moment.
     """
 
     def __init__(
@@ -39,60 +43,101 @@ class PlainLines(Listener):
     ) -> None:
         self.study, self.logs, self.file = study, logs, file
         self.metric = Metric.of(study.metric)
-        self.standing = Standing(study, ended, clock)
+        self.progress = ProgressState(study, ended, clock)
 
     def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
-        """How many trials there are."""
-        earlier = f", {self.standing.ended} ended earlier" if self.standing.ended else ""
-        self.standing.plan(trials, concurrency)
-        planned = counted(len(trials), "trial") if self.standing.total is not None else "trials as the search goes"
-        self._say(f"{self.study.name}: {planned}, at most {concurrency} at a time{earlier}")
+        """Print the number of trials."""
+        earlier = f", {self.progress.ended} ended earlier" if self.progress.ended else ""
+        self.progress.plan(trials, concurrency)
+        planned = (
+            counted(len(trials), "trial") if self.progress.total is not None else "trials planned during the search"
+        )
+        self._print(f"{self.study.name}: {planned}, at most {concurrency} at a time{earlier}")
 
     def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
-        """What it can detect."""
-        self.standing.plan(trials, self.standing.concurrency)
-        self._say(f"{self.study.name}: {before_confirming(StudyResults(self.study, records))}")
+        """Print the difference that the confirm stage can detect."""
+        self.progress.plan(trials, self.progress.concurrency)
+        self._print(f"{self.study.name}: {before_confirming(StudyResults(self.study, records))}")
 
     def trial_started(self, trial: Trial) -> None:
-        """That it has started."""
-        self.standing.start(trial)
-        self._tell(trial, "started", counted(trial.arm.config.epochs, "epoch"))
+        """Print that the trial has started."""
+        self.progress.start(trial)
+        self._print_trial(trial, "started", counted(trial.arm.config.epochs, "epoch"))
 
     def epoch_ended(self, trial: Trial, row: Row) -> None:
-        """The objective, the best so far and the time left."""
-        self.standing.hear(trial, row)
-        this = self.standing.trials[trial.name]
+        """Print the objective, its best value so far and the time left."""
+        self.progress.record_epoch(trial, row)
+        this = self.progress.trials[trial.name]
         metric = f"{self.metric.name} {self.metric.said(this.latest)}"
         if row["epoch"] == 0:
-            self._tell(trial, "untouched model", metric)
+            self._print_trial(trial, "base model", metric)
         else:
-            left = self.standing.left(this)
+            left = self.progress.left(this)
             best = f"(best {self.metric.said(this.best)})" if this.best is not None else ""
-            self._tell(
+            self._print_trial(
                 trial, f"epoch {this.epoch}/{this.epochs}", metric, best, f"{duration(left)} left" if left else ""
             )
 
     def trial_ended(self, trial: Trial, record: Record) -> None:
-        """How it ended; of a failed one, why and where to read on."""
-        self.standing.end(trial, record)
+        """Print how the trial ended; for a failed one the error and the log file."""
+        self.progress.end(trial, record)
         if record.outcome == "failed":
-            self._tell(trial, f"failed: {reason(record)}", f"log: {self.logs / f'{trial.name}.log'}")
+            self._print_trial(trial, f"failed: {reason(record)}", f"log: {self.logs / f'{trial.name}.log'}")
             return
         best = f"best {self.metric.said(record.score)} at epoch {record.best['epoch']}" if record.best else ""
-        left = self.standing.study_left()
+        left = self.progress.study_left()
         study = f"{self.study.name}: {duration(left)} left" if left else ""
-        self._tell(trial, str(record.outcome), best, f"took {duration(record.seconds)}", study)
+        self._print_trial(trial, str(record.outcome), best, f"took {duration(record.seconds)}", study)
 
     def study_ended(self) -> None:
-        """How the trials ended."""
-        self.standing.close()
-        states = [each.state for each in self.standing.trials.values()]
+        """Print how many trials ended in which way."""
+        self.progress.close()
+        states = [each.state for each in self.progress.trials.values()]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        self._say(f"{self.study.name}: {counts or 'no trials'}, after {duration(self.standing.elapsed)}")
+        self._print(f"{self.study.name}: {counts or 'no trials'}, after {duration(self.progress.elapsed)}")
 
-    def _tell(self, trial: Trial, *parts: str) -> None:
-        of = f"/{self.standing.total}" if self.standing.total is not None else ""
-        self._say("  ".join([f"[{self.standing.ended}{of}] {trial.name}", *filter(None, parts)]))
+    def _print_trial(self, trial: Trial, *parts: str) -> None:
+        of = f"/{self.progress.total}" if self.progress.total is not None else ""
+        self._print("  ".join([f"[{self.progress.ended}{of}] {trial.name}", *filter(None, parts)]))
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         print(line, file=self.file, flush=True)
+
+
+class LogTail(Listener):
+    """Copies a trial's log file to a stream while the study runs.
+
+    Args:
+        path: The log file; what it holds already is skipped.
+        out: Where the lines are written.
+    """
+
+    def __init__(self, path: Path, out: TextIO) -> None:
+        self.path, self.out = path, out
+        self._position = path.stat().st_size if path.exists() else 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
+        """Start to follow the file."""
+        self._thread.start()
+
+    def study_ended(self) -> None:
+        """Copy the rest of the file."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._copy()
+
+    def _follow(self) -> None:
+        while not self._ended.wait(POLL_SECONDS):
+            self._copy()
+
+    def _copy(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open(encoding="utf-8") as log:
+            log.seek(self._position)
+            self.out.write(log.read())
+            self._position = log.tell()
+        self.out.flush()

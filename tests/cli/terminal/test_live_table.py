@@ -8,8 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from simclip.cli.terminal.live_table import LiveTable
-from simclip.cli.terminal.progress import progress
+from simclip.cli.terminal.live_table import LiveTable, progress_listener
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WIDTHS, HEIGHTS = (40, 60, 80, 120, 200), (6, 10, 24, 80)
@@ -137,24 +136,24 @@ def test_what_there_is_no_room_for_is_counted(make_study, trials, clock, player)
         lines = frame(table, 100, 20)
         rest = next(line for line in lines if " more: " in line)
         rows = [line for line in lines[4 : lines.index(rest)] if line]
-        assert len(rows) + int(rest.split()[0]) == len(table.standing.trials)
+        assert len(rows) + int(rest.split()[0]) == len(table.progress.trials)
         assert sum(map(int, re.findall(r"(\d+) [a-z]", rest.split(":")[1]))) == int(rest.split()[0])
         running = [line for line in rows if line.startswith("▸")]
-        assert len(running) == len(table.standing.those("running"))
+        assert len(running) == len(table.progress.in_state("running"))
         assert rows[: len(running)] == running
         arms = list(itertools.accumulate((line[3:10].strip() for line in rows), lambda above, arm: arm or above))
         leading = [arm for arm, line in zip(arms, rows, strict=True) if line[0] == "✓"]
-        places = [arm.name for arm in table.standing.arms]
+        places = [arm.name for arm in table.progress.arms]
         assert [places.index(arm) for arm in leading] == sorted(places.index(arm) for arm in leading)
         if len(rows) > len(running) + len(leading):
-            assert len(leading) == len(table.standing.those("finished"))  # none of them is left out for others
+            assert len(leading) == len(table.progress.in_state("finished"))  # none of them is left out for others
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_terminal_is_left_tidy_and_redraws_meet_no_half_told_event(make_study, trials, clock, player):
     study = make_study(seeds=[1, 2, 3])
     console = terminal()
-    table = progress(console, study, logs=None)
+    table = progress_listener(console, study, logs=None)
     assert isinstance(table, LiveTable)
     table._live.refresh_per_second = 1000
     stdout = sys.stdout

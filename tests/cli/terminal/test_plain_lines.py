@@ -3,8 +3,8 @@ import io
 from rich.console import Console
 
 from simclip.cli.exits import fail
+from simclip.cli.terminal.live_table import progress_listener
 from simclip.cli.terminal.plain_lines import PlainLines
-from simclip.cli.terminal.progress import progress
 
 
 def test_a_line_for_each_event_written_at_once(make_study, trials, clock, player, tmp_path):
@@ -32,7 +32,7 @@ def test_a_line_for_each_event_written_at_once(make_study, trials, clock, player
     assert lines == [
         "toy: 2 trials, at most 2 at a time",
         "[0/2] control-s1  started  2 epochs",
-        "[0/2] control-s1  untouched model  val/mean_r1 20.0%",
+        "[0/2] control-s1  base model  val/mean_r1 20.0%",
         "[0/2] control-s1  epoch 1/2  val/mean_r1 43.3%  (best 43.3%)  10 s left",
         "[0/2] control-s1  epoch 2/2  val/mean_r1 41.2%  (best 43.3%)",
         "[1/2] control-s1  finished  best 43.3% at epoch 1  took 22 s  toy: 22 s left",
@@ -51,7 +51,7 @@ def test_earlier_trials_are_counted_and_optuna_has_no_total(make_study, trials, 
     teller.study_started([], 2)
     teller.trial_started(plan["k4-s1"])
     assert said.getvalue().splitlines() == [
-        "toy: trials as the search goes, at most 2 at a time, 1 ended earlier",
+        "toy: trials planned during the search, at most 2 at a time, 1 ended earlier",
         "[1] k4-s1  started  2 epochs",
     ]
 
@@ -62,7 +62,7 @@ def test_plain_lines_where_no_terminal_can_redraw(make_study, trials, player, tm
         Console(file=io.StringIO(), force_terminal=False),
         Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"}),
     ):
-        teller = progress(console, study, tmp_path)
+        teller = progress_listener(console, study, tmp_path)
         assert isinstance(teller, PlainLines)
         teller.study_started(list(trials(study).values()), 1)
         player.run(teller, trials(study)["k4-s1"], 0.4, 0.5)
