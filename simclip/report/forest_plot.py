@@ -135,7 +135,7 @@ def ranking(findings: Findings) -> Iterator[Picture]:
         "ranking",
         title,
         f"{which}; upright mark: mean over seeds; dots: seeds one by one; dashed: the best control.",
-        f"Arms ranked by {metric.name}: " + "; ".join(f"{arm.name} {metric.said(arm.mean)}" for arm in shown),
+        f"Arms ranked by {metric.name}: " + "; ".join(f"{arm.name} {metric.formatted(arm.mean)}" for arm in shown),
         figure,
     )
 

@@ -39,8 +39,8 @@ def gains(findings: Findings) -> Iterator[Picture]:
     axes.set_xlabel("percent")
     figure.legend(loc="outside lower left", ncols=2)
     spoken = "; ".join(
-        f"{name}: untouched {Metric.of(name).said(start[name])}, "
-        + ", ".join(f"{arm} {Metric.of(name).said(means[arm][name])}" for arm in arms)
+        f"{name}: untouched {Metric.of(name).formatted(start[name])}, "
+        + ", ".join(f"{arm} {Metric.of(name).formatted(means[arm][name])}" for arm in arms)
         for name in names
     )
     yield Picture(

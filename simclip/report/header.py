@@ -58,11 +58,11 @@ def tiles(findings: Findings) -> Iterator[dict[str, str]]:
         if each:
             name, _, mean, std, seeds = each
             spread = f" ± {metric.bare(std)}" if std is not None else ""
-            yield {"name": title, "value": metric.said(mean), "more": f"{name}{spread}, {counted(seeds, 'seed')}"}
+            yield {"name": title, "value": metric.formatted(mean), "more": f"{name}{spread}, {counted(seeds, 'seed')}"}
     start = base_model_metrics(findings.confirm if verdict else findings.search)
     if metric.name in start or (start and not verdict):
         value = start.get(metric.name, start["metric"])
-        yield {"name": "untouched model", "value": metric.said(value), "more": metric.name}
+        yield {"name": "untouched model", "value": metric.formatted(value), "more": metric.name}
 
 
 def notes(findings: Findings) -> Iterator[dict[str, Any]]:

@@ -43,7 +43,7 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
     _schedules(below, {arm: by_arm[arm][0] for arm in coloured}, findings)
     above.set_ylabel(findings.metric.unit)
     clipped = _focus(above, [[factor * row["metric"] for row in record.history] for record in records.values()])
-    untouched = findings.metric.said(next(iter(records.values())).history[0]["metric"])
+    untouched = findings.metric.formatted(next(iter(records.values())).history[0]["metric"])
     start = f" The untouched model ({untouched}) lies outside."
     figure.align_ylabels([above, below])
     below.set_xlabel("epoch (0: the untouched model)")
@@ -52,7 +52,7 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
     if len(by_arm) > len(coloured):
         handles["others"] = above.plot([], [], color=INK, alpha=FAINT)[0]
     figure.legend([*handles.values()], [*handles], loc="outside lower left", ncols=2)
-    finals = "; ".join(f"{arm} {findings.metric.said(_final(by_arm[arm]))}" for arm in coloured)
+    finals = "; ".join(f"{arm} {findings.metric.formatted(_final(by_arm[arm]))}" for arm in coloured)
     return Picture(
         name,
         title,

@@ -69,7 +69,7 @@ def _map(found: HeatMap, name: str, findings: Findings, strongest: float) -> Pic
              for p, cell in zip(found.columns, row, strict=True) if cell]  # fmt: skip
     said = "; ".join(f"k {k.label}, p {p.label}: {_difference(metric, cell)}" for k, p, cell in cells)
     unit = "percentage points" if metric.percent else metric.name
-    control = f" (the control has {metric.said(found.control)})" if found.control is not None else ""
+    control = f" (the control has {metric.formatted(found.control)})" if found.control is not None else ""
     small = f"; small: mean {metric.name}{control}" if len(found.columns) <= MOST_UPRIGHT else control
     return Picture(
         name,
@@ -198,4 +198,4 @@ def _x_axis(axes: Axes, effect: Effect) -> None:
 def _spoken(line: Line, metric: Metric) -> str:
     points: Sequence[Point] = line.points
     head = f"{line.name}: " if line.name else ""
-    return head + ", ".join(f"{point.label} {metric.said(point.mean)}" for point in points) + "."
+    return head + ", ".join(f"{point.label} {metric.formatted(point.mean)}" for point in points) + "."

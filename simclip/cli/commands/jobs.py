@@ -15,7 +15,7 @@ from rich.console import Console
 from simclip.cli.arguments import Overrides
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
-from simclip.cli.terminal.study_status import standing
+from simclip.cli.terminal.study_status import status_lines
 from simclip.errors import InputError
 from simclip.study.execution.ray_jobs import RESULTS, STOP_SECONDS, Jobs, check_travels, results_of, runs
 from simclip.study.spec.overrides import read_mapping
@@ -85,14 +85,14 @@ def status(target: Target, address: Address = None) -> int:
     """
     console = Console()
     if is_uri(target) or Path(target).is_dir():
-        for line in standing(StudyFolder.at(target)):
+        for line in status_lines(StudyFolder.at(target)):
             say(console, line)
         return DONE
     job = _found(Jobs(address), target)
     say(console, f"{job.submission_id}: {_ended(job)}; results: {(job.metadata or {}).get(RESULTS)}")
     folder = StudyFolder.at((job.metadata or {}).get(RESULTS, ""))
     if folder.file.is_file():
-        for line in standing(folder):
+        for line in status_lines(folder):
             say(console, line)
     return DONE
 
@@ -113,7 +113,7 @@ def stop(target: Target, address: Address = None) -> int:
     jobs.stop(str(job.submission_id))
     ended = _end(jobs, str(job.submission_id))
     say(console, f"{job.submission_id}: {_ended(ended)}")
-    say(console, "To go on, submit the study again, as before.")
+    say(console, "To resume, submit the study again in the same way.")
     return DONE
 
 

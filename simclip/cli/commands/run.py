@@ -13,8 +13,8 @@ from simclip.cli.arguments import Overrides
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED, heed_termination
 from simclip.cli.output import say
 from simclip.cli.session import conclude, hold, settle
-from simclip.cli.terminal.comparison_table import shown_comparison, shown_repetition
-from simclip.cli.terminal.forecast_table import shown_forecast
+from simclip.cli.terminal.comparison_table import comparison_table, repetition_lines
+from simclip.cli.terminal.forecast_table import forecast_table
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.report import write_report
@@ -61,7 +61,7 @@ def run(
     if dry_run:
         cluster = connected(console, address)
         loaded = settle(loaded, cluster, folder)
-        console.print(shown_forecast(loaded, forecast(loaded, cluster)))
+        console.print(forecast_table(loaded, forecast(loaded, cluster)))
         return DONE
     prepared(console, loaded)
     cluster = connected(console, address)
@@ -74,7 +74,7 @@ def run(
     again = shlex.join(["python", "tune.py", "reproduce", folder.place()])
     code = conclude(console, end, folder, again, folder.place(layout.REPORT))
     if code == INTERRUPTED:
-        say(console, f"Interrupted. To go on: {this_command()}")
+        say(console, f"Interrupted. To resume: {this_command()}")
     return code
 
 
@@ -111,10 +111,10 @@ def reproduce(
     records = [end.records[each.name] for each in single.replicates]
     repetition = repeated(best, records)
     if seeds is not None:
-        console.print(shown_repetition(best, records, repetition, folder))
+        console.print(repetition_lines(best, records, repetition, folder))
         return DONE if repetition and repetition.inside else FAILED
     comparison = compare(best, records[0])
-    console.print(shown_comparison(comparison, repetition, folder))
+    console.print(comparison_table(comparison, repetition, folder))
     return DONE if all(each.same for each in comparison) else FAILED
 
 

@@ -1,4 +1,4 @@
-"""The forecast of a study as a table and a few lines."""
+"""What `--dry-run` prints: the forecast of a study as a table and a few lines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from simclip.study.execution.forecast import Forecast
 from simclip.study.spec.study import StudyConfig
 
 
-def shown_forecast(study: StudyConfig, forecast: Forecast) -> RenderableType:
-    """Arms with the time of a trial of each, and what all of them need.
-
-    Args:
-        study: The study.
-        forecast: Of it.
-    """
+def forecast_table(study: StudyConfig, forecast: Forecast) -> RenderableType:
+    """The time per trial of each arm, and the time, memory and disk space that the study needs."""
     trials = "" if study.searcher == "optuna" else str(len(study.seeds))  # Optuna decides as it goes
     table = Table(
         [
@@ -49,11 +44,11 @@ def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:
     if forecast.preparation > 1:
         lines.append(f"Before the first trial all images are decoded once: about {duration(forecast.preparation)}")
     if resources.workers > 1:
-        lines.append(f"Probed with one of {resources.workers} workers; what they say to each other is not counted")
+        lines.append(f"Measured with one of {resources.workers} workers; communication between workers is not included")
     if study.searcher == "optuna":
-        lines.append("The arms are the extremes of what Optuna searches; further controls come with ordinary fields")
+        lines.append("The arms shown are the extremes of Optuna's search space; more controls follow ordinary fields")
     if study.scheduler == "asha":
-        lines.append("What ASHA saves is not counted")
+        lines.append("The time that ASHA saves is not included")
     return lines
 
 

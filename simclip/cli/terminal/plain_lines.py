@@ -68,12 +68,12 @@ class PlainLines(Listener):
         """Print the objective, its best value so far and the time left."""
         self.progress.record_epoch(trial, row)
         this = self.progress.trials[trial.name]
-        metric = f"{self.metric.name} {self.metric.said(this.latest)}"
+        metric = f"{self.metric.name} {self.metric.formatted(this.latest)}"
         if row["epoch"] == 0:
             self._print_trial(trial, "base model", metric)
         else:
             left = self.progress.left(this)
-            best = f"(best {self.metric.said(this.best)})" if this.best is not None else ""
+            best = f"(best {self.metric.formatted(this.best)})" if this.best is not None else ""
             self._print_trial(
                 trial, f"epoch {this.epoch}/{this.epochs}", metric, best, f"{duration(left)} left" if left else ""
             )
@@ -84,7 +84,7 @@ class PlainLines(Listener):
         if record.outcome == "failed":
             self._print_trial(trial, f"failed: {reason(record)}", f"log: {self.logs / f'{trial.name}.log'}")
             return
-        best = f"best {self.metric.said(record.score)} at epoch {record.best['epoch']}" if record.best else ""
+        best = f"best {self.metric.formatted(record.score)} at epoch {record.best['epoch']}" if record.best else ""
         left = self.progress.study_left()
         study = f"{self.study.name}: {duration(left)} left" if left else ""
         self._print_trial(trial, str(record.outcome), best, f"took {duration(record.seconds)}", study)

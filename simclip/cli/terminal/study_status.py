@@ -1,4 +1,4 @@
-"""Where the study of a results folder stands; no cluster is asked."""
+"""The lines of the `status` command, from a results folder alone; no cluster is asked."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from simclip.study.store.records import Record
 OUTCOMES = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
 
 
-def standing(folder: StudyFolder) -> Iterator[str]:
-    """Lines: running, interrupted or finished; its trials; the best so far; the verdict; the cost; how to go on.
+def status_lines(folder: StudyFolder) -> Iterator[str]:
+    """The state of a study, its trials, the best epoch so far, the verdict, the cost and how to resume.
 
     Raises:
         InputError: The folder holds no study's results.
@@ -38,8 +38,8 @@ def standing(folder: StudyFolder) -> Iterator[str]:
     if results.ended:
         yield headline(results)
         yield f"Cost: {_cost(results)}"
-    if now is None and _left(results, last):
-        yield f"To go on: {_command(folder, last)}"
+    if now is None and _unfinished(results, last):
+        yield f"To resume: {_command(folder, last)}"
     else:
         yield f"Report: {shlex.join(['python', 'tune.py', 'report', folder.place()])}"
 
@@ -47,21 +47,21 @@ def standing(folder: StudyFolder) -> Iterator[str]:
 def _state(folder: StudyFolder, results: StudyResults, now: Owner | None, last: Owner | None) -> str:
     if now:
         return f"running ({now})"
-    word = "interrupted" if _left(results, last) else "finished"
+    word = "interrupted" if _unfinished(results, last) else "finished"
     if folder.mirror and word == "interrupted":
-        return "unfinished; whether it runs only its cluster knows, where results lie in a bucket"
+        return "unfinished; results in a bucket do not tell whether the study is running"
     return f"{word} (last run: {last})" if last else word
 
 
-def _left(results: StudyResults, last: Owner | None) -> bool:
-    """Whether a study that does not run has not come to its end."""
+def _unfinished(results: StudyResults, last: Owner | None) -> bool:
+    """Whether a study that is not running has trials left."""
     if last:
-        return not last.done  # a search may end by its budget, or for want of anything new
-    return bool(_coming(results)) or len(results.ended) < len(results.records)
+        return not last.done  # a search may end early: the budget is spent, or all settings have been tried
+    return bool(_not_begun(results)) or len(results.ended) < len(results.records)
 
 
-def _coming(results: StudyResults) -> list[Trial]:
-    """The trials, as far as they are known by name, that have not begun."""
+def _not_begun(results: StudyResults) -> list[Trial]:
+    """The planned trials that have not begun."""
     study = results.study
     planned = study.replicates if isinstance(study, SingleRun) else planned_trials(study)
     planned = under_recorded_names(planned, results.of_stage("search"))
@@ -72,14 +72,14 @@ def _trials(results: StudyResults, running: bool) -> str:
     outcomes: list[str | None] = [record.outcome for record in results.records.values()]
     counts = [(outcomes.count(outcome), said) for outcome, said in OUTCOMES.items()]
     counts += [(outcomes.count(None), "in progress" if running else "unfinished")]
-    counts += [(len(_coming(results)), "not begun")]
+    counts += [(len(_not_begun(results)), "not begun")]
     return f"Trials: {', '.join(f'{number} {said}' for number, said in counts if number) or 'none yet'}"
 
 
 def _epochs(record: Record) -> str:
     metric = Metric.of(record.config.metric)
     epoch = record.history[-1]["epoch"] if record.history else 0
-    best = f", best {metric.said(record.score)}" if record.score is not None else ""
+    best = f", best {metric.formatted(record.score)}" if record.score is not None else ""
     return f"{record.trial}: epoch {epoch}/{record.config.epochs}{best}"
 
 
@@ -91,7 +91,9 @@ def _best(results: StudyResults) -> str | None:
         return None
     best = (max if study.mode == "max" else min)(scored, key=lambda record: record.score or 0.0)
     metric = Metric.of(study.metric)
-    return f"{metric.name} {metric.said(best.score)} ({best.trial}, epoch {best.best['epoch'] if best.best else 0})"
+    return (
+        f"{metric.name} {metric.formatted(best.score)} ({best.trial}, epoch {best.best['epoch'] if best.best else 0})"
+    )
 
 
 def _cost(results: StudyResults) -> str:

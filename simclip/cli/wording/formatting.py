@@ -1,4 +1,4 @@
-"""How figures are written for people: metrics, durations, and what a trial died of."""
+"""Numbers as people read them: metrics, p-values, durations and counts; and the error of a failed trial."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simclip.study.store.records import Record
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric and how it is written: recalls and accuracies in percent, a loss as it is.
+    """A metric and its format: recalls and accuracies in percent, a loss as it is.
 
     Attributes:
-        name: Such as `val/mean_r1`; `objective` for a weighted mean of several.
-        percent: Whether it is a share, of 0 to 1, and so written in percent.
+        name: For example `val/mean_r1`; `objective` for a weighted mean of several metrics.
+        percent: Whether values are fractions from 0 to 1, which are formatted in percent.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Metric:
 
     @staticmethod
     def of(metric: str | Mapping[str, float]) -> Metric:
-        """The metric of that name, or the weighted mean, which is a share if all of its metrics are."""
+        """The metric of that name, or a weighted mean, which is a fraction if all of its metrics are."""
         names = [metric] if isinstance(metric, str) else [*metric]
         percent = all(map(is_share, names))
         return Metric(metric if isinstance(metric, str) else "objective", percent)
@@ -46,24 +46,24 @@ class Metric:
         return f"{self.name} in percent" if self.percent else self.name
 
     def bare(self, value: float | None) -> str:
-        """The value without its unit: 43.1; nothing for None."""
+        """The value without its unit, e.g. 43.1; empty for None."""
         if value is None:
             return ""
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
-    def said(self, value: float | None) -> str:
-        """The value with its unit: 43.1%."""
+    def formatted(self, value: float | None) -> str:
+        """The value with its unit, e.g. 43.1%; empty for None."""
         return self.bare(value) + ("%" if self.percent and value is not None else "")
 
     def difference(self, value: float | None) -> str:
-        """A difference of two values, in percentage points where they are shares: +1.2."""
+        """A difference of two values, in percentage points where they are fractions, e.g. +1.2; empty for None."""
         if value is None:
             return ""
         # Adding zero turns -0.0 into 0.0.
         return f"{round(100 * value, 1) + 0.0:+.1f}" if self.percent else f"{round(value, 3) + 0.0:+.3f}"
 
     def points(self, difference: float | None) -> str:
-        """A difference with its unit: +1.2 points."""
+        """A difference with its unit, e.g. +1.2 points."""
         return f"{self.difference(difference)} points" if self.percent else self.difference(difference)
 
 
@@ -73,12 +73,12 @@ def main_metrics(sets: Iterable[EvaluationSet]) -> list[Metric]:
 
 
 def p_value(p: float | None) -> str:
-    """A p-value: 0.032, <0.001; nothing for None."""
+    """A p-value, e.g. 0.032 or <0.001; empty for None."""
     return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def duration(seconds: float | None) -> str:
-    """A time in one unit: 38 s, 12 min, 1.7 h, 3.2 days; nothing for None."""
+    """A time in one unit, e.g. 38 s, 12 min, 1.7 h or 3.2 days; empty for None."""
     if seconds is None:
         return ""
     if seconds < 99.5:
@@ -89,10 +89,10 @@ def duration(seconds: float | None) -> str:
 
 
 def reason(record: Record) -> str:
-    """What a failed trial died of, in one line without the colours that Ray puts into errors."""
+    """The error of a failed trial in one line, without the colours that Ray adds."""
     return " ".join(Text.from_ansi(record.error or "").plain.split()) or "no error message"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun: 1 trial, 2 trials."""
+    """A number and its noun, e.g. 1 trial or 2 trials."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""The verdict in words: the same in a terminal and in a report."""
+"""The verdict in sentences, the same in a terminal and in a report."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ METHOD = "plain fine-tuning"
 
 
 def headline(results: StudyResults) -> str:
-    """The one sentence that a reader takes away."""
+    """The main finding in one sentence."""
     study, verdict, found = results.study, results.verdict, results.search_best
     if verdict and verdict.complete:
         return _decided(study, verdict)
     if found is None:
-        return "No arm has finished all of its seeds, so that there is no best one."
+        return "No arm has finished all of its seeds, so there is no best arm yet."
     metric = Metric.of(study.metric)
-    line = f"Best arm{' of the search' if study.confirm else ''}: {found.name}, {metric.name} {metric.said(found.mean)}"
+    line = f"Best arm{' of the search' if study.confirm else ''}: {found.name}, {metric.name} "
+    line += metric.formatted(found.mean)
     if len(found.scores) > 1:
         line += f" on average over {len(found.scores)} seeds"
     if found.control and len(results.ranking) > 1:
@@ -33,12 +34,12 @@ def headline(results: StudyResults) -> str:
 
 
 def sentences(results: StudyResults) -> list[str]:
-    """The verdict: the headline, a sentence for each confirmed arm, and how far to believe them."""
+    """The headline, a sentence per confirmed arm, and how far to trust them."""
     return [headline(results), *_details(results)]
 
 
 def before_confirming(results: StudyResults) -> str:
-    """What the confirm stage will run, and the smallest difference that it can detect."""
+    """The arms that the confirm stage compares, and the smallest difference that it can detect."""
     study, chosen = results.study, results.contenders
     assert study.confirm is not None
     metric = Metric.of(study.metric)
@@ -46,15 +47,15 @@ def before_confirming(results: StudyResults) -> str:
     line = f"Confirming {names} against {chosen[0].name} on {counted(study.confirm.seeds, 'fresh seed')}: "
     relative, absolute = detectable_difference(results)
     if relative is None:
-        return f"{line}fewer than {LEAST_PAIRS}, which allow no verdict"
+        return f"{line}too few for a verdict, which takes at least {LEAST_PAIRS}"
     if absolute is None:
         return (
             f"{line}can detect a difference of {relative:.1f} standard deviations of the paired differences with 80% "
-            "probability (the search ran on one seed, which does not tell how large that is)"
+            f"probability (how large that is in {metric.name} is unknown, as the search ran on one seed)"
         )
     return (
         f"{line}can detect a difference of about {metric.points(absolute).lstrip('+')} of {metric.name} with 80% "
-        "probability, if seeds scatter as in the search"
+        "probability, if seeds vary as they did in the search"
     )
 
 
@@ -67,24 +68,25 @@ def _decided(study: StudyConfig, verdict: Verdict) -> str:
     if better:
         first = better[0]
         assert first.paired is not None
-        said = metric.points(first.paired.spread.mean)
-        return f"Clusters help: {first.name} is better than {METHOD} by {said} {metric.name} on {seeds}."
+        gain = metric.points(first.paired.spread.mean)
+        return f"Clusters help: {first.name} is better than {METHOD} by {gain} {metric.name} on {seeds}."
     if others and all(arm.word == "worse" for arm in others):
-        each = "the confirmed arm is" if len(others) == 1 else f"all {len(others)} confirmed arms are"
-        return f"Clusters do not help: {each} worse than {METHOD} in {metric.name} on {seeds}."
+        which = "the confirmed arm is" if len(others) == 1 else f"all {len(others)} confirmed arms are"
+        return f"Clusters do not help: {which} worse than {METHOD} in {metric.name} on {seeds}."
     if all(arm.word is None for arm in others):
-        return f"No verdict: {_untested(study)}. Best mean: {best.name}, {metric.name} {metric.said(best.spread.mean)}."
+        mean = metric.formatted(best.spread.mean)
+        return f"No verdict: {_why_untested(study)}. Best mean: {best.name}, {metric.name} {mean}."
     return (
         f"No arm with clusters is shown to be better than {METHOD} in {metric.name} on {seeds}; "
-        f"{'the control' if best.control else best.name} has the best mean, {metric.said(best.spread.mean)}."
+        f"{'the control' if best.control else best.name} has the best mean, {metric.formatted(best.spread.mean)}."
     )
 
 
-def _untested(study: StudyConfig) -> str:
+def _why_untested(study: StudyConfig) -> str:
     seeds = len(study.confirm_seeds)
     if seeds < LEAST_PAIRS:
-        return f"{counted(seeds, 'confirm seed')}, and fewer than {LEAST_PAIRS} allow none"
-    return f"fewer than {LEAST_PAIRS} different pairs of finished trials"
+        return f"{counted(seeds, 'confirm seed')}, but a verdict takes at least {LEAST_PAIRS}"
+    return f"fewer than {LEAST_PAIRS} pairs of finished trials that differ"
 
 
 def _details(results: StudyResults) -> Iterator[str]:
@@ -93,41 +95,41 @@ def _details(results: StudyResults) -> Iterator[str]:
         arms = len(results.ranking)
         if arms > 1:
             yield (
-                f"This ranks {counted(arms, 'arm')} by the seeds of the search, on the data that also chose each "
-                "trial's best epoch: the best of many looks better than it is."
+                f"This ranking of {counted(arms, 'arm')} is optimistic: it uses the seeds of the search and the data "
+                "that also chose each trial's best epoch, and the best of many looks better than it is."
             )
         return
     if not verdict.complete:
-        yield "The confirm stage has not ended: what follows is what its trials say so far."
+        yield "The confirm stage has not ended; the following is preliminary."
     for arm in verdict.arms:
         if not arm.control:
             yield _arm_sentence(verdict, arm)
     yield (
-        "Intervals are of 95% and cover seed noise only: not other data, another base model or other settings. "
-        "p-values are of paired t tests, corrected for all confirmed arms (Holm)."
+        "Intervals are 95% confidence intervals and cover seed noise only: not other data, another base model or other "
+        "settings. p-values are from paired t tests, corrected for the number of confirmed arms (Holm)."
     )
     if not verdict.on_test:
         yield (
-            "No test set was given: figures are of the data that also chose each trial's best epoch, and so optimistic "
-            "for every arm alike."
+            "No test set was given, so all numbers come from the data that also chose each trial's best epoch: they "
+            "are optimistic, for every arm alike."
         )
 
 
 def _arm_sentence(verdict: Verdict, arm: ConfirmedArm) -> str:
     metric = Metric.of(verdict.metric)
     if arm.paired is None or arm.paired.spread.mean is None:
-        return f"{arm.name}: no pair of finished trials with the control."
+        return f"{arm.name}: no seed on which both it and the control have finished."
     spread = arm.paired.spread
-    said = f"{metric.points(spread.mean)}"
+    gain = metric.points(spread.mean)
     if spread.low is not None and spread.high is not None:
-        said += f" ({metric.difference(spread.low)} to {metric.difference(spread.high)}, {counted(spread.n, 'pair')})"
+        gain += f" ({metric.difference(spread.low)} to {metric.difference(spread.high)}, {counted(spread.n, 'pair')})"
     if arm.p is None:
-        return f"{arm.name}: {said}: no verdict, which takes {LEAST_PAIRS} pairs that differ."
-    said_p = p_value(arm.p) if arm.p < 0.001 else f"= {p_value(arm.p)}"
+        return f"{arm.name}: {gain}; no verdict, which takes at least {LEAST_PAIRS} pairs that differ."
+    p = p_value(arm.p) if arm.p < 0.001 else f"= {p_value(arm.p)}"
     comparison = {"better": f"better than {METHOD}", "worse": f"worse than {METHOD}"}
-    line = f"{arm.name}: {comparison.get(str(arm.word), f'not distinguishable from {METHOD}')}, {said}, p {said_p}"
+    line = f"{arm.name}: {comparison.get(str(arm.word), f'not distinguishable from {METHOD}')}, {gain}, p {p}"
     if arm.word == "not distinguishable":
         if arm.pairs_needed is None:
-            return f"{line}; no reasonable number of seeds would show a difference that small."
-        return f"{line}; to see a difference of that size would take about {counted(arm.pairs_needed, 'seed')}."
+            return f"{line}; no reasonable number of seeds would detect a difference that small."
+        return f"{line}; detecting a difference of that size would take about {counted(arm.pairs_needed, 'seed')}."
     return f"{line}."

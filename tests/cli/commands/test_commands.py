@@ -233,7 +233,7 @@ def test_interrupted_it_says_how_to_go_on_and_the_same_command_does(study_file: 
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=60)
     assert first.returncode == 130, (out, err)
-    assert "To go on: python tune.py run" in out
+    assert "To resume: python tune.py run" in out
     assert "Traceback" not in err
     done = {path.name: path.read_text() for path in folder.glob("*.jsonl") if "outcome" in path.read_text()}
     assert 0 < len(done) < 3

@@ -67,7 +67,7 @@ def test_arms_stand_by_their_means_with_figures_as_computed_by_hand(played):
     assert "✗ k8: failed on seed 1: OSError: no [room]/[x]" in lines
     end = flat(closing(results, FOLDER, COMMAND))
     assert "Best arm: k4, val/mean_r1 44.0% on average over 2 seeds, +3.0 points against the control." in end
-    assert "This ranks 3 arms by the seeds of the search" in end and "the best of many looks better than it is" in end
+    assert "This ranking of 3 arms is optimistic" in end and "the best of many looks better than it is" in end
     assert "Best model results/toy/best (k4-s1) Reproduce it python tune.py reproduce results/toy" in end
     assert end.endswith("1 trial failed: k8-s1: OSError: no [room]/[x] results/toy/logs/k8-s1.log")
 

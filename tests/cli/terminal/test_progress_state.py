@@ -104,13 +104,13 @@ def test_differences_are_to_the_best_control_on_the_same_seed(make_study, trials
 
 def test_shares_are_written_in_percent_and_losses_as_they_are():
     recall, loss = Metric.of("val/mean_r1"), Metric.of("val/loss")
-    assert (recall.title, recall.bare(0.4312), recall.said(0.4312)) == ("val/mean_r1 %", "43.1", "43.1%")
-    assert (loss.title, loss.bare(1.23456), loss.said(1.23456)) == ("val/loss", "1.235", "1.235")
+    assert (recall.title, recall.bare(0.4312), recall.formatted(0.4312)) == ("val/mean_r1 %", "43.1", "43.1%")
+    assert (loss.title, loss.bare(1.23456), loss.formatted(1.23456)) == ("val/loss", "1.235", "1.235")
     assert [recall.difference(each) for each in (0.012, -0.012, -0.0001, None)] == ["+1.2", "-1.2", "+0.0", ""]
-    assert loss.difference(-0.5) == "-0.500" and loss.bare(None) == loss.said(None) == ""
+    assert loss.difference(-0.5) == "-0.500" and loss.bare(None) == loss.formatted(None) == ""
     assert Metric.of({"val/mean_r1": 1, "rare/top1": 2}) == Metric("objective", True)
     assert Metric.of({"val/mean_r1": 1, "val/loss": 2}) == Metric("objective", False)
-    assert recall.said(float("nan")) == "nan%"
+    assert recall.formatted(float("nan")) == "nan%"
 
 
 def test_durations():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simclip.cli.terminal.study_status import standing
+from simclip.cli.terminal.study_status import status_lines
 from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
@@ -50,7 +50,7 @@ def finish(folder: StudyFolder, trials: Trials, outcome: str = "finished") -> No
 
 
 def text(folder: StudyFolder) -> str:
-    return "\n".join(standing(folder))
+    return "\n".join(status_lines(folder))
 
 
 def test_a_study_that_runs(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_a_study_that_runs(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch)
     assert "k4-s1: epoch 1/2, best 45.0%" in said
     assert "Best so far: val/mean_r1 45.0% (k4-s1, epoch 1)" in said
     assert "Cost: 1 trial in 60 min, 1 CPU hours" in said
-    assert "To go on" not in said
+    assert "To resume" not in said
 
     monkeypatch.setenv(JOB, "toy-12ab")
     with held(folder.path, shared=False):
@@ -77,17 +77,17 @@ def test_an_interrupted_study_says_how_to_go_on(
     said = text(folder)
     assert "toy: interrupted (last run: process" in said
     assert "Trials: 1 finished, 1 unfinished, 1 not begun" in said
-    assert said.endswith("To go on: python tune.py run toy.yaml")  # --fresh would begin anew
+    assert said.endswith("To resume: python tune.py run toy.yaml")  # --fresh would begin anew
     monkeypatch.chdir(tmp_path)
     owner = Owner("host", 1, None, 0.0, "python tune.py run toy.yaml", "/a folder")
     (folder.path / LOCK).write_text(json.dumps(asdict(owner)))
-    assert text(folder).endswith("To go on: cd '/a folder' && python tune.py run toy.yaml")
+    assert text(folder).endswith("To resume: cd '/a folder' && python tune.py run toy.yaml")
 
     monkeypatch.setenv(COMMAND, "python tune.py submit toy.yaml --results /shared")
     monkeypatch.setenv(JOB, "toy-12ab")
     with held(folder.path, shared=False):
         pass
-    assert text(folder).endswith("To go on: python tune.py submit toy.yaml --results /shared")
+    assert text(folder).endswith("To resume: python tune.py submit toy.yaml --results /shared")
 
 
 def test_a_study_that_has_ended(folder: StudyFolder, trials: Trials) -> None:
@@ -105,7 +105,7 @@ def test_a_study_that_has_ended(folder: StudyFolder, trials: Trials) -> None:
 def test_without_a_lock_the_records_tell(folder: StudyFolder, trials: Trials) -> None:
     """As of results that were copied from elsewhere."""
     assert "toy: interrupted\n" in text(folder)
-    assert f"To go on: python tune.py run {folder.file} --results {folder.path.parent}" in text(folder)
+    assert f"To resume: python tune.py run {folder.file} --results {folder.path.parent}" in text(folder)
     finish(folder, trials, outcome="failed")
     assert "toy: finished\nTrials: 1 finished, 2 failed\n" in text(folder)
     assert "Best so far: val/mean_r1 40.0% (control-s1, epoch 2)" in text(folder)
@@ -117,8 +117,8 @@ def test_results_in_a_bucket_do_not_tell_whether_a_study_runs(
     folder, study = StudyFolder.at((tmp_path / "bucket" / "toy").as_uri()), make_study()
     folder.claim(study)
     folder.write(record_of(trials(study)["control-s1"], 0.3, 0.4))
-    assert "toy: unfinished; whether it runs only its cluster knows" in text(folder)
-    assert f"To go on: python tune.py run STUDY --results {(tmp_path / 'bucket').as_uri()}" in text(folder)
+    assert "toy: unfinished; results in a bucket do not tell whether the study is running" in text(folder)
+    assert f"To resume: python tune.py run STUDY --results {(tmp_path / 'bucket').as_uri()}" in text(folder)
 
 
 def test_trials_that_confirm_are_to_come(tmp_path: Path, make_study: MakeStudy, trials: Trials) -> None:

@@ -50,7 +50,7 @@ def test_before_confirming(recorded: Recorded) -> None:
     said = before_confirming(results)
     assert said.startswith("Confirming k4, k8 against control on 5 fresh seeds: can detect a difference of about 0.0 ")
     results = recorded(2)
-    assert before_confirming(results).endswith("fewer than 3, which allow no verdict")
+    assert before_confirming(results).endswith("too few for a verdict, which takes at least 3")
 
 
 def test_better(recorded: Recorded) -> None:
@@ -85,7 +85,7 @@ def test_not_distinguishable(recorded: Recorded) -> None:
 
 def test_no_verdict_on_two_seeds(recorded: Recorded) -> None:
     results = recorded(2, control=[0.40, 0.42], k4=[0.50, 0.55], k8=[0.40, 0.43])
-    assert headline(results).startswith("No verdict: 2 confirm seeds, and fewer than 3 allow none.")
+    assert headline(results).startswith("No verdict: 2 confirm seeds, but a verdict takes at least 3.")
     assert any("k4: +11.5 points" in line and "no verdict" in line for line in sentences(results))
 
 

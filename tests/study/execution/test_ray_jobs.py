@@ -157,7 +157,7 @@ def test_a_job_is_stopped_continued_and_followed_to_its_end(head: Head, study_fi
     assert len(read_records(folder / "trials")) < 3
     log = head.tune("logs", job[1]).out
     assert "control-s1" in log
-    assert "Interrupted. To go on: " in log  # as after Ctrl-C
+    assert "Interrupted. To resume: " in log  # as after Ctrl-C
     assert "interrupted" in head.tune("status", str(folder)).out
     assert f"{job[1]}: stopped; results: {folder}" in head.tune("status", job[1]).out
 
