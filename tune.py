@@ -13,7 +13,7 @@ import tyro
 from simclip.cli.exits import exit_code, leave
 from simclip.config.explain import hint
 from simclip.errors import InputError
-from simclip.runtime.gc import unsearched
+from simclip.runtime.gc import paused_gc
 
 #: Where each command is. To import all takes seconds, so that only the one that was asked for is.
 COMMANDS = {
@@ -34,7 +34,7 @@ COMMANDS = {
 
 def command(name: str) -> Callable[..., int]:
     """The function of a command."""
-    with unsearched():
+    with paused_gc():
         function: Callable[..., int] = getattr(import_module(COMMANDS[name]), name)
     return function
 

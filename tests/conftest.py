@@ -21,8 +21,8 @@ import yaml
 from hypothesis import settings
 from PIL import Image
 
-from simclip.config.training import TrainConfig
 from simclip.models.tiny import make_tiny_clip
+from simclip.train.config import TrainConfig
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 80, 220), "white": (245, 245, 245)}
 PLACES = ("left", "right", "above", "below")

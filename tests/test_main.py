@@ -14,8 +14,7 @@ from transformers import CLIPModel
 
 from simclip.__main__ import main
 from simclip.cli.commands.original import parse
-from simclip.data.training_set import load_training_data
-from simclip.models.clip import load_clip
+from simclip.train.load import load_data, load_model
 from simclip.train.preflight import check_inputs
 
 ROOT = Path(__file__).parents[1]
@@ -108,10 +107,10 @@ def test_digits_are_trained_on(pairs: Path, tiny_model: Path, tmp_path: Path) ->
     assert run.digits is not None
     run.digits.write(run.config.caption_columns)
     check_inputs(run.config)
-    data = load_training_data(run.config, load_clip(run.config).input_format)
+    data = load_data(run.config, load_model(run.config))
     assert len(data) == 45
     assert all(caption.startswith("A MNIST digit of ") for caption in data.table.captions[-5:])
-    assert data.squashed[44].shape[0] == 3
+    assert data.images[44].shape[0] == 3
 
 
 def test_the_placeholder_says_so(capsys: pytest.CaptureFixture[str], pairs: Path, tmp_path: Path) -> None:

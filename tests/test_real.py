@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from simclip.clusters.plan import Recipe
-from simclip.config.training import Table, TrainConfig
 from simclip.data.pair_table import read_captions
+from simclip.data.table import Table
 from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.models.tiny import make_tiny_clip
+from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 
 REAL = Path(__file__).parents[2] / "shared" / "real"

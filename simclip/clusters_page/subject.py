@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
-from simclip.config.training import TrainConfig
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.study.spec.arms import foreseen_arms
@@ -19,6 +18,7 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import DEMO_DATA, load_with_data
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.storage import is_uri
+from simclip.train.config import TrainConfig
 
 
 @dataclass(frozen=True)

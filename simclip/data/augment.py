@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from simclip.runtime.randomness import row_uniforms
 
 ATTEMPTS = 10
-#: Pictures at a time: few stay in a CPU's cache; as floats with their grids, not too many go into a GPU's memory.
+#: Images per step: few enough for a CPU's cache, and for a GPU's memory as floats with their sampling grids.
 CPU_PART, GPU_PART = 8, 256
 
 
@@ -25,13 +25,15 @@ def random_crops(
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     flip: bool = False,
 ) -> np.ndarray:
-    """Boxes of RandomResizedCrop on squares: area and log aspect uniform, the first of ten draws that fits.
+    """Draw boxes as RandomResizedCrop does: area and log aspect ratio uniform, the first of ten draws that fits.
 
     Args:
         rows: int [n]; a row's box depends on the row, the seed and the epoch alone.
-        scale: Area of the box, as a share of the square.
-        ratio: Width over height.
-        flip: Mirror half of the boxes: those begin at their right side, and their width is negative.
+        scale: Range of the box's area, as a share of the square.
+        seed: Seed of the run.
+        epoch: Epoch, counted from 0.
+        ratio: Range of width over height.
+        flip: Whether to mirror half of the boxes: left is then the right edge, and the width is negative.
 
     Returns:
         float64 [n, 4]: left, top, width, height, as shares of the side.
@@ -53,15 +55,15 @@ def random_crops(
 
 
 def crop_and_resize(pixels: torch.Tensor, boxes: torch.Tensor, size: int) -> torch.Tensor:
-    """Cut a box of whole pixels out of every picture and resize it to a square, bilinearly; or its mirror image.
+    """Crop a box of whole pixels from each image, and resize it bilinearly to a square; mirror it if asked to.
 
     Args:
-        pixels: uint8 or float32 [n, 3, s, s]; uint8 is fastest "channels last", as stores have it.
+        pixels: uint8 or float32 [n, 3, s, s]; uint8 is fastest in the "channels last" format of image stores.
         boxes: float [n, 4]: left, top, width, height, as shares of the side; a negative width mirrors.
-        size: Side of the result.
+        size: Side of the result in pixels.
 
     Returns:
-        [n, 3, size, size], values as in `pixels`: of its type on a CPU, float32 on a GPU.
+        [n, 3, size, size] with the value range of `pixels`; its dtype on a CPU, float32 on a GPU.
     """
     left, top, width, height = boxes.to(torch.float32).unbind(dim=1)
     side, mirrored = pixels.shape[-1], width < 0
@@ -75,13 +77,13 @@ def crop_and_resize(pixels: torch.Tensor, boxes: torch.Tensor, size: int) -> tor
 
 
 def _edges(low: torch.Tensor, length: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """From shares of the side to whole pixels, one of them at least."""
+    """Convert shares of the side to whole pixels, at least one."""
     first = (low * side).round().clamp(max=side - 1)
     return first, torch.maximum(((low + length) * side).round(), first + 1)
 
 
 def _cut_and_resize(pixels: torch.Tensor, corners: torch.Tensor, size: int) -> torch.Tensor:
-    """Picture by picture: on a CPU, a vectorised resize of uint8 outweighs the calls."""
+    """Process image by image: on a CPU, the vectorised uint8 resize outweighs the calls."""
     squares = []
     for picture, (begin, end, top, bottom) in zip(pixels.split(1), corners.tolist(), strict=True):
         box = picture[:, :, top:bottom, min(begin, end) : max(begin, end)]
@@ -91,12 +93,12 @@ def _cut_and_resize(pixels: torch.Tensor, corners: torch.Tensor, size: int) -> t
 
 
 def _sample(pixels: torch.Tensor, corners: torch.Tensor, size: int) -> torch.Tensor:
-    """All pictures at once: what a GPU wants."""
+    """Process all images at once, for a GPU."""
     left, right, top, bottom = corners[:, :, None].unbind(dim=1)
     steps = (torch.arange(size, device=pixels.device) + 0.5) / size
 
     def centres(begin: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-        """[n, size], -1 to 1 over the picture; as far as the centres of the box's outermost pixels."""
+        """Pixel centres [n, size], from -1 to 1 over the image, clamped to the centres of the box's outer pixels."""
         along = begin + (end - begin) * steps
         inside = along.clamp(torch.minimum(begin, end) + 0.5, torch.maximum(begin, end) - 0.5)
         return inside * (2 / pixels.shape[-1]) - 1
@@ -106,13 +108,8 @@ def _sample(pixels: torch.Tensor, corners: torch.Tensor, size: int) -> torch.Ten
     return F.grid_sample(pixels.to(torch.float32), grid, padding_mode="border", align_corners=False)
 
 
-def whole(count: int) -> torch.Tensor:
-    """float32 [count, 4], boxes that hold the whole picture."""
-    return torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(count, 4)
-
-
 def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """float32 [n, 3, s, s] of any pixels from 0 to 255: scaled to 0..1, then to the model's mean and deviation."""
+    """Scale pixels from 0..255 to 0..1, then standardise each channel; returns float32 [n, 3, s, s]."""
     middle, deviation = _scale(tuple(mean), tuple(std), pixels.device)
     if pixels.device.type == "cpu":
         return _normalise_lines(pixels, middle, 1 / deviation)
@@ -121,17 +118,17 @@ def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float])
 
 @lru_cache(maxsize=16)
 def _scale(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both for values from 0 to 255, on the device; kept there, because each copy to a GPU makes the host wait."""
+    """Mean and deviation for values from 0 to 255; cached on the device because a copy to a GPU blocks the host."""
     with torch.inference_mode(False):
         return torch.tensor(mean, device=device) * 255, torch.tensor(std, device=device) * 255
 
 
 def _normalise_lines(pixels: torch.Tensor, middle: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """A line of pixels as one vector, a few pictures at a time, so that a CPU finds them in its cache."""
+    """Normalise whole lines of pixels as vectors, a few images at a time so that they fit in a CPU's cache."""
     count, _, height, width = pixels.shape
     lines = pixels.permute(0, 2, 3, 1).flatten(2)
     middle, factor = middle.repeat(width), factor.repeat(width)
-    # numpy asks for huge pages, torch does not: filling fresh memory is several times faster.
+    # numpy allocates huge pages, torch does not: filling new memory is several times faster.
     normal = torch.from_numpy(np.empty(lines.shape, dtype=np.float32))
     for part, out in zip(lines.split(CPU_PART), normal.split(CPU_PART), strict=True):
         out.copy_(part).sub_(middle).mul_(factor)

@@ -1,4 +1,4 @@
-"""Every picture decoded once, into a file of uint8 squares that all processes of a node map into memory."""
+"""ImageStore: images decoded once into a file of uint8 squares, which all processes of a node map into memory."""
 
 from __future__ import annotations
 
@@ -20,79 +20,80 @@ from torch.utils.data import Dataset
 from simclip.data.images import ImageFiles, Pictures, Transform, in_threads, read_square
 from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder, file_stamps, fingerprint, one_process
-from simclip.runtime.progress import shown
+from simclip.runtime.progress import with_progress
 
 log = logging.getLogger("simclip")
 
-#: image_store=auto makes a store that takes at most this share of the disk space that is free.
+#: Maximum share of the free disk space that a store may take under image_store=auto.
 FREE_SHARE = 0.5
-#: Pictures that are decoded, written and noted as finished together.
+#: Number of images that are decoded, written and marked as finished together.
 BLOCK = 64
-#: From one note of what is finished to the next: what a killed process has to decode again, at most.
+#: Seconds between marks of finished blocks: a killed process decodes at most this much again.
 NOTE_SECONDS = 1.0
 
 
 class ImageStore(Dataset[torch.Tensor]):
-    """Pictures in a file: uint8 [pictures, s, s, 3], mapped into memory and shared by all processes that read it.
+    """Images in a file, uint8 [images, s, s, 3], mapped into memory and shared by all processes that read it.
 
     Args:
-        file: A store that `open_pictures` has made.
-        paths: Of each row's image.
-        size: Side of a picture.
-        places: int64 [rows], which picture of the file is each row's.
+        file: A store made by `open_pictures`.
+        paths: Image file of each row.
+        size: Side of an image, in pixels.
+        index: int64 [rows], number of each row's image in the file.
     """
 
-    def __init__(self, file: Path, paths: Sequence[Path], size: int, places: np.ndarray) -> None:
-        self.file, self.paths, self.size, self._places = file, paths, size, places
-        shape = (int(places.max()) + 1, size, size, 3)
+    def __init__(self, file: Path, paths: Sequence[Path], size: int, index: np.ndarray) -> None:
+        self.file, self.paths, self.size, self._index = file, paths, size, index
+        shape = (int(index.max()) + 1, size, size, 3)
         self._pixels = np.asarray(np.memmap(file, dtype=np.uint8, mode="r", shape=shape))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor does anybody write
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is only read
             self._tensor = torch.from_numpy(self._pixels)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._index)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        return torch.from_numpy(self._pixels[self._places[row]].copy()).permute(2, 0, 1)
+        return torch.from_numpy(self._pixels[self._index[row]].copy()).permute(2, 0, 1)
 
     def batches(
         self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
     ) -> Iterator[torch.Tensor]:
-        """See `Pictures.batches`; each batch is one indexed copy, and `workers` have nothing to do."""
+        """See `Pictures.batches`; each batch is one indexed copy, so `workers` is not used."""
         for rows in batches:
-            places = self._places[np.asarray(rows)]
+            chosen = self._index[np.asarray(rows)]
             if pin:
-                shape = (len(places), *self._pixels.shape[1:])
+                shape = (len(chosen), *self._pixels.shape[1:])
                 pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-                torch.index_select(self._tensor, 0, torch.from_numpy(places), out=pixels)
-            else:  # numpy, whose memory comes in huge pages, and which leaves torch's threads to the model
-                pixels = torch.from_numpy(np.take(self._pixels, places, axis=0))
+                torch.index_select(self._tensor, 0, torch.from_numpy(chosen), out=pixels)
+            else:  # numpy allocates huge pages, and leaves torch's threads to the model
+                pixels = torch.from_numpy(np.take(self._pixels, chosen, axis=0))
             yield pixels.permute(0, 3, 1, 2)
 
 
 def open_pictures(
     paths: Sequence[Path], size: int, transform: Transform, image_store: Literal["auto", "on", "off"] = "auto"
 ) -> Pictures:
-    """The pictures of some files, from a store if there can be one; the pixels are the same in any case.
+    """Open image files, from a store if possible; the pixels are the same with and without one.
 
-    The store is made if there is none of these files as they are now, of this transform and size. Other processes that
-    want it at the same time wait for it. Work that was interrupted is taken up again.
+    A store is made unless there is one of the same files (unchanged), transform and size. Other processes that need it
+    wait. An interrupted store is continued.
 
     Args:
-        paths: One for each row; a file that stands several times is stored once.
-        size: Side of a picture.
-        transform: What makes a square of an image.
-        image_store: auto makes a store that takes at most half of the free disk; on makes it, or fails; off does not.
+        paths: Image file of each row; repeated files are stored once.
+        size: Side of an image, in pixels.
+        transform: Makes a square from an image.
+        image_store: "auto" makes a store if it takes at most half of the free disk, "on" makes it or fails, "off" reads
+            the files.
 
     Raises:
-        InputError: An image does not decode, or `on` finds too little disk.
+        InputError: An image does not decode, or the disk is too small under "on".
     """
     files = ImageFiles(paths, size, transform)
     if image_store == "off":
         return files
-    place_of = {path: place for place, path in enumerate(dict.fromkeys(paths))}
-    unique = ImageFiles(list(place_of), size, transform)
+    number_of = {path: number for number, path in enumerate(dict.fromkeys(paths))}
+    unique = ImageFiles(list(number_of), size, transform)
     versions = f"{transform.__name__} {size} Pillow {PIL.__version__} torch {torch.__version__}"
     key = fingerprint(file_stamps(unique.paths), versions.encode())
     store = cache_folder() / f"images-{transform.__name__}-{size}-{key}.u8"
@@ -102,11 +103,11 @@ def open_pictures(
                 if not _fits(_Part(store, unique), image_store):
                     return files
                 _make(_Part(store, unique))
-    return ImageStore(store, paths, size, np.array([place_of[path] for path in paths]))
+    return ImageStore(store, paths, size, np.array([number_of[path] for path in paths]))
 
 
 class _Part:
-    """A store that is being made: the pictures, then a byte for each block, 1 if it is finished."""
+    """An unfinished store: the images, followed by a byte per block, 1 if it is finished."""
 
     def __init__(self, store: Path, files: ImageFiles) -> None:
         self.store, self.files = store, files
@@ -115,29 +116,29 @@ class _Part:
         self.bytes = len(files) * files.size**2 * 3
 
     def written(self) -> int:
-        """Bytes that it takes on the disk already."""
+        """Number of bytes already on the disk."""
         return self.path.stat().st_blocks * 512 if self.path.is_file() else 0
 
 
 def _fits(part: _Part, image_store: str) -> bool:
-    """Whether there is disk enough.
+    """Whether the disk has room for a store.
 
     Raises:
-        InputError: There is not, and the store has to be.
+        InputError: It has not, under image_store=on.
     """
     folder = part.store.parent
     folder.mkdir(parents=True, exist_ok=True)
     needed, free = part.bytes - part.written(), shutil.disk_usage(folder).free
-    need = f"{_gigabytes(needed)} for {len(part.files)} pictures of {part.files.size} pixels in {folder}"
+    need = f"{_gigabytes(needed)} for {len(part.files)} images of {part.files.size} pixels in {folder}"
     if image_store == "on" and needed > free:
         raise InputError(
-            f"image_store on: it needs {need}, where {_gigabytes(free)} are free: free some, name a folder on a larger "
-            "disk by SIMCLIP_CACHE, or set image_store to auto or off"
+            f"image_store=on needs {need}, but only {_gigabytes(free)} are free: make room, set SIMCLIP_CACHE to a "
+            "folder on a larger disk, or set image_store to auto or off"
         )
     if image_store == "auto" and needed > FREE_SHARE * free:
         log.warning(
-            "no image store, images are decoded each time they are used: it would take %s, more than %.0f%% of the %s "
-            "that are free; image_store=on makes it all the same", need, 100 * FREE_SHARE, _gigabytes(free),
+            "no image store: it would take %s, more than %.0f%% of the free %s. Images are decoded on every use; set "
+            "image_store=on to store them anyway", need, 100 * FREE_SHARE, _gigabytes(free),
         )  # fmt: skip
         return False
     return True
@@ -150,10 +151,10 @@ def _make(part: _Part) -> None:
         if os.fstat(handle).st_size != part.bytes + part.blocks:
             os.ftruncate(handle, 0)
             os.ftruncate(handle, part.bytes + part.blocks)
-        _decode_what_is_missing(part, handle)
+        _decode_missing(part, handle)
         os.fsync(handle)
     except (InputError, OSError) as error:
-        part.path.unlink()  # a bad image is mended or left out, and a full disk is not left full: nobody takes this up
+        part.path.unlink()  # not continued: a bad image changes the store's name, and a full disk needs room
         if isinstance(error, InputError):
             raise
         raise InputError(
@@ -164,13 +165,13 @@ def _make(part: _Part) -> None:
     part.path.rename(part.store)
     others = sum(path.stat().st_size for path in part.store.parent.glob("images-*") if path.suffix in (".u8", ".part"))
     log.info(
-        "image store: %d pictures of %d pixels made in %.1f s, %s in %s; all stores there take %s, delete what is no "
-        "longer used", len(part.files), part.files.size, time.monotonic() - begin, _gigabytes(part.bytes), part.store,
-        _gigabytes(others),
+        "image store: %d images of %d pixels decoded in %.1f s, %s in %s; all stores there take %s, delete those that "
+        "are no longer used", len(part.files), part.files.size, time.monotonic() - begin, _gigabytes(part.bytes),
+        part.store, _gigabytes(others),
     )  # fmt: skip
 
 
-def _decode_what_is_missing(part: _Part, handle: int) -> None:
+def _decode_missing(part: _Part, handle: int) -> None:
     finished = np.frombuffer(os.pread(handle, part.blocks, part.bytes), dtype=np.uint8).copy()
     missing = np.flatnonzero(finished == 0)
     picture = part.files.size**2 * 3
@@ -184,17 +185,17 @@ def _decode_what_is_missing(part: _Part, handle: int) -> None:
 
     before = (part.blocks - len(missing)) * BLOCK
     noted = time.monotonic()
-    with closing(in_threads(decode, len(missing))) as steps:  # the threads end before the file is closed
-        for block in shown(steps, "decoding images", len(part.files), before, BLOCK):
+    with closing(in_threads(decode, len(missing))) as steps:  # ends the threads before the file is closed
+        for block in with_progress(steps, "decoding images", len(part.files), before, BLOCK):
             finished[block] = 1
             if time.monotonic() >= noted + NOTE_SECONDS:
-                os.fsync(handle)  # the pictures are on the disk before the note that they are
+                os.fsync(handle)  # images reach the disk before the mark that they are finished
                 _write(handle, finished.data, part.bytes)
                 noted = time.monotonic()
 
 
 def _write(handle: int, content: memoryview, offset: int) -> None:
-    while content:  # a disk that is nearly full takes a part
+    while content:  # a nearly full disk accepts a part
         count = os.pwrite(handle, content, offset)
         content, offset = content[count:], offset + count
 

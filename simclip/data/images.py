@@ -1,4 +1,4 @@
-"""Images from files to uint8 squares: squashed for training, centre-cropped exactly as OpenCLIP does for evaluation."""
+"""Read image files as uint8 squares: resized for training, centre-cropped exactly as OpenCLIP does for evaluation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from simclip.errors import InputError
 
 T = TypeVar("T")
 
-#: From an opened image and a side to uint8 [side, side, 3].
+#: Makes a square, uint8 [side, side, 3], from an opened image and the side in pixels.
 Transform = Callable[[Image.Image, int], np.ndarray]
 
 
-def squash(image: Image.Image, size: int) -> np.ndarray:
-    """The whole picture as a square of `size` pixels; JPEG files are decoded at reduced size where that suffices."""
+def resize_antialiased(image: Image.Image, size: int) -> np.ndarray:
+    """Resize the whole image to a square with antialiasing; JPEG files are decoded at reduced size if possible."""
     image.draft("RGB", (size, size))
     pixels = torch.from_numpy(np.array(image if image.mode == "RGB" else image.convert("RGB")))
     square = F.interpolate(pixels[None].permute(0, 3, 1, 2), size=(size, size), mode="bilinear", antialias=True)
@@ -31,9 +31,9 @@ def squash(image: Image.Image, size: int) -> np.ndarray:
 
 
 def centre_crop(image: Image.Image, size: int) -> np.ndarray:
-    """The shorter side resized to `size`, then the middle square: OpenCLIP's evaluation transform, to the bit.
+    """Resize the shorter side, then crop the middle square: OpenCLIP's evaluation transform, to the bit.
 
-    The long side is floored and the crop's offset rounded half to even, as torchvision does.
+    As in torchvision, the long side is rounded down and the crop's offset half to even.
     """
     width, height = image.size
     short = min(width, height)
@@ -48,13 +48,13 @@ def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     return np.array(resized.crop((left, top, left + size, top + size)).convert("RGB"))
 
 
-def stretch(image: Image.Image, size: int) -> np.ndarray:
-    """The whole picture as a square, to the bit as transformers' Pillow processors make it where they do not crop."""
+def resize_bicubic(image: Image.Image, size: int) -> np.ndarray:
+    """Resize the whole image to a square, to the bit as transformers' Pillow processors do without a crop."""
     return np.array(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
 
 
 def read_square(path: Path, size: int, transform: Transform) -> np.ndarray:
-    """Decode one file.
+    """Decode an image file.
 
     Returns:
         uint8 [size, size, 3].
@@ -73,35 +73,35 @@ def read_square(path: Path, size: int, transform: Transform) -> np.ndarray:
 
 
 def read_image(path: Path, size: int, transform: Transform) -> torch.Tensor:
-    """The same as a tensor, uint8 [3, size, size]; a pixel's colours lie side by side in memory."""
+    """Decode an image file to a tensor, uint8 [3, size, size], channels last in memory."""
     return torch.from_numpy(read_square(path, size, transform)).permute(2, 0, 1)
 
 
 def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Evaluation's pixels as the model wants them, in torchvision's and so OpenCLIP's order: equal to the last bit.
+    """Standardise pixels for evaluation, in torchvision's (and OpenCLIP's) order of operations: equal to the bit.
 
     Args:
         pixels: uint8 [n, 3, s, s].
-        mean: Of each channel, of values from 0 to 1.
-        std: The same.
+        mean: Mean of each channel, for values from 0 to 1.
+        std: Standard deviation of each channel.
 
     Returns:
-        float32 of the same shape, a pixel's colours side by side in memory.
+        float32 of the same shape, channels last in memory.
     """
     count, _, height, width = pixels.shape
-    # 255 as a tensor: by a plain number, CUDA would multiply by its rounded reciprocal.
+    # 255 as a tensor: CUDA would multiply by the rounded reciprocal of a plain number.
     full, middle, deviation = (torch.tensor(each, device=pixels.device) for each in (255.0, mean, std))
-    lines = pixels.permute(0, 2, 3, 1).flatten(2)  # a line of pixels as one vector, which a CPU is quicker with
+    lines = pixels.permute(0, 2, 3, 1).flatten(2)  # whole lines as vectors are faster on a CPU
     normal = torch.div(lines, full).sub_(middle.repeat(width)).div_(deviation.repeat(width))
     return normal.view(count, height, width, 3).permute(0, 3, 1, 2)
 
 
 class Pictures(Protocol):
-    """Uint8 squares of one size, by row: decoded when asked for, or read from a store.
+    """Images of the rows as uint8 squares of one size, decoded on demand or read from a store.
 
     Attributes:
-        paths: Of each row's image.
-        size: Side of a square.
+        paths: Image file of each row.
+        size: Side of a square, in pixels.
     """
 
     paths: Sequence[Path]
@@ -116,15 +116,15 @@ class Pictures(Protocol):
     def batches(
         self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
     ) -> Iterator[torch.Tensor]:
-        """Batch after batch, read as they are asked for.
+        """Read batches of rows on demand.
 
         Args:
-            batches: The rows of each batch.
-            workers: Decoding processes, where there is anything to decode; 0 decodes in this one.
-            pin: Put them into page-locked memory, for fast copies to a GPU.
+            batches: Rows of each batch.
+            workers: Number of decoding processes, if images are decoded; 0 decodes in this process.
+            pin: Whether to use page-locked memory, for fast copies to a GPU.
 
         Yields:
-            uint8 [n, 3, s, s], a pixel's colours side by side in memory ("channels last").
+            uint8 [n, 3, s, s], channels last in memory.
 
         Raises:
             InputError: An image does not decode.
@@ -133,7 +133,7 @@ class Pictures(Protocol):
 
 
 class ImageFiles(Dataset[torch.Tensor]):
-    """Image files as uint8 squares, decoded when asked for."""
+    """Image files as uint8 squares, decoded on demand."""
 
     def __init__(self, paths: Sequence[Path], size: int, transform: Transform) -> None:
         self.paths, self.size, self.transform = paths, size, transform
@@ -153,26 +153,26 @@ class ImageFiles(Dataset[torch.Tensor]):
             batch_sampler=batches,  # type: ignore[arg-type]
             num_workers=workers,
             collate_fn=_stack,
-            generator=torch.Generator(),  # else it draws from the global one
+            generator=torch.Generator(),  # the default draws from the global generator
         )
         try:
             for pixels in loader:
                 yield pixels.pin_memory() if pin else pixels
         except InputError as error:
-            # A decoding process sends its whole traceback as the message: the error's own line is the last.
+            # A decoding process sends its traceback as the message; its last line is the error's own.
             line = str(error).strip().splitlines()[-1]
             raise InputError(line.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from error
 
 
 def _stack(squares: list[torch.Tensor]) -> torch.Tensor:
-    # By numpy, which leaves torch's threads to the model.
+    # numpy leaves torch's threads to the model
     return torch.from_numpy(np.stack([square.permute(1, 2, 0).numpy() for square in squares])).permute(0, 3, 1, 2)
 
 
 def in_threads(work: Callable[[int], T], count: int) -> Generator[T, None, None]:
-    """`work` on 0, 1, ... count - 1, in order, on all the cores that this process may use.
+    """Run `work` on 0, 1, ... count - 1 in threads, on all cores of this process; yields results in order.
 
-    Threads, because decoding and resizing let go of the interpreter's lock, and threads start at once.
+    Decoding and resizing release the GIL, and threads start at once.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:

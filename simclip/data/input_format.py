@@ -1,4 +1,4 @@
-"""What a model takes as input; data are read and tokenised for it without knowing the model."""
+"""InputFormat: what a model takes as input. Data are read and tokenised for it without the model itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from simclip.data.tokens import Tokens, tokenise
 
 @dataclass(frozen=True)
 class InputFormat:
-    """A model's tokenizer and the shape of its pictures.
+    """A model's tokenizer and image size.
 
     Attributes:
-        tokenizer: The model's, from transformers.
-        max_tokens: Tokens of the longest caption that the model takes, special ones included.
-        image_size: Side of the model's square input, pixels.
-        transform: Makes such a square of a picture that is not augmented.
+        tokenizer: The model's tokenizer, from transformers.
+        max_tokens: Maximum number of tokens in a caption, special tokens included.
+        image_size: Side of the model's square input, in pixels.
+        transform: Makes such a square from an image, without augmentation.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -28,5 +28,5 @@ class InputFormat:
     transform: Transform
 
     def tokens(self, captions: Sequence[str]) -> Tokens:
-        """Token ids of captions; longer ones than `max_tokens` lose their end."""
+        """Tokenise captions; those longer than `max_tokens` are truncated."""
         return tokenise(self.tokenizer, captions, self.max_tokens)

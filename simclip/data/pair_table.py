@@ -1,4 +1,4 @@
-"""Caption tables: image paths and captions from TSV files, in flat arrays."""
+"""CaptionTable: image paths and captions from TSV files, in flat arrays."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from simclip.config.training import Table
 from simclip.data.placeholder import refuse_placeholder
+from simclip.data.table import Table
 from simclip.errors import InputError
 
 
 @dataclass(frozen=True)
 class CaptionTable:
-    """Rows of one image and one or more captions.
+    """Rows, each of an image and one or more captions.
 
     Attributes:
         images: Path of each row's image.
-        captions: Every caption, row after row.
-        starts: int64 [rows + 1]; row r owns captions[starts[r]:starts[r + 1]].
+        captions: All captions, row after row.
+        starts: int64 [rows + 1]; the captions of row r are captions[starts[r]:starts[r + 1]].
     """
 
     images: list[Path]
@@ -36,11 +36,11 @@ class CaptionTable:
 
     @property
     def row_of_caption(self) -> np.ndarray:
-        """int64 [captions], the row that each caption belongs to."""
+        """The row of each caption, int64 [captions]."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
     def select(self, rows: np.ndarray) -> CaptionTable:
-        """The table of the given rows, in that order; a row may stand several times."""
+        """A table of the given rows, in that order; rows may repeat."""
         spans = [(self.starts[row], self.starts[row + 1]) for row in rows]
         captions = [caption for begin, end in spans for caption in self.captions[begin:end]]
         counts = [end - begin for begin, end in spans]
@@ -48,15 +48,15 @@ class CaptionTable:
 
 
 def offsets(counts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """int64 [len(counts) + 1], where each of the consecutive groups starts."""
+    """The start of each of several consecutive groups, and the end of the last, int64 [len(counts) + 1]."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
 
 
 def read_training_tables(tables: Sequence[Table], caption_columns: Sequence[str] | None = None) -> CaptionTable:
-    """All training tables as one, each cut to its limit and repeated.
+    """Read training tables into one, each cut to its limit and repeated.
 
     Raises:
-        InputError: No table is given, or one is wrong (see `read_table`).
+        InputError: There is no table, or one is wrong (see `read_table`).
     """
     if not tables:
         raise InputError("no training data: set train_tsv and train_image_dir (or train_tables)")
@@ -71,15 +71,14 @@ def read_training_tables(tables: Sequence[Table], caption_columns: Sequence[str]
 
 
 def read_table(tsv: Path, image_dir: Path, caption_columns: Sequence[str] | None = None) -> CaptionTable:
-    """Read one TSV: a header, then an image name and its captions in each line.
+    """Read a TSV: a header, then an image name and its captions in each line.
 
-    Fields are taken as they stand: quotes are text, and so are "None" and "NA". An empty caption field means that the
-    row has one caption less.
+    Fields are read literally: quotes are text, and so are "None" and "NA". Empty caption fields are skipped.
 
     Args:
         tsv: UTF-8 file with the columns `image` and caption1, caption2, ... (any number).
         image_dir: Folder that the image names are relative to.
-        caption_columns: The caption columns; by default all whose names start with "caption".
+        caption_columns: Columns that hold captions; by default all whose names start with "caption".
 
     Raises:
         InputError: The file or a column is missing, a line is malformed, an image is missing or outside its folder.
@@ -97,7 +96,7 @@ def read_table(tsv: Path, image_dir: Path, caption_columns: Sequence[str] | None
 
 
 def read_captions(tsv: Path, caption_columns: Sequence[str] | None = None) -> list[str]:
-    """All captions of a TSV, without asking for its images.
+    """Read all captions of a TSV; its images need not exist.
 
     Raises:
         InputError: The file or its columns are wrong (see `read_table`).
@@ -108,11 +107,14 @@ def read_captions(tsv: Path, caption_columns: Sequence[str] | None = None) -> li
 
 
 def read_tsv(tsv: Path, columns: str = "image, caption1, ...") -> pd.DataFrame:
-    """The fields of a TSV as they stand, without outer spaces and empty lines; the index counts lines from line 2.
+    """Read the fields of a TSV literally, without surrounding spaces and empty lines.
 
     Args:
         tsv: UTF-8 file with a header.
-        columns: What is to be in it, for people.
+        columns: The expected columns, for error messages.
+
+    Returns:
+        Strings; the index counts lines, from 0 for line 2.
 
     Raises:
         InputError: The file is missing or malformed, or has no column `image`.
@@ -165,13 +167,13 @@ def _caption_columns(tsv: Path, present: list[str], wanted: Sequence[str] | None
 
 
 def image_paths(source: Path, names: list[str], image_dir: Path, place: Callable[[int], str]) -> list[Path]:
-    """The paths of a table's images.
+    """Check and join the paths of a table's images.
 
     Args:
-        source: The table's file.
-        names: Relative to `image_dir`, row by row.
-        image_dir: Their folder.
-        place: Says of a row where it stands in the file: line 7.
+        source: The table, for error messages.
+        names: Image of each row, relative to `image_dir`.
+        image_dir: Folder of the images.
+        place: Describes where a row is in the file, e.g. "line 7".
 
     Raises:
         InputError: The folder or an image is missing, or a name is empty or leads out of the folder.
@@ -183,7 +185,7 @@ def image_paths(source: Path, names: list[str], image_dir: Path, place: Callable
             raise InputError(
                 f"{source}, {place(row)}: the image name is empty; write one or remove the {place(row).split()[0]}"
             )
-        if os.path.isabs(name) or ".." in name.split("/"):  # Path would say the same, for many times the time
+        if os.path.isabs(name) or ".." in name.split("/"):  # many times faster than pathlib
             raise InputError(
                 f"{source}, {place(row)}: image {name!r} leaves its folder {image_dir}; use a path inside it"
             )
@@ -194,7 +196,7 @@ def image_paths(source: Path, names: list[str], image_dir: Path, place: Callable
 
 
 def _listed(names: list[str], most: int = 10) -> str:
-    """The names in one line; a longer list goes whole into a file that the line names."""
+    """Join names to one line; a long list is also written to a file, which the line names."""
     if len(names) <= most:
         return ", ".join(names)
     with tempfile.NamedTemporaryFile("w", prefix="missing-images-", suffix=".txt", delete=False) as file:
@@ -203,7 +205,7 @@ def _listed(names: list[str], most: int = 10) -> str:
 
 
 def read_rows(tsv: Path) -> list[tuple[str, list[str]]]:
-    """The image names of a TSV and their captions, without asking for the images.
+    """Read the image names of a TSV and their captions; the images need not exist.
 
     Raises:
         InputError: The file or its columns are wrong (see `read_table`).
@@ -215,7 +217,7 @@ def read_rows(tsv: Path) -> list[tuple[str, list[str]]]:
 
 
 def read_names(tsv: Path) -> list[str]:
-    """The image names of a TSV, whatever else it holds.
+    """Read the image names of a TSV; other columns are ignored.
 
     Raises:
         InputError: The file is wrong or has no column `image`.

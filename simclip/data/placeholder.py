@@ -1,4 +1,4 @@
-"""The two tables in datasets/ that stand where a user's own belong."""
+"""Refuse the placeholder tables in datasets/, which a user replaces with their own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ PLACEHOLDER_IMAGE = "REPLACE-ME.jpg"
 
 
 def refuse_placeholder(tsv: Path) -> None:
-    """Raise InputError if a table is one of the placeholders, known by the image of its first row.
+    """Refuse a table that is a placeholder, recognised by the image of its first row.
 
     Args:
-        tsv: An existing table whose first column is `image`, as the placeholders have it.
+        tsv: An existing table.
+
+    Raises:
+        InputError: The table is a placeholder.
     """
     with tsv.open("rb") as lines:
         next(lines, b"")

@@ -1,4 +1,4 @@
-"""Captions as token ids: tokenised once, cut to the longest of each batch."""
+"""Tokens: captions as token ids, tokenised once and padded per batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simclip.runtime.cache import cached_array, fingerprint
 
 
 def clean_caption(text: str) -> str:
-    """The text as OpenCLIP cleans it before tokenising: mojibake and HTML resolved, one space between words."""
+    """Clean a text as OpenCLIP does before tokenising: fix mojibake and HTML entities, collapse white space."""
     return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
@@ -26,9 +26,9 @@ class Tokens:
 
     Attributes:
         ids: int32 [total], caption after caption.
-        starts: int64 [captions + 1].
-        pad_id: Id that fills up the shorter captions of a batch.
-        shortened: How many captions were longer than the model takes and lost their end.
+        starts: int64 [captions + 1], where each caption starts, and the end.
+        pad_id: Padding token of shorter captions in a batch.
+        shortened: Number of captions that were truncated to the model's maximum.
     """
 
     ids: np.ndarray
@@ -41,11 +41,11 @@ class Tokens:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 [captions], tokens of each caption."""
+        """Number of tokens in each caption, int64 [captions]."""
         return np.diff(self.starts)
 
     def batch(self, captions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and attention mask of some captions, both int64 [n, longest of them]."""
+        """Token ids and attention mask of several captions, both int64 [n, longest]."""
         lengths = self.lengths[captions]
         mask = np.arange(lengths.max()) < lengths[:, None]
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
@@ -54,9 +54,14 @@ class Tokens:
 
 
 def tokenise(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int) -> Tokens:
-    """Tokenise captions with their special tokens; at most `most` tokens each, the end-of-text token kept.
+    """Tokenise captions, special tokens included; longer ones are truncated but keep the end-of-text token.
 
-    Done once for the same captions and tokenizer: the ids are kept on disk, and mapped into memory from there.
+    The ids are cached on disk, per captions and tokenizer, and mapped into memory.
+
+    Args:
+        tokenizer: A tokenizer from transformers.
+        captions: Texts.
+        most: Maximum number of tokens per caption.
     """
     key = fingerprint(_identity(tokenizer), str(most).encode(), "\0".join(captions).encode())
     packed = cached_array("tokens", key, lambda: _packed(tokenizer, captions, most))
@@ -66,14 +71,14 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: 
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> bytes:
-    """What decides the ids: all of a fast tokenizer, or class and vocabulary of a slow one."""
+    """Everything that the ids depend on: the whole of a fast tokenizer, class and vocabulary of a slow one."""
     if tokenizer.is_fast:
         return str(tokenizer.backend_tokenizer.to_str()).encode()
     return repr((type(tokenizer).__name__, sorted(tokenizer.get_vocab().items()))).encode()
 
 
 def _packed(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int) -> np.ndarray:
-    """int32: how many captions were shortened, the tokens of each, and all ids."""
+    """The cached array, int32: number of truncated captions, number of tokens of each caption, all ids."""
     texts = [clean_caption(caption) for caption in captions]
     ids: list[list[int]] = []
     for begin in range(0, len(texts), 10_000):

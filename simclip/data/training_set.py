@@ -1,23 +1,24 @@
-"""The training pairs of a run, and the batches that a plan makes of them."""
+"""TrainingData: the training pairs of a run, and the batches that a plan makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import tee
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
-from simclip.config.training import TrainConfig
 from simclip.data.augment import random_crops
 from simclip.data.image_store import BLOCK, open_pictures
-from simclip.data.images import Pictures, Transform, in_threads, read_square, squash
+from simclip.data.images import Pictures, in_threads, read_square, resize_antialiased
 from simclip.data.input_format import InputFormat
 from simclip.data.pair_table import CaptionTable, read_training_tables
+from simclip.data.table import Table
 from simclip.data.tokens import Tokens
 from simclip.errors import InputError
 from simclip.runtime.cache import cached_array, file_stamps, fingerprint
@@ -27,11 +28,11 @@ from simclip.runtime.randomness import row_uniforms
 
 @dataclass(frozen=True)
 class Batch:
-    """One worker's part of a batch, on the CPU.
+    """One worker's share of a batch, on the CPU.
 
     Attributes:
-        pixels: uint8 [n, 3, s, s], whole pictures squashed to squares.
-        boxes: float32 [n, 4], the crop of each; those of a negative width are to be mirrored.
+        pixels: uint8 [n, 3, s, s], whole images resized to squares.
+        boxes: float32 [n, 4], the crop of each image; a negative width mirrors.
         ids: int64 [n, tokens].
         mask: int64 [n, tokens].
     """
@@ -42,51 +43,58 @@ class Batch:
     mask: torch.Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Rows, token ids and pictures of the training set.
+    """Rows, token ids and images of the training set.
 
     Attributes:
-        squashed: Whole pictures as squares, a little larger than the model's.
-        image_size: Side of the model's input.
-        transform: Makes such a square of a picture that is not augmented.
-        skipped: Rows left out because their image does not decode (bad_images=skip).
+        table: Image paths and captions.
+        tokens: Token ids of every caption.
+        images: Whole images as squares, a little larger than the model's input.
+        inputs: The model's input format.
+        image_store: Whether images without augmentation are stored; see `open_pictures`.
+        crop_scale: Area of random crops, as shares of the square.
+        flip: Whether half of the images are mirrored.
+        data_workers: Number of decoding processes, for images that are not stored.
+        skipped: Number of rows left out because their image does not decode.
     """
 
-    config: TrainConfig
     table: CaptionTable
     tokens: Tokens
-    squashed: Pictures
-    image_size: int
-    transform: Transform
+    images: Pictures
+    inputs: InputFormat
+    image_store: Literal["auto", "on", "off"] = "auto"
+    crop_scale: tuple[float, float] = (0.8, 1.0)
+    flip: bool = False
+    data_workers: int = 0
     skipped: int = 0
 
     def __len__(self) -> int:
         return len(self.table)
 
     def drawn_captions(self, seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
-        """int64 [n], the caption of each row in this epoch: the same one wherever the row is used."""
+        """The caption of each row in an epoch, int64 [n]; independent of the batch."""
         counts = np.diff(self.table.starts)[rows]
         draw = row_uniforms(seed, "caption", epoch, rows, 1)[:, 0]
         return self.table.starts[rows] + (draw * counts).astype(np.int64)
 
     @cached_property
     def whole(self) -> Pictures:
-        """The pictures without augmentation, as in evaluation; made ready when first asked for."""
-        return open_pictures(self.table.images, self.image_size, self.transform, self.config.image_store)
+        """The images without augmentation, as in evaluation; opened on first use."""
+        return open_pictures(self.table.images, self.inputs.image_size, self.inputs.transform, self.image_store)
 
     def batches(
         self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool = False
     ) -> Generator[Batch, None, None]:
-        """The batches of an epoch, made in a thread of their own while earlier ones are trained on.
+        """The batches of an epoch, prepared in a thread while earlier ones are trained on.
 
         Args:
-            plan: int64 [N], the rows of each batch; taken in that thread, a batch or two ahead of what is asked for
-                (a few more with decoding processes).
-            share: This worker's part of each.
-            seed: Of the run.
-            epoch: From 0.
-            pin: Put them into page-locked memory, for fast copies to a GPU.
+            plan: Rows of each batch, int64 [N]; consumed in that thread, one or two batches ahead (a few more with
+                decoding processes).
+            share: This worker's part of each batch.
+            seed: Seed of the run.
+            epoch: Epoch, counted from 0.
+            pin: Whether to use page-locked memory, for fast copies to a GPU.
         """
         return prefetch(self._batches(plan, share, seed, epoch, pin))
 
@@ -94,59 +102,88 @@ class TrainingData:
         self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool
     ) -> Generator[Batch, None, None]:
         mine, same = tee(batch[share] for batch in plan)
-        pictures = self.squashed.batches(same, self.config.data_workers, pin)
-        for rows, pixels in zip(mine, pictures, strict=True):
-            boxes = random_crops(rows, self.config.crop_scale, seed, epoch, flip=self.config.flip)
+        images = self.images.batches(same, self.data_workers, pin)
+        for rows, pixels in zip(mine, images, strict=True):
+            boxes = random_crops(rows, self.crop_scale, seed, epoch, flip=self.flip)
             rest = torch.from_numpy(boxes).float(), *self.tokens.batch(self.drawn_captions(seed, epoch, rows))
             yield Batch(pixels, *(each.pin_memory() if pin else each for each in rest))
 
 
-def load_training_data(config: TrainConfig, inputs: InputFormat) -> TrainingData:
-    """Read and tokenise the training tables of a run, and decode their images if they are to be stored.
+def load_training_data(
+    tables: Sequence[Table],
+    inputs: InputFormat,
+    *,
+    batch_size: int,
+    caption_columns: Sequence[str] | None = None,
+    bad_images: Literal["error", "skip"] = "error",
+    image_store: Literal["auto", "on", "off"] = "auto",
+    store_size: int | None = None,
+    crop_scale: tuple[float, float] = (0.8, 1.0),
+    flip: bool = False,
+    data_workers: int = 0,
+) -> TrainingData:
+    """Read and tokenise training tables, and decode their images if these are to be stored.
 
     Args:
-        config: The run.
-        inputs: What the model takes.
+        tables: Training tables, concatenated.
+        inputs: The model's input format.
+        batch_size: Minimum number of rows.
+        caption_columns: Columns that hold captions; by default all whose names start with "caption".
+        bad_images: What to do with rows whose image does not decode: fail, or leave them out.
+        image_store: Whether to store decoded images; see `open_pictures`.
+        store_size: Side of the training images in pixels; by default 8/7 of the model's.
+        crop_scale: Area of random crops, as shares of the square.
+        flip: Whether to mirror half of the images.
+        data_workers: Number of decoding processes, for images that are not stored.
 
     Raises:
-        InputError: A table or image is wrong, or there are fewer rows than a batch holds.
+        InputError: A table or image is wrong, or there are fewer rows than `batch_size`.
     """
-    table = read_training_tables(config.tables, config.caption_columns)
-    skipped = unreadable_rows(table) if config.bad_images == "skip" else np.array([], dtype=np.int64)
+    table = read_training_tables(tables, caption_columns)
+    skipped = unreadable_rows(table) if bad_images == "skip" else np.array([], dtype=np.int64)
     if len(skipped):
         table = table.select(np.setdiff1d(np.arange(len(table)), skipped))
-    check_rows(config, len(table))
+    check_rows(len(table), batch_size)
     tokens = inputs.tokens(table.captions)
-    size = config.store_size or squashed_size(inputs.image_size)
-    squashed = open_pictures(table.images, size, squash, config.image_store)
-    return TrainingData(config, table, tokens, squashed, inputs.image_size, inputs.transform, len(skipped))
+    size = store_size or training_size(inputs.image_size)
+    return TrainingData(
+        table=table,
+        tokens=tokens,
+        images=open_pictures(table.images, size, resize_antialiased, image_store),
+        inputs=inputs,
+        image_store=image_store,
+        crop_scale=crop_scale,
+        flip=flip,
+        data_workers=data_workers,
+        skipped=len(skipped),
+    )
 
 
-def check_rows(config: TrainConfig, rows: int) -> None:
+def check_rows(rows: int, batch_size: int) -> None:
     """Refuse a training set that does not fill a batch.
 
     Raises:
-        InputError: It has fewer rows than batch_size.
+        InputError: There are fewer rows than `batch_size`.
     """
-    if rows < config.batch_size:
+    if rows < batch_size:
         raise InputError(
-            f"the training set has {rows} rows, fewer than batch_size {config.batch_size}: "
+            f"the training set has {rows} rows, fewer than batch_size {batch_size}: "
             "give more pairs or a smaller batch_size"
         )
 
 
-def squashed_size(image_size: int) -> int:
-    """Side of the squashed training pictures: a little more than the model's, 256 for 224, so that crops stay sharp."""
+def training_size(image_size: int) -> int:
+    """Side of training images in pixels: 8/7 of the model's, 256 for 224, so that crops stay sharp."""
     return round(image_size * 8 / 7)
 
 
-def iterations_of(config: TrainConfig, rows: int) -> int:
-    """Batches of an epoch."""
-    return config.iterations_per_epoch or rows // config.batch_size
+def iterations_of(rows: int, batch_size: int, iterations_per_epoch: int | None = None) -> int:
+    """Number of batches in an epoch: `iterations_per_epoch` if given, else every whole batch of the rows."""
+    return iterations_per_epoch or rows // batch_size
 
 
 def unreadable_rows(table: CaptionTable) -> np.ndarray:
-    """int64, the rows whose image does not decode; looked up once for the same files."""
+    """The rows whose image does not decode, int64; cached for unchanged files."""
 
     def bad_in(block: int) -> list[int]:
         rows = range(block * BLOCK, min((block + 1) * BLOCK, len(table)))
@@ -161,7 +198,7 @@ def unreadable_rows(table: CaptionTable) -> np.ndarray:
 
 def _is_readable(path: Path) -> bool:
     try:
-        read_square(path, 8, squash)
+        read_square(path, 8, resize_antialiased)
     except InputError:
         return False
     return True

@@ -32,7 +32,7 @@ def base_scores(
         scores = evaluate()
         return np.array([scores[name] for name in names])
 
-    any_worker = encoder.workers.agreed(compute.device)
+    any_worker = encoder.workers.any_on(compute.device)
     return dict(zip(names, cached_array("base", key, values, any_worker).tolist(), strict=True))
 
 

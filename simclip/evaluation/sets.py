@@ -14,7 +14,7 @@ from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures
 from simclip.data.input_format import InputFormat
 from simclip.data.tokens import Tokens
-from simclip.models.caching_encoder import EncodedOnce
+from simclip.models.caching_encoder import CachingEncoder
 from simclip.models.encoder import Encoder
 
 
@@ -39,7 +39,7 @@ class LoadedSet:
         """Names of all metrics, as <set>/<metric>."""
         return self.source.qualified(self.contents.metrics)
 
-    def score(self, encoder: Encoder | EncodedOnce) -> dict[str, float]:
+    def score(self, encoder: Encoder | CachingEncoder) -> dict[str, float]:
         """The value of each metric, by <set>/<metric>."""
         embeddings = Embeddings(
             images=encoder.images(self.images, len(self.images)),
@@ -78,6 +78,6 @@ def load_sets(
     return loaded
 
 
-def evaluate(sets: Sequence[LoadedSet], encoder: Encoder | EncodedOnce) -> dict[str, float]:
+def evaluate(sets: Sequence[LoadedSet], encoder: Encoder | CachingEncoder) -> dict[str, float]:
     """The metrics of several sets, by <set>/<metric>."""
     return {name: value for each in sets for name, value in each.score(encoder).items()}

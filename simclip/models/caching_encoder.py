@@ -1,4 +1,4 @@
-"""An encoder that remembers: what several evaluation sets have in common is encoded once."""
+"""CachingEncoder: images and texts that several evaluation sets share are encoded once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from simclip.data.tokens import Tokens
 from simclip.models.encoder import Encoder
 
 
-class EncodedOnce:
-    """An encoder for the time of one evaluation, of pictures that are all cropped alike.
+class CachingEncoder:
+    """An encoder for one evaluation, in which all images have the same transform.
 
-    An image is known by its file, a caption by its token ids.
+    Images are identified by their file, captions by their token ids.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self.clip, self.batch_size, self._encoder = encoder.clip, encoder.batch_size, encoder
-        self._images, self._texts = _Known(), _Known()
+        self._images, self._texts = _Cache(), _Cache()
 
     def images(self, pictures: Pictures, rows: np.ndarray | int) -> torch.Tensor:
         """See `Encoder.images`."""
@@ -34,8 +34,8 @@ class EncodedOnce:
         return self._texts.embeddings(captions, ids, lambda new: self._encoder.texts(tokens, new))
 
 
-class _Known:
-    """Embeddings by key."""
+class _Cache:
+    """Embeddings by key, on the CPU."""
 
     def __init__(self) -> None:
         self._row: dict[Hashable, int] = {}
@@ -44,7 +44,7 @@ class _Known:
     def embeddings(
         self, items: np.ndarray, keys: Iterable[Hashable], encode: Callable[[np.ndarray], torch.Tensor]
     ) -> torch.Tensor:
-        """Of items with these keys; those that are new are encoded."""
+        """The embeddings of the items, float32 [n, d]; items whose key is new are encoded."""
         new, rows = [], []
         for item, key in zip(items, keys, strict=True):
             if key not in self._row:

@@ -1,19 +1,18 @@
-"""A CLIP model with its tokenizer and image processor: loading, saving, and the two towers as one module."""
+"""Clip: a model with its tokenizer and image processor; loading, saving, and both towers as one module."""
 
 from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
 
-from simclip.config.training import TrainConfig
-from simclip.data.images import Transform, centre_crop, stretch
+from simclip.data.images import Transform, centre_crop, resize_bicubic
 from simclip.data.input_format import InputFormat
 from simclip.errors import InputError
 from simclip.models.families import (
@@ -32,84 +31,98 @@ WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json", "pytorch_model
 
 @dataclass(frozen=True)
 class Clip:
-    """A model and what turns captions and images into its input."""
+    """A model with the tokenizer and image processor that prepare its input."""
 
-    model: CLIPModel  # or one of its relatives (see family.py)
+    model: CLIPModel  # or one of its relatives (see families.py)
     tokenizer: PreTrainedTokenizerBase
-    image_processor: Any  # which class it is depends on whether torchvision is there
+    image_processor: Any  # its class depends on whether torchvision is installed
 
     @property
     def image_size(self) -> int:
-        """Side of the model's input, pixels."""
+        """Side of the model's input, in pixels."""
         return int(self.model.vision_model.config.image_size)
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of the longest caption that the model takes, special ones included."""
+        """Maximum number of tokens in a caption, special tokens included."""
         return min(most_positions(self.model.config), self.tokenizer.model_max_length)
 
     @property
     def transform(self) -> Transform:
-        """What makes a square of a picture that is not augmented: OpenCLIP's, unless the model's own stretches it."""
+        """The evaluation transform: OpenCLIP's centre crop, unless the model's own processor resizes without a crop."""
         processor = self.image_processor
         stretches = getattr(processor.size, "height", None) and not getattr(processor, "do_center_crop", False)
-        return stretch if stretches else centre_crop
+        return resize_bicubic if stretches else centre_crop
 
     @property
     def input_format(self) -> InputFormat:
-        """What data are read and tokenised for."""
+        """What the model takes as input."""
         return InputFormat(self.tokenizer, self.max_tokens, self.image_size, self.transform)
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Mean of each colour channel, of values from 0 to 1."""
+        """Mean of each colour channel, for values from 0 to 1."""
         return tuple(self.image_processor.image_mean)
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Standard deviation of each colour channel."""
+        """Standard deviation of each colour channel, for values from 0 to 1."""
         return tuple(self.image_processor.image_std)
 
     def identity(self) -> str:
-        """A key that differs where weights, architecture or preprocessing do, and with them an embedding."""
+        """A key of weights, architecture and preprocessing: everything that an embedding depends on."""
         shape = {k: v for k, v in self.model.config.to_dict().items() if k != "_name_or_path"}
         views = (self.transform.__name__, self.mean, self.std)
         return fingerprint(weights_bytes(self.model.state_dict().items()), repr((shape, views)).encode())
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary Hugging Face folder: weights, tokenizer, image processor."""
+        """Write a Hugging Face folder: weights, tokenizer and image processor."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         self.image_processor.save_pretrained(folder)
 
 
-def load_clip(config: TrainConfig) -> Clip:
-    """Load the model that a run starts from, in fp32 on the CPU.
+def load_clip(
+    name: str,
+    *,
+    preprocessor: str | None = None,
+    pretrain: bool = False,
+    frozen: Literal["none", "image", "text"] = "none",
+    seed: int = 1,
+) -> Clip:
+    """Load a model in fp32 on the CPU.
+
+    Args:
+        name: Hub name or local folder.
+        preprocessor: Hub name or folder of tokenizer and image processor; by default the model's.
+        pretrain: Whether to start from random weights.
+        frozen: Tower that is not trained.
+        seed: Seed of the random weights.
 
     Raises:
-        InputError: A hub name that cannot be reached, or a folder that is no whole CLIP.
+        InputError: The hub does not have the model, or the folder does not hold a complete CLIP.
     """
-    check_model_folder(config.model, needs_weights=not config.pretrain)
-    if config.preprocessor and _is_local(config.preprocessor) and not Path(config.preprocessor).is_dir():
-        raise InputError(f"no such preprocessor folder: {config.preprocessor}; give a local folder or a hub name")
-    source = config.preprocessor or config.model
-    loading = f"model {config.model!r}"
+    check_model_folder(name, needs_weights=not pretrain)
+    if preprocessor and _is_local(preprocessor) and not Path(preprocessor).is_dir():
+        raise InputError(f"no such preprocessor folder: {preprocessor}; give a local folder or a hub name")
+    source = preprocessor or name
+    loading = f"model {name!r}"
     try:
-        model = _random_start(config) if config.pretrain else trained_model(config.model)
+        model = _random_start(name, seed) if pretrain else trained_model(name)
         loading = f"tokenizer and image processor of {source!r}"
         tokenizer = _tokenizer(source, model)
         processor = AutoImageProcessor.from_pretrained(source)
-    except Exception as error:  # a broken file shows as any of a dozen types
+    except Exception as error:  # broken files raise exceptions of a dozen types
         raise _not_loading(loading, error) from error
-    freeze(model, config.freeze)
+    freeze(model, frozen)
     return Clip(model, tokenizer, processor)
 
 
 def check_model_folder(model: str, needs_weights: bool = True) -> None:
-    """Refuse a local folder that cannot be loaded, before anything is spent; hub names are left to the hub.
+    """Refuse a local folder that cannot be loaded; hub names are not checked.
 
     Raises:
-        InputError: The folder has no config.json or no weights, or its model is none that can be trained.
+        InputError: The folder has no config.json or no weights, or its model cannot be trained.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -117,7 +130,7 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
             raise InputError(f"no such model folder: {model}; give a local Hugging Face folder or a hub name")
         return
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} is no model folder: it has no config.json")
+        raise InputError(f"{folder} is not a model folder: it has no config.json")
     if needs_weights and not any(True for pattern in WEIGHTS for _ in folder.glob(pattern)):
         raise InputError(
             f"{folder} has no weights (model.safetensors or pytorch_model.bin): save the model there again"
@@ -129,7 +142,7 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
 
 
 def _is_local(model: str) -> bool:
-    """Whether a name can only be a folder's: hub names look like owner/model."""
+    """Whether a name can only be a folder: hub names look like owner/model."""
     return Path(model).is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
 
 
@@ -139,7 +152,7 @@ def _not_loading(what: str, error: Exception) -> InputError:
 
 
 def _tokenizer(source: str, model: CLIPModel) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model; transformers makes an empty one where its files are missing."""
+    """Load a tokenizer and check it: transformers makes an empty one if its files are missing."""
     tokenizer = AutoTokenizer.from_pretrained(source)
     most = model.text_model.config.vocab_size
     if not len(tokenizer.all_special_ids) < len(tokenizer) <= most:
@@ -148,12 +161,12 @@ def _tokenizer(source: str, model: CLIPModel) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _random_start(config: TrainConfig) -> CLIPModel:
-    return untrained_model(config.model, int(generator(config.seed, "initial weights").integers(2**31)))
+def _random_start(name: str, seed: int) -> CLIPModel:
+    return untrained_model(name, int(generator(seed, "initial weights").integers(2**31)))
 
 
 class TwoTowers(nn.Module):
-    """Both towers in one forward pass, as DistributedDataParallel wants it."""
+    """Both towers in one forward pass, as DistributedDataParallel requires."""
 
     def __init__(self, model: CLIPModel) -> None:
         super().__init__()
@@ -162,15 +175,15 @@ class TwoTowers(nn.Module):
     def forward(
         self, pixels: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Unit embeddings of images and texts, both [n, d], and the factor of their cosines."""
+        """Compute unit embeddings of images and texts, both [n, d], and the logit scale."""
         return embed_images(self.model, pixels), embed_texts(self.model, ids, mask), self.model.logit_scale.exp()
 
 
 def embed_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
-    """fp32 [n, d], rows of length 1, of normalised pixels [n, 3, s, s]."""
+    """Embed normalised pixels [n, 3, s, s]; returns fp32 [n, d], L2-normalised."""
     return F.normalize(model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
 
 
 def embed_texts(model: CLIPModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """fp32 [n, d], rows of length 1, of token ids and their mask [n, tokens]."""
+    """Embed token ids and their mask, both [n, tokens]; returns fp32 [n, d], L2-normalised."""
     return F.normalize(model.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)

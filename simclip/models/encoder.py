@@ -1,4 +1,4 @@
-"""Embeddings of many images or captions, each encoded once, the work shared by the workers."""
+"""Encoder: embeddings of many images or captions, computed by all workers together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simclip.runtime.device import Compute
 from simclip.runtime.prefetch import prefetch
 from simclip.runtime.workers import Workers
 
-#: Items at a time on a CPU, at most: what lies between the layers stays in its cache.
+#: Maximum number of items per forward pass on a CPU, so that activations stay in its cache.
 CPU_BLOCK = 128
 
 
@@ -25,8 +25,11 @@ class Encoder:
     """A model as a function from images and captions to unit embeddings.
 
     Attributes:
-        batch_size: Items at a time, at most.
-        data_workers: Image decoding processes, where images are not stored.
+        clip: The model, on its device.
+        compute: Device and precision.
+        workers: All workers of the run; every one of them must make the same calls.
+        batch_size: Maximum number of items per forward pass.
+        data_workers: Number of decoding processes, for images that are not stored.
     """
 
     clip: Clip
@@ -36,14 +39,17 @@ class Encoder:
     data_workers: int = 0
 
     def texts(self, tokens: Tokens, captions: np.ndarray) -> torch.Tensor:
-        """Embed captions, sorted by length so that hardly any padding is computed.
+        """Embed captions, sorted by length to avoid computing on padding.
 
         Args:
             tokens: Token ids of all captions.
-            captions: int [n], which of them.
+            captions: int [n], the captions to embed.
 
         Returns:
             float32 [n, d] on the CPU.
+
+        Raises:
+            FloatingPointError: An embedding is not finite.
         """
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
@@ -55,14 +61,17 @@ class Encoder:
         return self._shared(order, embed)[torch.from_numpy(np.argsort(order))]
 
     def images(self, pictures: Pictures, rows: np.ndarray | int) -> torch.Tensor:
-        """Embed pictures; they are of the model's own size.
+        """Embed images, which have the model's own size.
 
         Args:
-            pictures: Some of them are embedded.
-            rows: int [n], which; a number stands for so many from the first on.
+            pictures: The images.
+            rows: int [n], the rows to embed, or the number of rows from the first on.
 
         Returns:
             float32 [n, d] on the CPU.
+
+        Raises:
+            FloatingPointError: An embedding is not finite.
         """
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
@@ -77,7 +86,11 @@ class Encoder:
 
     @torch.inference_mode()
     def _shared(self, items: np.ndarray, embed: Callable[[np.ndarray], Iterator[torch.Tensor]]) -> torch.Tensor:
-        """Each worker embeds an equal part (the last ones wrap around); all of them get the whole."""
+        """Embed an equal part on each worker (wrapping around at the end), and gather the whole on all of them.
+
+        Raises:
+            FloatingPointError: An embedding is not finite.
+        """
         each = -(-len(items) // self.workers.size)
         mine = np.resize(items, each * self.workers.size)[self.workers.rank * each :][:each]
         was_training = self.clip.model.training

@@ -1,6 +1,6 @@
-"""Which models can be trained: CLIP, and relatives with the same interface that learn by the same loss.
+"""The model families that can be trained: CLIP, and relatives with the same interface and loss.
 
-Each has `get_image_features` and `get_text_features`, towers named `vision_model` and `text_model` with a linear
+A family has `get_image_features` and `get_text_features`, towers named `vision_model` and `text_model` with a linear
 projection after each, and a `logit_scale`.
 """
 
@@ -13,60 +13,64 @@ from transformers import CONFIG_MAPPING, AutoModel, CLIPModel, PreTrainedConfig,
 
 FAMILIES = ("clip", "metaclip_2", "chinese_clip", "altclip")
 
-#: Families that read a caption's embedding at its end-of-text token; the others do at its first token.
+#: Families that take a caption's embedding from its end-of-text token; the others take it from the first token.
 READ_AT_END = ("clip", "metaclip_2")
-#: By this id old folders of CLIP say that the end-of-text token is the one with the highest id.
+#: eos_token_id of old CLIP folders, which means that the end-of-text token is the one with the highest id.
 HIGHEST = 2
 
-#: Why others cannot be trained that one might take for a CLIP.
+#: Reasons why similar models cannot be trained.
 REFUSED = {
-    "siglip": "which learns by a sigmoid loss, not by InfoNCE",
-    "siglip2": "which learns by a sigmoid loss, not by InfoNCE",
-    "blip": "which matches pairs and writes captions by cross-attention, beyond two towers",
-    "blip-2": "which matches pairs and writes captions by cross-attention, beyond two towers",
-    "align": "whose image tower keeps statistics of batches, and which has a temperature, no logit_scale",
-    "flava": "which has an embedding for each patch and word, not for the whole",
-    "groupvit": "which learns to segment, with outputs of its own",
-    "clipseg": "which learns to segment: give the CLIP that it was made from",
+    "siglip": "which is trained with a sigmoid loss, not InfoNCE",
+    "siglip2": "which is trained with a sigmoid loss, not InfoNCE",
+    "blip": "which has cross-attention beyond the two towers",
+    "blip-2": "which has cross-attention beyond the two towers",
+    "align": "whose image tower has batch statistics, and which has a temperature instead of a logit_scale",
+    "flava": "which embeds patches and words, not whole images and captions",
+    "groupvit": "which is a segmentation model",
+    "clipseg": "which is a segmentation model: give the CLIP that it was made from",
     "xclip": "which takes videos",
 }
 
 
 def model_config(name: str) -> PreTrainedConfig:
-    """The shape of a model that can be trained; transformers itself would make a random CLIP of many a folder.
+    """Load the configuration of a model, and check that it can be trained.
+
+    Transformers itself would turn the folder of another model into a random CLIP.
 
     Raises:
-        ValueError: It is of another family, or its pictures are no squares.
+        ValueError: The model is of another family, or its images are not squares.
     """
     kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type", FAMILIES[0])
     if kind not in FAMILIES:
-        one_tower = "which is one tower of two" if kind.endswith(("_vision_model", "_text_model")) else None
-        reason = REFUSED.get(kind, one_tower or f"which is none of {', '.join(FAMILIES)}")
+        one_tower = "which is only one of two towers" if kind.endswith(("_vision_model", "_text_model")) else None
+        reason = REFUSED.get(kind, one_tower or f"which is not one of {', '.join(FAMILIES)}")
         raise ValueError(f"its config.json says model_type {kind}, {reason}")
     config = CONFIG_MAPPING[kind].from_pretrained(name)
     for field in ("image_size", "patch_size"):
         if not isinstance(size := getattr(config.vision_config, field), int):
-            raise ValueError(f"its config.json says {field} {size}, and only squares are read: one number")
+            raise ValueError(f"its config.json says {field} {size}, but only squares are supported: one number")
     return config
 
 
 def trained_model(name: str) -> CLIPModel:
-    """The model with its own weights, all of them, in fp32: transformers fills gaps with random numbers and a warning.
+    """Load a model with its trained weights, in fp32.
+
+    Transformers itself would fill gaps with random numbers, with only a warning.
 
     Raises:
-        ValueError: It cannot be trained, or some of its weights are missing or of another shape.
+        ValueError: The model cannot be trained, or weights are missing or have another shape.
     """
     loaded: Any = AutoModel.from_pretrained(
         name, config=model_config(name), dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
     )
     model, report = loaded
     if gaps := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
-        raise ValueError(f"its weights lack {gaps[0]}, or have it in another shape; {len(gaps)} such in all")
+        raise ValueError(f"{gaps[0]} is missing from its weights or has another shape; {len(gaps)} such weights in all")
     return model
 
 
 def untrained_model(name: str, seed: int) -> CLIPModel:
-    """The same architecture with random weights."""
+    """Make a model of the same architecture with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: CLIPModel = AutoModel.from_config(model_config(name), dtype=torch.float32)
@@ -74,10 +78,10 @@ def untrained_model(name: str, seed: int) -> CLIPModel:
 
 
 def check_end_token(tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
-    """Refuse a tokenizer whose captions end with another token than the one at which the model reads them.
+    """Check that captions end with the token that the model takes their embedding from.
 
     Raises:
-        ValueError: All captions would have the same embedding.
+        ValueError: They do not, so that all captions would have the same embedding.
     """
     if config.model_type not in READ_AT_END:
         return
@@ -89,19 +93,19 @@ def check_end_token(tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
 
 
 def most_positions(config: Any) -> int:
-    """Tokens of the longest caption that the text tower has positions for."""
+    """Maximum number of tokens in a caption, by the positions of the text tower."""
     text = config.text_config
-    if config.model_type == "altclip":  # as RoBERTa's, its positions are counted from behind the padding's id
+    if config.model_type == "altclip":  # as in RoBERTa, positions start after the padding's id
         return int(text.max_position_embeddings - text.pad_token_id - 1)
     return int(text.max_position_embeddings)
 
 
 def freeze(model: CLIPModel, tower: str) -> None:
-    """Keep the weights of a tower as they are, its projection's too, as LiT and OpenCLIP's --lock-image do.
+    """Freeze a tower and its projection, as LiT and OpenCLIP's --lock-image do.
 
     Args:
-        model: Its logit scale is trained in any case.
-        tower: `image`, `text` or `none`.
+        model: The model; its logit scale is always trained.
+        tower: "image", "text" or "none".
     """
     parts = {
         "none": (),
@@ -113,7 +117,7 @@ def freeze(model: CLIPModel, tower: str) -> None:
 
 
 def train_mode(model: CLIPModel) -> None:
-    """Put the model into training mode, but for what is frozen: that is to be a function, without dropout."""
+    """Put the model into training mode, except for frozen parts, which stay without dropout."""
     model.train()
     for part in model.children():
         if not any(parameter.requires_grad for parameter in part.parameters()):

@@ -1,12 +1,15 @@
-"""Model FLOPs utilisation: the arithmetic that a training step needs, against what the card could do."""
+"""Model FLOPs utilisation (MFU): the arithmetic that a training step needs, relative to the card's peak."""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-from transformers import CLIPModel
+from functools import cache
+from typing import Any
 
-#: Dense bf16 tensor-core FLOP/s by a part of the device's name, from the makers' data sheets; the first match counts.
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModel, CLIPModel
+
+#: Dense bf16 tensor-core FLOP/s by part of the device's name, from the makers' data sheets; the first match counts.
 PEAKS = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -22,41 +25,49 @@ PEAKS = {
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """Dense bf16 FLOP/s of a CUDA card; None for the CPU and for cards that are not known."""
+    """Dense bf16 FLOP/s of a CUDA card; None for the CPU and unknown cards."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
     return next((peak for part, peak in PEAKS.items() if part in name), None)
 
 
-def training_flops(model: CLIPModel, pairs: int, tokens: int) -> float:
-    """Multiplications and additions of one forward and backward pass of the towers, loss apart.
+class FlopCounter:
+    """FLOPs of training steps, counted by PyTorch on a copy of the model without data (the meta device).
 
-    A backward pass costs two forward ones (Kaplan et al. 2020, section 2.1); a frozen tower has none. Only matrix
-    products count.
-
-    Args:
-        model: The towers.
-        pairs: In the batch.
-        tokens: To which its captions were padded.
+    Only matrix products and convolutions count. A backward pass counts as two forward passes (Kaplan et al. 2020,
+    section 2.1); a frozen tower has none. The loss is left out.
     """
-    vision, text = model.vision_model.config, model.text_model.config
-    patches = (vision.image_size // vision.patch_size) ** 2
-    stem = 2.0 * patches * 3 * vision.patch_size**2 * vision.hidden_size
-    image = stem + _layers(vision, patches + 1) + 2.0 * model.visual_projection.weight.numel()
-    caption = _layers(text, tokens) + 2.0 * model.text_projection.weight.numel()
-    if hasattr(model.text_model, "transformation"):  # AltCLIP's, from the text tower's width to the teacher's
-        caption += 2.0 * tokens * model.text_model.transformation.weight.numel()
-    return pairs * (_passes(model.visual_projection) * image + _passes(model.text_projection) * caption)
+
+    def __init__(self, model: CLIPModel) -> None:
+        self._image_passes, self._text_passes = (
+            3 if any(parameter.requires_grad for parameter in projection.parameters()) else 1
+            for projection in (model.visual_projection, model.text_projection)
+        )
+        with torch.device("meta"):
+            self._model: Any = AutoModel.from_config(model.config)
+        size = model.vision_model.config.image_size
+        pixels = torch.empty(1, 3, size, size, device="meta")
+        self._per_image = _counted(self._model.get_image_features, pixel_values=pixels)
+        self._per_caption = cache(self._count_caption)
+
+    def step(self, pairs: int, tokens: int) -> float:
+        """FLOPs of one forward and backward pass of both towers.
+
+        Args:
+            pairs: Number of pairs in the batch.
+            tokens: Length that its captions are padded to.
+        """
+        caption = self._per_caption(tokens)
+        return float(pairs * (self._image_passes * self._per_image + self._text_passes * caption))
+
+    def _count_caption(self, tokens: int) -> int:
+        ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
+        return _counted(self._model.get_text_features, input_ids=ids)
 
 
-def _passes(projection: nn.Module) -> int:
-    """Forward passes that a tower's step amounts to, by its projection: whether it is trained."""
-    return 3 if any(parameter.requires_grad for parameter in projection.parameters()) else 1
-
-
-def _layers(tower: object, tokens: int) -> float:
-    """Of one sequence through all layers: four projections, two products of attention, the two of the MLP."""
-    width, inner = tower.hidden_size, tower.intermediate_size  # type: ignore[attr-defined]
-    layer = 2.0 * tokens * (4 * width * width + 2 * width * inner) + 4.0 * tokens * tokens * width
-    return float(tower.num_hidden_layers * layer)  # type: ignore[attr-defined]
+@torch.no_grad()
+def _counted(forward: Any, **inputs: torch.Tensor) -> int:
+    with FlopCounterMode(display=False) as counter:
+        forward(**inputs)
+    return counter.get_total_flops()

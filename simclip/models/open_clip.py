@@ -1,4 +1,4 @@
-"""A model folder that Hugging Face loads as ever, and OpenCLIP too: the same weights under both libraries' names.
+"""Export: a model folder for both Hugging Face and OpenCLIP, with the weights under both libraries' names.
 
 OpenCLIP reads `open_clip_config.json` and `open_clip_model.safetensors` from it (`local-dir:FOLDER`) and takes the
 tokenizer from the Hugging Face files beside them.
@@ -18,15 +18,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import CLIPConfig, PreTrainedTokenizerBase
 
-from simclip.config.training import TrainConfig
-from simclip.data.images import stretch
+from simclip.data.images import resize_bicubic
 from simclip.errors import InputError
 from simclip.models.clip import Clip, load_clip
 
-#: Families whose towers are OpenCLIP's own, to the last layer; OpenCLIP has others too, but as other architectures.
+#: Families whose towers OpenCLIP has too, layer by layer.
 COUNTERPARTS = ("clip", "metaclip_2")
 
-#: From the names of Hugging Face's weights to OpenCLIP's, one after the other.
+#: Replacements that turn Hugging Face's names of weights into OpenCLIP's, applied in order.
 NAMES = {
     "text_model.embeddings.token_embedding": "token_embedding",
     "text_model.embeddings.position_embedding.weight": "positional_embedding",
@@ -49,22 +48,22 @@ NAMES = {
 
 
 def export_model(source: str, to: Path) -> Clip:
-    """Write a model folder as one for both libraries, whole or not at all.
+    """Write a folder for both libraries, atomically.
 
     Args:
         source: Hugging Face folder of a CLIP.
-        to: Folder that is not there yet, or is empty.
+        to: A new or an empty folder.
 
     Returns:
         The model.
 
     Raises:
-        InputError: The source is no CLIP, OpenCLIP has no such model, or the target is not empty.
+        InputError: The source is not a CLIP, OpenCLIP has no such model, or the target is not empty.
     """
     if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-        raise InputError(f"{to} is there already: give a new or an empty folder with --to")
+        raise InputError(f"{to} already exists: give a new or an empty folder with --to")
     _check_family(source)
-    clip = load_clip(TrainConfig(model=source))
+    clip = load_clip(source)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as scratch:
@@ -76,7 +75,7 @@ def export_model(source: str, to: Path) -> Clip:
 
 
 def write_both(clip: Clip, folder: Path) -> None:
-    """Write the files of both libraries into a folder.
+    """Write the files of both libraries.
 
     Raises:
         InputError: OpenCLIP has no such model.
@@ -88,7 +87,7 @@ def write_both(clip: Clip, folder: Path) -> None:
 
 
 def open_clip_weights(clip: Clip) -> dict[str, torch.Tensor]:
-    """The weights as OpenCLIP has them: queries, keys and values as one matrix, both projections transposed."""
+    """Convert the weights: OpenCLIP has one matrix for query, key and value, and transposed projections."""
     weights = clip.model.state_dict()
     renamed = {_renamed(name): tensor for name, tensor in weights.items() if not re.search(r"\.[qkv]_proj\.", name)}
     for name in [name for name in weights if ".q_proj." in name]:
@@ -96,7 +95,7 @@ def open_clip_weights(clip: Clip) -> dict[str, torch.Tensor]:
         renamed[_renamed(name).replace("self_attn.q_proj.", "attn.in_proj_")] = torch.cat(parts)
     for name in ("visual.proj", "text_projection"):
         renamed[name] = renamed[name].T
-    # OpenCLIP would interpolate positions that no caption reaches.
+    # OpenCLIP would interpolate positions beyond the longest caption.
     renamed["positional_embedding"] = renamed["positional_embedding"][: clip.max_tokens]
     return {name: tensor.detach().cpu().contiguous() for name, tensor in renamed.items()}
 
@@ -108,10 +107,10 @@ def _renamed(name: str) -> str:
 
 
 def open_clip_config(clip: Clip) -> dict[str, Any]:
-    """Architecture, tokenizer and evaluation transform as OpenCLIP wants to be told.
+    """Describe architecture, tokenizer and evaluation transform in OpenCLIP's format.
 
     Raises:
-        InputError: OpenCLIP has no such activation or input.
+        InputError: OpenCLIP does not have the activation or the number of channels.
     """
     config: Any = clip.model.config
     text, vision = config.text_config, config.vision_config
@@ -120,7 +119,7 @@ def open_clip_config(clip: Clip) -> dict[str, Any]:
         said = " and ".join(sorted(activations))
         raise InputError(f"OpenCLIP has no counterpart of hidden_act {said}: both towers take gelu, or both quick_gelu")
     if vision.num_channels != 3:
-        raise InputError(f"OpenCLIP has no counterpart of num_channels {vision.num_channels}: its pictures have 3")
+        raise InputError(f"OpenCLIP has no counterpart of num_channels {vision.num_channels}: its images have 3")
     model = {
         "embed_dim": config.projection_dim,
         "quick_gelu": activations == {"quick_gelu"},
@@ -135,31 +134,31 @@ def open_clip_config(clip: Clip) -> dict[str, Any]:
             "context_length": clip.max_tokens,
             "vocab_size": text.vocab_size,
             "heads": text.num_attention_heads,
-            "hf_tokenizer_name": ".",  # any name: OpenCLIP looks into the folder itself
+            "hf_tokenizer_name": ".",  # any name: OpenCLIP reads the folder itself
             **_pooling(config),
         },
     }
-    resize = "squash" if clip.transform is stretch else "shortest"
+    resize = "squash" if clip.transform is resize_bicubic else "shortest"
     preprocess = {"mean": clip.mean, "std": clip.std, "interpolation": "bicubic", "resize_mode": resize}
     return {"model_cfg": model, "preprocess_cfg": {"size": clip.image_size, **preprocess}}
 
 
 def _tower(config: Any) -> dict[str, Any]:
-    """What both kinds of tower are told."""
+    """The settings that both kinds of tower have."""
     width, inner = config.hidden_size, config.intermediate_size
     ratio = inner / width
     return {
         "width": width,
         "layers": config.num_hidden_layers,
-        "mlp_ratio": ratio if int(width * ratio) == inner else (inner + 0.5) / width,  # OpenCLIP cuts off the product
+        "mlp_ratio": ratio if int(width * ratio) == inner else (inner + 0.5) / width,  # OpenCLIP rounds down
         "norm_kwargs": {"eps": config.layer_norm_eps},
     }
 
 
 def _pooling(config: Any) -> dict[str, Any]:
-    """Which position of a caption its embedding is read from.
+    """The position in a caption that its embedding is taken from.
 
-    In CLIP an end-of-text token 2 stands for the highest token, since old configurations said 2 for any other number.
+    An eos_token_id of 2 in a CLIP means the token with the highest id (see `families.HIGHEST`).
     """
     end = config.text_config.eos_token_id
     if isinstance(config, CLIPConfig) and end == 2:
@@ -168,7 +167,7 @@ def _pooling(config: Any) -> dict[str, Any]:
 
 
 def _padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer, padding as `Tokens` does; OpenCLIP pads every caption."""
+    """Copy a tokenizer and let it pad as `Tokens` does; OpenCLIP pads every caption."""
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
@@ -177,7 +176,7 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 
 
 def _check_family(source: str) -> None:
-    """Refuse what OpenCLIP does not have, by its family's name; what else is wrong is seen when it is loaded."""
+    """Refuse families that OpenCLIP does not have; other problems show when the model is loaded."""
     try:
         family = json.loads(Path(source, "config.json").read_text(encoding="utf-8")).get("model_type", "clip")
     except (OSError, ValueError, AttributeError):

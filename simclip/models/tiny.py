@@ -1,4 +1,4 @@
-"""A tiny CLIP from scratch, with a tokenizer trained on one's own captions: for trying things out on a CPU."""
+"""A tiny CLIP from scratch, with a tokenizer trained on given captions, for experiments on a CPU."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ BEGIN, END, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|unknown|>"
 
 
 def train_tokenizer(captions: Iterable[str], vocabulary: int, most_tokens: int) -> PreTrainedTokenizerFast:
-    """A lower-casing byte-pair tokenizer that puts CLIP's begin and end tokens around a caption.
+    """Train a lower-casing byte-pair tokenizer that adds CLIP's begin and end tokens to a caption.
 
-    A word's begin is a character of its own: a suffix for its end, as CLIP has it, would be numbered by the trainer in
-    the order of a hash table, another one in every process. The end token's id must not be 2: by that old folders of
-    CLIP say that a caption is read at its highest id.
+    The start of a word is marked by a character: the trainer would number CLIP's end-of-word suffixes in the order of
+    a hash table, which differs between processes. The end token's id must not be 2, which has a special meaning in
+    old CLIP folders (see `families.HIGHEST`).
+
+    Args:
+        captions: Training texts.
+        vocabulary: Maximum number of tokens in the vocabulary.
+        most_tokens: Maximum number of tokens in a caption.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
@@ -50,17 +55,17 @@ def make_tiny_clip(
     most_tokens: int = 32,
     seed: int = 0,
 ) -> Clip:
-    """A small CLIP with random weights and a tokenizer of its own.
+    """Make a small CLIP with random weights and its own tokenizer.
 
     Args:
-        captions: Text that the tokenizer is trained on.
-        vocabulary: Most tokens it may have.
-        image_size: Side of the input, pixels; a multiple of patch_size.
-        patch_size: Side of a patch, pixels.
-        width: Of both towers and of the embeddings; a multiple of 32.
-        layers: Of each tower.
-        most_tokens: Of a caption, with begin and end.
-        seed: Of the weights.
+        captions: Training texts of the tokenizer.
+        vocabulary: Maximum number of tokens in the vocabulary.
+        image_size: Side of the input in pixels, a multiple of patch_size.
+        patch_size: Side of a patch in pixels.
+        width: Width of both towers and of the embeddings, a multiple of 32.
+        layers: Number of layers in each tower.
+        most_tokens: Maximum number of tokens in a caption, begin and end included.
+        seed: Seed of the weights.
     """
     tokenizer = train_tokenizer(captions, vocabulary, most_tokens)
     tower = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simclip.config.training import Table
+from simclip.data.table import Table
 from simclip.errors import InputError
 from simclip.prepare.annotations import Described
 from simclip.prepare.write_table import writable, write_table

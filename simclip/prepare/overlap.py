@@ -15,7 +15,7 @@ from PIL import Image
 
 from simclip.data.images import in_threads, read_square
 from simclip.prepare.coco_ids import coco_id
-from simclip.runtime.progress import shown
+from simclip.runtime.progress import with_progress
 
 #: Ways to match two files, the most reliable first. The same name alone says little.
 CONTENT, PIXELS, COCO, NAME = "content", "pixels", "COCO number", "name"
@@ -82,7 +82,7 @@ def _digests(training: Sequence[Path], testing: Sequence[Path]) -> dict[Path, by
 def _mapped(paths: Sequence[Path], digest: Callable[[Path], bytes], what: str) -> dict[Path, bytes]:
     unique = list(dict.fromkeys(paths))
     with closing(in_threads(lambda number: digest(unique[number]), len(unique))) as digests:
-        return dict(zip(unique, shown(digests, what, len(unique), 0, 1), strict=True))
+        return dict(zip(unique, with_progress(digests, what, len(unique), 0, 1), strict=True))
 
 
 def _bytes_digest(path: Path) -> bytes:

@@ -12,11 +12,11 @@ from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from simclip.cli.wording.formatting import Metric
-from simclip.config.training import TrainConfig
 from simclip.html.figure import ARM_COLOURS, BETTER, INK, WORSE, Picture, panel, shortened
 from simclip.report.findings import Findings
 from simclip.study.analysis.heat_map import Band, Cell, HeatMap, heat_maps
 from simclip.study.analysis.parameter_effects import Effect, Line, Point, effects
+from simclip.train.config import TrainConfig
 
 #: Opacity of the strongest cell; the writing on it stays legible on light and dark ground.
 STRONGEST = 0.5

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from matplotlib.ticker import MaxNLocator
 
 from simclip.cli.wording.formatting import counted
-from simclip.config.training import TrainConfig
 from simclip.html.figure import BETTER, INK, Picture, panel, shortened
 from simclip.report.findings import Findings
 from simclip.study.analysis.importance import importances
 from simclip.study.analysis.rung_correlation import rungs
+from simclip.train.config import TrainConfig
 
 
 def importance_bars(findings: Findings) -> Iterator[Picture]:

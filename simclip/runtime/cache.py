@@ -1,8 +1,7 @@
-"""Arrays worth keeping between runs: a folder of .npy files, named by what they were made from."""
+"""A cache of arrays between runs: a folder of .npy files, named by fingerprints of their inputs."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 log = logging.getLogger("simclip")
 
@@ -23,7 +23,7 @@ def cache_folder() -> Path:
 
 
 def fingerprint(*parts: bytes) -> str:
-    """A key that differs where any part differs."""
+    """A hash of several parts; differs if any part differs."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)
@@ -31,14 +31,14 @@ def fingerprint(*parts: bytes) -> str:
 
 
 def file_stamps(paths: Iterable[Path]) -> bytes:
-    """What changes when one of the files does: their absolute paths, sizes and times of last change."""
+    """Absolute paths, sizes and modification times of files, as bytes: differ after any change to a file."""
     here = os.getcwd()
     stamps = [(os.path.join(here, path), (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in paths]
     return repr(stamps).encode()
 
 
 def weights_bytes(weights: Iterable[tuple[str, torch.Tensor]]) -> bytes:
-    """A digest of named weights."""
+    """A digest of named weights, 16 bytes."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in weights:
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -47,54 +47,54 @@ def weights_bytes(weights: Iterable[tuple[str, torch.Tensor]]) -> bytes:
 
 @contextmanager
 def one_process(path: Path, what: str) -> Iterator[None]:
-    """Be the only one, of all threads and processes of this node, that makes a file; wait until that is so.
+    """Lock a file that is about to be made, among all threads and processes of this node; waits for the lock.
 
-    The operating system frees the lock of a process that dies. The lock's own file stays, empty.
+    The operating system releases the lock of a process that dies.
 
     Args:
-        path: The file to be made; look again whether it is there.
-        what: Its name in the log line of those that wait.
+        path: The file; check inside the block whether another process has made it meanwhile.
+        what: Name of the file in the log line of waiting processes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    lock = FileLock(path.with_suffix(".lock"))
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that makes %s", what)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("waiting for another process that makes %s", what)
+        lock.acquire()
+    try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def cached_array(
-    kind: str, key: str, make: Callable[[], np.ndarray], anyone: Callable[[bool], bool] = bool
+    kind: str, key: str, make: Callable[[], np.ndarray], any_worker: Callable[[bool], bool] = bool
 ) -> np.ndarray:
-    """The array made before under this key, else made now and kept; written whole or not at all.
+    """Load an array from the cache, or make it and write it there, atomically.
 
-    Others of this node that want it meanwhile wait for it.
+    Other processes of this node that need the array wait until it is made.
 
     Args:
-        kind: What it is, for the file's name.
-        key: What it was made from.
-        make: Makes it.
-        anyone: From whether this worker lacks the array to whether any worker does, where `make` is their common work:
-            one that finds the array, on its own disk or just written, must not leave the others waiting. Where it is
-            given, nobody waits: what is wanted twice at the same time is made twice.
+        kind: First part of the file's name.
+        key: Fingerprint of everything that the array depends on.
+        make: Makes the array.
+        any_worker: Needed if all workers of a run take part in `make`: tells whether a flag is set on any of them (see
+            `Workers.any_on`). All workers then make the array if any lacks it, and nobody waits for a lock: two runs
+            that need the array at the same time both make it.
     """
     path = cache_folder() / f"{kind}-{key}.npy"
-    if anyone(not path.is_file()):
-        if anyone is not bool:  # a lock would keep out the workers that the one who holds it waits for
-            return _kept(path, make)
+    if any_worker(not path.is_file()):
+        if any_worker is not bool:  # a lock would keep out the workers that its owner waits for
+            return _made(path, make)
         with one_process(path, kind):
             if not path.is_file():
-                return _kept(path, make)
-    # All processes share the pages, and a change stays in its process; an ordinary array is quicker to index.
+                return _made(path, make)
+    # Processes share the pages (copy on write); a plain ndarray is quicker to index than a memmap.
     return np.asarray(np.load(path, mmap_mode="c"))
 
 
-def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+def _made(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     array = make()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:

@@ -1,4 +1,4 @@
-"""Text files that are there whole or not at all, and second names of the same bytes."""
+"""Atomic text files, and hard links."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
-#: How files end that are being written.
+#: Suffix of files that are being written.
 PART = ".part"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by a new one in one step, on disk before it counts; its folder is made."""
+    """Write a file and sync it to disk, then rename it into place; creates the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
@@ -26,14 +26,14 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def drop_parts(folder: Path) -> None:
-    """Delete, at any depth, the files that processes were writing when they were killed."""
+    """Delete the unfinished files of killed processes, at any depth."""
     for part in folder.rglob(f".*{PART}"):
         if part.is_file():
             part.unlink(missing_ok=True)
 
 
 def link(source: str, target: str) -> None:
-    """A second name for the same bytes where the file system allows it, else a copy."""
+    """Make a hard link if the file system supports it, else a copy."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""An iterator that runs ahead in a thread of its own."""
+"""Prefetch: run an iterator ahead in a thread."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Seconds that closing waits for an item that is being made: it may itself wait, for another machine that has failed.
+#: How long closing waits for the current item, in seconds; the item may itself wait for another machine that failed.
 PATIENCE = 10.0
 
 
 def prefetch(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
-    """The same items in the same order, made in a thread while the consumer works on earlier ones.
+    """Yield the same items in the same order, produced in a thread while the consumer works on earlier ones.
 
-    The thread starts when the first item is asked for and has ended when the generator has: used up, failed or closed,
-    which also happens when nobody refers to it any more (`contextlib.closing` makes sure, where the consumer may fail).
-    An item that is being made at that time is finished; `items` is closed in its thread.
+    The thread starts with the first item and ends with the generator: exhausted, failed or closed. Use
+    `contextlib.closing` where the consumer may fail. The current item is finished first; `items` is closed in its
+    thread.
 
     Args:
-        items: What is to be run ahead, wholly in the thread: settings of torch that belong to a thread, such as
-            no_grad, have to be made inside.
-        ahead: Items that are ready or being made before they are asked for, at most.
+        items: The iterator to run ahead, entirely in the thread. Per-thread settings of torch, such as no_grad, must be
+            made inside it.
+        ahead: Maximum number of items that are ready or in progress before they are asked for.
 
     Raises:
-        Exception: What `items` raises, where its next item would have stood.
+        Exception: Any exception of `items`, raised in place of its next item.
     """
     made: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
     free, stopped = threading.Semaphore(ahead), threading.Event()
@@ -55,7 +55,7 @@ def prefetch(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
                 try:
                     raise failure
                 finally:
-                    del failure  # whose traceback leads back here: what it holds is let go of with it, at once
+                    del failure  # break the reference cycle through its traceback
             free.release()
             yield item  # type: ignore[misc]
     finally:

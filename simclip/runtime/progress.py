@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, now and then a log line elsewhere."""
+"""Progress of long work: a bar on a terminal, occasional log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 log = logging.getLogger("simclip")
 
-#: From one log line to the next.
+#: Seconds between log lines.
 LOG_SECONDS = 10.0
 
 
-def shown(steps: Iterable[T], what: str, total: int, done: int, step: int) -> Iterator[T]:
-    """The same steps, with their progress shown on stderr or logged.
+def with_progress(steps: Iterable[T], what: str, total: int, done: int, step: int) -> Iterator[T]:
+    """Yield the steps, and show progress on stderr or log it.
 
     Args:
-        steps: What is iterated over.
-        what: For example "decoding images".
-        total: Items in all.
-        done: Items done before.
-        step: Items in a step; the last one may be smaller.
+        steps: The steps of the work.
+        what: Description, e.g. "decoding images".
+        total: Total number of items.
+        done: Number of items done before the first step.
+        step: Number of items per step; the last step may be smaller.
     """
     return (_bar if sys.stderr.isatty() else _lines)(steps, what, total, done, step)
 

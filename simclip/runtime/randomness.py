@@ -1,6 +1,6 @@
-"""Keyed randomness: every draw depends on its key alone, never on what was drawn before it.
+"""Keyed randomness: every draw depends on its key alone, never on earlier draws.
 
-So results do not depend on the number of workers, on what ran earlier in the process or on where a run was resumed.
+Results therefore do not depend on the number of workers, on earlier work in the process, or on resuming.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import numpy as np
 
 
 def generator(seed: int, purpose: str, *key: int) -> np.random.Generator:
-    """A fresh generator for one purpose of one run.
+    """Make a fresh generator for one purpose of one run.
 
     Args:
-        seed: The run's seed, at least 0.
-        purpose: What is drawn, such as "shuffle" or "anchor".
-        key: Where it is drawn: epoch, batch.
+        seed: Seed of the run, at least 0.
+        purpose: What is drawn, e.g. "shuffle" or "anchor".
+        key: Further parts of the key, e.g. epoch and batch.
     """
     return np.random.default_rng([seed, crc32(purpose.encode()), *key])
 
 
 def row_uniforms(seed: int, purpose: str, epoch: int, rows: np.ndarray, draws: int) -> np.ndarray:
-    """Uniform numbers that belong to a row, whichever batch or order it comes in.
+    """Uniform numbers for each row, independent of the batch or the order that the rows come in.
 
     A counter-based generator: the SplitMix64 finaliser (Steele, Lea, Flood 2014) of key + row and draw.
 
     Args:
         rows: int [n], row numbers.
-        draws: Numbers per row.
+        draws: Number of draws per row.
 
     Returns:
         float64 [n, draws] in [0, 1).

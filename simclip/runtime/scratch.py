@@ -1,29 +1,30 @@
-"""A trial's temporary folder, which does not outlive a trial that was killed for long."""
+"""A trial's temporary folder. Folders that killed trials leave behind are deleted."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 PREFIX = "simclip-trial-"
+LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder for the block; those whose process was killed are deleted first.
+    """Make a temporary folder for the block; deletes the folders of killed processes first.
 
-    A killed process leaves its checkpoints behind. Every folder is locked by its process, and the kernel drops the lock
-    with the process: what nobody holds is nobody's.
+    A killed process leaves its checkpoints behind. Each process locks its folder, and the kernel releases the lock when
+    the process dies: unlocked folders are leftovers.
     """
     drop_orphans()
     part = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
-    with _locked(part):
-        folder = part.rename(part.with_name(part.name[1:]))  # found by others only when it is locked
+    with FileLock(part / LOCK):
+        folder = part.rename(part.with_name(part.name[1:]))  # other processes only look at locked folders
         try:
             yield folder
         finally:
@@ -31,22 +32,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def drop_orphans() -> None:
-    """Delete the folders on this machine whose process has gone."""
+    """Delete the folders of dead processes on this machine."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), _locked(folder):  # another's, or just gone
+        with contextlib.suppress(Timeout, OSError), FileLock(folder / LOCK, blocking=False):  # in use, or just deleted
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock.
-
-    Raises:
-        OSError: Another process holds it.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Where the seconds of an epoch go."""
+"""Timer: wall-clock seconds of an epoch, by activity."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Stopwatch:
-    """Adds up wall-clock seconds by name, from its making on."""
+class Timer:
+    """Adds up wall-clock seconds by name, starting when it is created."""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
@@ -20,7 +20,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Count the seconds of a block under a name."""
+        """Add the seconds of a block to a name."""
         begin = time.perf_counter()
         try:
             yield
@@ -28,7 +28,7 @@ class Stopwatch:
             self._seconds[name] += time.perf_counter() - begin
 
     def waits(self, name: str, items: Iterable[T]) -> Iterator[T]:
-        """The items, the seconds of waiting for each counted under a name."""
+        """Yield the items, adding the seconds of waiting for each of them to a name."""
         iterator = iter(items)
         while True:
             with self(name):
@@ -39,10 +39,10 @@ class Stopwatch:
             yield item
 
     def seconds(self, *names: str) -> float:
-        """Seconds so far under some names together."""
+        """Total seconds so far under the given names."""
         return sum(self._seconds[name] for name in names)
 
     def summary(self) -> dict[str, float]:
-        """All seconds since the start, and the share of each name in them."""
+        """All seconds since the start, and the share of each name in them (`share/<name>`, 0 to 1)."""
         total = time.perf_counter() - self._begin
         return {"seconds": total, **{f"share/{name}": part / total for name, part in self._seconds.items()}}

@@ -13,21 +13,21 @@ import torch.distributed.nn.functional as differentiable
 
 from simclip.errors import InputError
 
-#: What the first worker sends in place of an array that it could not make.
+#: Sent by the first worker instead of an array that it failed to make.
 BROKEN = -1
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who this process is among the workers of its run."""
+    """The rank of this process among the workers of its run."""
 
     rank: int = 0
     size: int = 1
-    channel: dist.ProcessGroup | None = None  # apart from the gradients' collectives, whatever thread uses it
+    channel: dist.ProcessGroup | None = None  # separate from DDP's, so that another thread can use it
 
     @classmethod
     def current(cls) -> Workers:
-        """The process group that is set up, else one worker; all workers have to call it."""
+        """The initialised process group, else a single worker. Every worker of a group must call it."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
         return cls()
@@ -38,23 +38,28 @@ class Workers:
         return self.rank == 0
 
     def share_of(self, batch_size: int) -> slice:
-        """This worker's rows of a global batch.
+        """The slice of a global batch that this worker computes.
 
         Raises:
-            InputError: The batch cannot be cut evenly.
+            InputError: The batch size is not a multiple of the number of workers.
         """
         if batch_size % self.size:
-            raise InputError(f"batch_size {batch_size} cannot be shared by {self.size} workers: use a multiple of them")
+            raise InputError(
+                f"batch_size {batch_size} cannot be shared by {self.size} workers: use a multiple of {self.size}"
+            )
         each = batch_size // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def stream(self, arrays: Iterator[np.ndarray] | None, count: int, length: int) -> Iterator[np.ndarray]:
-        """The first worker's arrays, one by one, on every worker; they may be taken in a thread of their own.
+        """Broadcast the first worker's arrays, one by one; the iterator may be consumed in a separate thread.
 
         Args:
-            arrays: int64 [length] each, all values at least 0; None on the other workers.
-            count: How many will come.
-            length: Of each.
+            arrays: On the first worker, int64 arrays of shape [length] with values of at least 0; None on the others.
+            count: Number of arrays.
+            length: Length of each array.
+
+        Raises:
+            RuntimeError: On the other workers, the first one failed.
         """
         if arrays is not None and self.size == 1:
             yield from arrays
@@ -64,27 +69,27 @@ class Workers:
             try:
                 if arrays is not None:
                     box = torch.from_numpy(next(arrays))
-            finally:  # the others must not wait for what will not come
+            finally:  # even after a failure, so that the others do not wait forever
                 dist.broadcast(box, src=0, group=self.channel)
             if arrays is None and box[0] == BROKEN:
-                raise RuntimeError("the first worker could not go on; its log says why")
+                raise RuntimeError("the first worker failed; its log says why")
             yield box.numpy()
 
     def gather(self, local: torch.Tensor) -> torch.Tensor:
-        """Equal parts [n, d] of all workers as one [workers * n, d], in rank order; gradients flow back."""
+        """Concatenate equal parts [n, d] of all workers to [workers * n, d], in rank order; gradients flow back."""
         if self.size == 1:
             return local
         return torch.cat(list(differentiable.all_gather(local)), dim=0)
 
-    def agreed(self, device: torch.device) -> Callable[[bool], bool]:
-        """From a flag of this worker to whether it is set on any worker, who all learn it at the same step.
+    def any_on(self, device: torch.device) -> Callable[[bool], bool]:
+        """`any` with its device filled in.
 
-        One worker alone gets plain `bool`, by which `cached_array` knows that nobody waits for it.
+        A single worker gets plain `bool`, which tells `cached_array` that no other worker takes part.
         """
         return bool if self.size == 1 else partial(self.any, device=device)
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set on any worker; all of them learn it at the same step."""
+        """Whether the flag is set on any worker; every worker must call it, and all get the same answer."""
         if self.size == 1:
             return flag
         value = torch.tensor(int(flag), device=device)

@@ -1,4 +1,4 @@
-"""Checkpoints: all that an exact resumption needs, and ordinary model folders of the best and the last epoch.
+"""Checkpoints: the state for an exact resumption, and model folders of the best and the last epoch.
 
 A checkpoint is a folder:
 
@@ -6,7 +6,7 @@ A checkpoint is a folder:
     best/               Hugging Face folder of the best epoch so far
     training_state.pt   optimizer and schedule
     history.json        one row per finished epoch
-    manifest.json       every file's size, so that one cut short while it was written or copied is known for what it is
+    manifest.json       sizes of all files, which show whether the checkpoint was written or copied completely
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ def write_checkpoint(
     history: list[Row],
     earlier_best: Path | None,
 ) -> None:
-    """Write one checkpoint into a new folder.
+    """Write a checkpoint into a new folder.
 
     Args:
-        earlier_best: The model folder of the best epoch; None where that is this epoch.
+        folder: The new folder.
+        clip: The model.
+        optimizer: Its state is saved.
+        schedule: Its state is saved.
+        history: Rows of all epochs so far.
+        earlier_best: Model folder of the best epoch; None if this epoch is the best.
     """
     folder.mkdir(parents=True)
     clip.save(folder / "last")
@@ -47,8 +52,8 @@ def write_checkpoint(
 
 
 def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
-    """Put model, optimizer and schedule back into the state that a checkpoint holds."""
-    clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # whose names may differ in the file
+    """Restore model, optimizer and schedule from a checkpoint."""
+    clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # names in the file may differ
     state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])

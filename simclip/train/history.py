@@ -1,4 +1,4 @@
-"""The history of a run: a row per epoch, row 0 for the untouched model. To read one takes no torch."""
+"""The history of a run: a row per epoch, row 0 for the base model. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Row = dict[str, Any]
 
 
 def best_row(history: list[Row], mode: str) -> Row | None:
-    """The trained epoch with the best objective, the earliest of equals; None before any, or where none is a number."""
+    """The first trained epoch with the best objective; None if no trained epoch has a finite one."""
     rows = [row for row in history if row["epoch"] > 0 and math.isfinite(row["metric"])]
     sign = 1 if mode == "max" else -1
     return max(rows, key=lambda row: sign * row["metric"], default=None)
 
 
 def read_history(checkpoint: Path) -> list[Row]:
-    """The rows of the epochs that a checkpoint has behind it."""
+    """Read the history of a checkpoint."""
     history: list[Row] = json.loads((checkpoint / "history.json").read_text())
     return history
 
 
 def finished_epochs(checkpoint: Path) -> int | None:
-    """How many epochs a checkpoint has behind it; None where there is none, or not all of it."""
+    """Number of epochs that a checkpoint has finished; None if it is missing or incomplete."""
     try:
         sizes = json.loads((checkpoint / "manifest.json").read_text())
         whole = all((checkpoint / name).stat().st_size == size for name, size in sizes.items())

@@ -1,6 +1,6 @@
-"""The training function: from a configuration to a history of epochs and a checkpoint after each.
+"""Training: one training run, from a configuration to a history of epochs and a checkpoint after each.
 
-One process or one of several workers; it knows nothing of what schedules it.
+It runs in a single process or in each of several workers, and does not depend on what schedules it.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ from torch.nn.parallel import DistributedDataParallel
 from simclip.clusters.embeddings import offline_neighbours, similarity_embeddings
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
-from simclip.config.training import TrainConfig
 from simclip.data.augment import crop_and_resize, normalise
-from simclip.data.training_set import Batch, iterations_of, load_training_data
+from simclip.data.training_set import Batch, iterations_of
 from simclip.evaluation.baseline import base_scores
 from simclip.evaluation.objective import objective
-from simclip.evaluation.sets import evaluate, load_sets
-from simclip.models.caching_encoder import EncodedOnce
-from simclip.models.clip import TwoTowers, load_clip
+from simclip.evaluation.sets import evaluate
+from simclip.models.caching_encoder import CachingEncoder
+from simclip.models.clip import TwoTowers
 from simclip.models.encoder import Encoder
 from simclip.models.families import train_mode
-from simclip.models.flops import peak_flops, training_flops
+from simclip.models.flops import FlopCounter, peak_flops
 from simclip.runtime.device import Compute
 from simclip.runtime.randomness import generator
-from simclip.runtime.timer import Stopwatch
+from simclip.runtime.timer import Timer
 from simclip.runtime.workers import Workers
 from simclip.train.checkpoint import restore_checkpoint, write_checkpoint
+from simclip.train.config import TrainConfig
 from simclip.train.gradients import backward_in_parts, backward_whole
 from simclip.train.history import Row, best_row, read_history
+from simclip.train.load import load_data, load_evaluation_sets, load_model
 from simclip.train.optimizer import clamp_logit_scale, make_optimizer, make_schedule
 
 log = logging.getLogger("simclip")
@@ -47,79 +48,86 @@ Report = Callable[[list[Row], Path | None], None]
 
 
 class Training:
-    """One training run: what it reads, what it changes, and its epochs."""
+    """One training run: its model and data, and its epochs."""
 
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device | None = None) -> None:
         """Load model and data.
 
         Args:
             config: The run.
-            folder: Where checkpoints are written; the last one is kept.
-            device: Where to compute; by default what is there.
+            folder: Folder of the checkpoints, of which the last one is kept.
+            device: By default CUDA if there is a card, else the CPU.
 
         Raises:
-            InputError: The model or the data are not as they should be.
+            InputError: Model or data are missing or wrong.
         """
         self.config, self.folder = config, folder
         self.workers = Workers.current()
-        self.compute = Compute.choose(config, device)
+        self.compute = Compute.choose(config.precision, device)
         if config.threads:
             torch.set_num_threads(config.threads)
         self.share = self.workers.share_of(config.batch_size)
-        self.clip = load_clip(config)
-        self.data = load_training_data(config, self.clip.input_format)
-        self.sets = load_sets(
-            config.evaluation_sets, self.clip.input_format, config.caption_columns, config.image_store
-        )
-        self.iterations = iterations_of(config, len(self.data))
+        self.clip = load_model(config)
+        self.data = load_data(config, self.clip)
+        self.sets = load_evaluation_sets(config, self.clip)
+        self.iterations = iterations_of(len(self.data), config.batch_size, config.iterations_per_epoch)
         nn.Module.to(self.clip.model, self.compute.device)
         self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
         self.offline = self._offline_neighbours()
         self.towers = TwoTowers(self.clip.model)
         towers: Any = torch.compile(self.towers) if config.compile else self.towers
         self.parallel = DistributedDataParallel(towers) if self.workers.size > 1 else towers
-        self.optimizer = make_optimizer(self.clip.model, config)
-        self.schedule = make_schedule(self.optimizer, config, self.iterations * config.epochs)
+        self.optimizer = make_optimizer(
+            self.clip.model,
+            learning_rate=config.peak_learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(config.beta1, config.beta2),
+            epsilon=config.epsilon,
+        )
+        steps = self.iterations * config.epochs
+        self.schedule = make_schedule(self.optimizer, config.schedule_name, config.warmup_steps(steps), steps)
+        self.peak_flops = peak_flops(self.compute.device)
+        self.flop_counter = FlopCounter(self.clip.model) if self.peak_flops else None
         self.history: list[Row] = []
         self.checkpoint: Path | None = None
-        self._say_what_runs()
+        self._log_setup()
 
     def resume(self, checkpoint: Path) -> None:
-        """Go on after the last epoch of a checkpoint."""
+        """Continue after the last epoch of a checkpoint."""
         restore_checkpoint(checkpoint, self.clip, self.optimizer, self.schedule)
         self.history = read_history(checkpoint)
         self.checkpoint = checkpoint
 
     def run(self, report: Report) -> list[Row]:
-        """Evaluate the untouched model, then train and evaluate epoch by epoch.
+        """Evaluate the base model, then train and evaluate epoch by epoch.
 
         Args:
-            report: Called by every worker after each epoch with the whole history, which it may keep, and by the first
-                worker with the folder of a checkpoint that holds it (epoch 0, the untouched model, has none).
+            report: Called by every worker after each epoch with a copy of the history, and on the first worker with the
+                folder of its checkpoint (epoch 0, the base model, has none).
 
         Returns:
-            The history: a row per epoch.
+            The history, a row per epoch.
         """
         if not self.history:
-            watch = Stopwatch()
-            with watch("evaluate"):
+            timer = Timer()
+            with timer("evaluate"):
                 scores = base_scores(self.sets, self.encoder, self.evaluate)
-            self.history.append({"epoch": 0, **self._with_objective(scores), **watch.summary()})
+            self.history.append({"epoch": 0, **self._with_objective(scores), **timer.summary()})
             report([*self.history], None)
         elif len(self.history) > self.config.epochs:
-            report([*self.history], self.checkpoint)  # lost after its last epoch, before anyone was told
+            report([*self.history], self.checkpoint)  # the run was lost after its last epoch, before the report
         for epoch in range(len(self.history) - 1, self.config.epochs):
             self.history.append(self._epoch(epoch))
             report([*self.history], self._save())
         return self.history
 
     def evaluate(self, epoch: int = 0) -> dict[str, float]:
-        """The metrics after an epoch, by <set>/<metric>; of the untouched model (epoch 0) those of every set.
+        """The metrics after an epoch, by <set>/<metric>; epoch 0 is the base model.
 
-        A set whose turn it is not is left out, unless this is the best epoch so far or the last one: the epoch that
-        tables are about and whose model is kept has all metrics.
+        Sets that are not due are skipped, unless this is the best epoch so far or the last one: the epoch that tables
+        show and whose model is kept has all metrics.
         """
-        encoder = EncodedOnce(self.encoder)
+        encoder = CachingEncoder(self.encoder)
         due = [each for each in self.sets if epoch % each.source.every == 0 or epoch == self.config.epochs]
         others = [each for each in self.sets if each not in due]
         scores = evaluate(due, encoder)
@@ -131,28 +139,28 @@ class Training:
         history = [*self.history, {"epoch": len(self.history), "metric": objective(self.config.metric, scores)}]
         return best_row(history, self.config.mode) is history[-1]
 
-    def plan(self, epoch: int, watch: Stopwatch | None = None) -> Iterator[np.ndarray]:
-        """The rows of every batch of an epoch, int64 [N] each, planned by the first worker as they are asked for.
+    def plan(self, epoch: int, timer: Timer | None = None) -> Iterator[np.ndarray]:
+        """The rows of every batch of an epoch, int64 [N] each, planned by the first worker on demand.
 
-        Similarity embeddings are refreshed at once, with the present weights.
+        Similarity embeddings are refreshed immediately, with the current weights.
 
         Args:
-            epoch: Counts from 0.
-            watch: Told how long refresh and plan take.
+            epoch: Epoch, counted from 0.
+            timer: Counts the seconds of refresh and plan.
         """
-        config, watch = self.config, watch or Stopwatch()
+        config, timer = self.config, timer or Timer()
         recipe = Recipe(config.batch_size, config.proportion_by_epoch[epoch], config.cluster_size, config.neighborhood)
         neighbours = self.offline
         if recipe.cluster_sizes and neighbours is None:
-            with watch("refresh"):
-                embeddings = similarity_embeddings(config, self.data, self.encoder, epoch)
+            with timer("refresh"):
+                embeddings = similarity_embeddings(config.similarity, self.data, self.encoder, config.seed, epoch)
                 neighbours = Neighbours(embeddings, config.max_similarity, self.compute.device)
         mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
-        planned = watch.waits("plan", mine) if self.workers.is_first else None
+        planned = timer.waits("plan", mine) if self.workers.is_first else None
         return self.workers.stream(planned, self.iterations, config.batch_size)
 
     def step(self, batch: Batch) -> torch.Tensor:
-        """Forward, backward and update on one batch; returns the loss, still on its device."""
+        """Update the weights on one batch; returns the loss, on its device."""
         device = self.compute.device
         pixels, boxes, ids, mask = (
             each.to(device, non_blocking=True) for each in (batch.pixels, batch.boxes, batch.ids, batch.mask)
@@ -175,25 +183,25 @@ class Training:
         return loss
 
     def _epoch(self, epoch: int) -> Row:
-        watch = Stopwatch()
-        plan = self.plan(epoch, watch)
+        timer = Timer()
+        plan = self.plan(epoch, timer)
         on_cuda = self.compute.device.type == "cuda"
         batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda)
         train_mode(self.clip.model)
         torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
         losses, flops = [], 0.0
         with closing(batches):
-            for number, batch in enumerate(watch.waits("data", batches)):
-                with watch("step"):
+            for number, batch in enumerate(timer.waits("data", batches)):
+                with timer("step"):
                     losses.append(self.step(batch))
-                    flops += training_flops(self.clip.model, *batch.ids.shape)
+                    flops += self.flop_counter.step(*batch.ids.shape) if self.flop_counter else 0.0
                     if (number + 1) % self.config.log_every == 0:
-                        self._log_step(epoch, number + 1, losses[-1].item(), watch, flops)
-        with watch("step"):
+                        self._log_step(epoch, number + 1, losses[-1].item(), timer, flops)
+        with timer("step"):
             loss = torch.stack(losses).mean().item()
         if not math.isfinite(loss):
             raise FloatingPointError(f"epoch {epoch + 1}: the loss is {loss}; lower learning_rate, or try fp32")
-        with watch("evaluate"):
+        with timer("evaluate"):
             scores = self.evaluate(epoch + 1)
         row = {
             "epoch": epoch + 1,
@@ -202,9 +210,9 @@ class Training:
             "train/proportion": self.config.proportion_by_epoch[epoch],
             "train/learning_rate": self.schedule.get_last_lr()[0],
             "train/logit_scale": self.clip.model.logit_scale.exp().item(),
-            "pairs_per_second": self.iterations * self.config.batch_size / watch.seconds("data", "step"),
-            **self._utilisation(flops, watch),
-            **watch.summary(),
+            "pairs_per_second": self.iterations * self.config.batch_size / timer.seconds("data", "step"),
+            **self._utilisation(flops, timer),
+            **timer.summary(),
         }
         log.info("epoch %d/%d  loss %.4f  %s", epoch + 1, self.config.epochs, loss, describe(self.config, row))
         return row
@@ -213,7 +221,7 @@ class Training:
         return {"metric": objective(self.config.metric, scores), **scores}
 
     def _save(self) -> Path | None:
-        """Write the checkpoint of the epoch that has just ended, and drop the one before."""
+        """Write the checkpoint of the epoch that has just ended, and delete the previous one."""
         if not self.workers.is_first:
             return None
         best = best_row(self.history, self.config.mode)
@@ -230,40 +238,43 @@ class Training:
     def _offline_neighbours(self) -> Neighbours | None:
         if self.config.is_control or not self.config.similarity_stays:
             return None
-        return offline_neighbours(self.config, self.data, self.encoder, self.iterations)
+        config = self.config
+        proportion = max(config.proportion_by_epoch)
+        recipe = Recipe(config.batch_size, proportion, config.cluster_size, config.neighborhood)
+        batches = config.epochs * self.iterations
+        return offline_neighbours(config.similarity, self.data, self.encoder, recipe, batches, config.max_similarity)
 
-    def _say_what_runs(self) -> None:
+    def _log_setup(self) -> None:
         log.info(
             "%d rows, %d captions, %d iterations of %d pairs in each of %d epochs; %s, %d worker(s), %d thread(s)",
             len(self.data), len(self.data.tokens), self.iterations, self.config.batch_size, self.config.epochs,
             self.compute, self.workers.size, torch.get_num_threads(),
         )  # fmt: skip
         if self.config.freeze != "none":
-            log.info("the %s tower keeps its weights (freeze)", self.config.freeze)
+            log.info("the %s tower is frozen (freeze)", self.config.freeze)
         if self.data.skipped:
             log.warning("%d rows left out: their images do not decode (bad_images=skip)", self.data.skipped)
         if self.data.tokens.shortened:
-            log.warning("%d captions are longer than %d tokens and lose their end",
+            log.warning("%d captions are longer than %d tokens and are truncated",
                         self.data.tokens.shortened, self.clip.max_tokens)  # fmt: skip
 
-    def _utilisation(self, flops: float, watch: Stopwatch) -> dict[str, float]:
-        """Model FLOPs utilisation of this worker's card in the steps so far; nothing where its peak is not known."""
-        peak = peak_flops(self.compute.device)
-        return {"mfu": flops / watch.seconds("step") / peak} if peak else {}
+    def _utilisation(self, flops: float, timer: Timer) -> dict[str, float]:
+        """Model FLOPs utilisation of this worker's card in the steps so far; empty if its peak is unknown."""
+        return {"mfu": flops / timer.seconds("step") / self.peak_flops} if self.peak_flops else {}
 
-    def _log_step(self, epoch: int, step: int, loss: float, watch: Stopwatch, flops: float) -> None:
-        looped = watch.seconds("data", "step")
-        mfu = "".join(f"  MFU {value:.0%}" for value in self._utilisation(flops, watch).values())
+    def _log_step(self, epoch: int, step: int, loss: float, timer: Timer, flops: float) -> None:
+        looped = timer.seconds("data", "step")
+        mfu = "".join(f"  MFU {value:.0%}" for value in self._utilisation(flops, timer).values())
         log.info(
             "epoch %d/%d  step %d/%d  loss %.4f  lr %.3g  p %.3g  %.0f pairs/s%s  waiting for data %.0f%%",
             epoch + 1, self.config.epochs, step, self.iterations, loss, self.schedule.get_last_lr()[0],
             self.config.proportion_by_epoch[epoch], step * self.config.batch_size / looped, mfu,
-            100 * watch.seconds("data") / looped,
+            100 * timer.seconds("data") / looped,
         )  # fmt: skip
 
 
 def describe(config: TrainConfig, row: Row) -> str:
-    """The figures of an epoch that a log line has room for."""
+    """The main figures of an epoch, for a log line."""
     metric = config.metric if isinstance(config.metric, str) else "objective"
     shares = ", ".join(f"{name.removeprefix('share/')} {row[name]:.0%}" for name in row if name.startswith("share/"))
     return f"{metric} {row['metric']:.4f}  {row['pairs_per_second']:.0f} pairs/s  {row['seconds']:.1f} s ({shares})"

@@ -1,4 +1,4 @@
-"""What can be said about a run's input before any time is spent on it."""
+"""Check the input of a run before any time is spent on it."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from collections.abc import Mapping
 
 from simclip.config.explain import hint
 from simclip.config.schema import metric_weights
-from simclip.config.training import TrainConfig
 from simclip.data.pair_table import read_training_tables
 from simclip.data.training_set import check_rows
 from simclip.errors import InputError
 from simclip.models.clip import check_model_folder
 from simclip.runtime.workers import Workers
+from simclip.train.config import TrainConfig
 
 
 def check_inputs(config: TrainConfig, workers: int = 1) -> None:
-    """Read tables and look for every file of a run; images are not decoded, hub names not looked up.
+    """Read tables and look for every file of a run; images are not decoded and hub names are not checked.
 
     Args:
         config: The run.
-        workers: That share its batch.
+        workers: Number of workers that share its batch.
 
     Raises:
-        InputError: The first thing that is wrong.
+        InputError: The first problem found.
     """
     check_metric(config)
     Workers(size=workers).share_of(config.batch_size)
     check_model_folder(config.model, needs_weights=not config.pretrain)
-    check_rows(config, len(read_training_tables(config.tables, config.caption_columns)))
+    check_rows(len(read_training_tables(config.tables, config.caption_columns)), config.batch_size)
     for each in config.evaluation_sets:
         each.read(config.caption_columns)
 
 
 def check_metric(config: TrainConfig, metric: str | Mapping[str, float] | None = None, field: str = "metric") -> None:
-    """Refuse an objective that no evaluation set brings.
+    """Refuse an objective that no evaluation set reports.
 
     Args:
         config: The run.
-        metric: Another objective than the run's own.
-        field: What it is called.
+        metric: The objective; by default the run's own.
+        field: Name of its field, for the error message.
 
     Raises:
-        InputError: There is no such metric, or no set at all.
+        InputError: There is no such metric, or no evaluation set.
     """
     known = [name for each in config.evaluation_sets for name in each.metric_names()]
     if not known:

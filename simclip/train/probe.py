@@ -1,4 +1,4 @@
-"""What a run will cost, from a few steps of it."""
+"""Estimate the costs of a run from a few of its steps."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import torch
 
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
-from simclip.config.training import TrainConfig
 from simclip.data.images import Pictures
 from simclip.data.training_set import Batch, iterations_of
 from simclip.train.checkpoint import write_checkpoint
+from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 
 T = TypeVar("T")
@@ -32,23 +32,23 @@ SAMPLE = 256
 
 @dataclass(frozen=True)
 class Costs:
-    """Rates measured on one run, from which others like it are estimated.
+    """Rates measured on one run, from which similar runs are estimated.
 
     Attributes:
-        rows: Of the training set.
-        images: Of all evaluation sets; one that several have counts once.
-        captions: And prompts, of all evaluation sets.
+        rows: Number of training rows.
+        images: Number of images in all evaluation sets; shared images count once.
+        captions: Number of captions and prompts in all evaluation sets.
         load: Seconds until the first step.
-        decode: Seconds to read one image from its file, in one process.
-        step: Seconds of one training step, its batch at hand.
+        decode: Seconds to decode one image file, in one process.
+        step: Seconds of one training step, without loading its batch.
         batch_plan: Seconds to plan one batch with clusters.
         image: Seconds to embed one image.
         caption: Seconds to embed one caption.
         save: Seconds to write a checkpoint.
-        memory: Bytes of main memory at the peak.
-        gpu_memory: Bytes of GPU memory at the peak; 0 without a GPU.
-        checkpoint: Bytes of a checkpoint.
-        model: Bytes of a model folder.
+        memory: Peak main memory, in bytes.
+        gpu_memory: Peak GPU memory, in bytes; 0 without a GPU.
+        checkpoint: Size of a checkpoint, in bytes.
+        model: Size of a model folder, in bytes.
     """
 
     rows: int
@@ -67,13 +67,13 @@ class Costs:
     model: int
 
     def seconds(self, config: TrainConfig, batch_size: int) -> float:
-        """Estimated seconds of a whole run; steps take as long as their batches are large.
+        """Estimate the seconds of a whole run; the time of a step is proportional to the batch size.
 
         Args:
-            config: The run.
-            batch_size: Of the probed run.
+            config: The run to estimate.
+            batch_size: Batch size of the measured run.
         """
-        iterations = iterations_of(config, self.rows)
+        iterations = iterations_of(self.rows, config.batch_size, config.iterations_per_epoch)
         decode = self.decode / max(1, config.data_workers) if config.image_store == "off" else 0.0
         step = max(self.step * config.batch_size / batch_size, decode * config.batch_size)
         evaluation = self.images * max(self.image, decode) + self.captions * self.caption
@@ -84,12 +84,12 @@ class Costs:
         return self.load + evaluation + config.epochs * epoch + plans + refreshes * refresh
 
     def preparation(self, config: TrainConfig, cores: int) -> float:
-        """Estimated seconds to store all images, once per machine."""
+        """Estimate the seconds to store all images, once per machine."""
         return 0.0 if config.image_store == "off" else (self.rows + self.images) * self.decode / cores
 
 
 class Loaded:
-    """Pictures in memory: what a store amounts to, without making one."""
+    """Images in memory, as fast as an image store."""
 
     def __init__(self, pictures: Pictures, rows: np.ndarray) -> None:
         self.paths: Sequence[Path] = [pictures.paths[row] for row in rows]
@@ -111,11 +111,11 @@ class Loaded:
 
 
 def probe(config: TrainConfig, workers: int = 1) -> Costs:
-    """Measure the rates of a run in this process; no image store is made for it.
+    """Measure the rates of a run in this process, without making an image store.
 
     Args:
         config: The run.
-        workers: That would share its batch; one worker's share is probed.
+        workers: Number of workers that share its batch; the share of one is measured.
     """
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
@@ -143,7 +143,7 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
             captions=sum(len(each.tokens) for each in training.sets),
             load=load,
             decode=decode / len(sample),
-            step=statistics.median(steps[1:]),  # the first one also prepares memory and kernels
+            step=statistics.median(steps[1:]),  # the first step also allocates memory and prepares kernels
             batch_plan=_plan_seconds(config, len(rows), int(training.clip.model.config.projection_dim or 0)),
             image=image,
             caption=caption,
@@ -156,7 +156,7 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
 
 
 def _plan_seconds(config: TrainConfig, rows: int, dimension: int) -> float:
-    """Of one batch, on made-up embeddings of the real size."""
+    """Seconds to plan one batch, on random embeddings of the real size."""
     if config.is_control:
         return 0.0
     embeddings = np.random.default_rng(0).standard_normal((rows, dimension), dtype=np.float32)
@@ -167,22 +167,22 @@ def _plan_seconds(config: TrainConfig, rows: int, dimension: int) -> float:
 
 
 def _whole_step(training: Training, batch: Batch) -> float:
-    """A step waited for, on a GPU too."""
+    """Train on a batch, and wait for a GPU to finish."""
     return training.step(batch).item()
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What a call returns, and its seconds."""
+    """The result of a call and its seconds."""
     begin = time.perf_counter()
     return work(), time.perf_counter() - begin
 
 
 def _peak_memory() -> int:
-    """Bytes of this process; the system counts in kilobytes, macOS in bytes."""
+    """Peak memory of this process in bytes; Linux counts in kilobytes, macOS in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _size(folder: Path) -> int:
-    """Bytes on disk; hard links count once."""
+    """Size of a folder in bytes; hard links count once."""
     stats = {(stat := path.stat()).st_ino: stat.st_size for path in folder.rglob("*") if path.is_file()}
     return sum(stats.values())

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from simclip.config.training import TrainConfig
 from simclip.evaluation.sets import load_sets
 from simclip.models.clip import Clip
 from simclip.models.tiny import make_tiny_clip
+from simclip.train.config import TrainConfig
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import photographs, read_columns, real_photographs
 from tests.benchmarks.rows import Row, speedup

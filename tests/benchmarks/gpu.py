@@ -23,14 +23,15 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from simclip.config.training import Table, TrainConfig
 from simclip.data.image_store import ImageStore
 from simclip.data.pair_table import offsets
+from simclip.data.table import Table
 from simclip.data.tokens import Tokens
 from simclip.data.training_set import Batch
 from simclip.evaluation.kinds.retrieval import contrastive_loss_metric, recall_metrics
 from simclip.models.clip import Clip
-from simclip.models.flops import peak_flops, training_flops
+from simclip.models.flops import FlopCounter, peak_flops
+from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from tests.benchmarks import ours
 from tests.benchmarks.data import ROOT, unit_vectors, write_pairs
@@ -129,7 +130,8 @@ def step_rows(case: Case, training: Training, suffix: str) -> Iterator[Row]:
     )
     yield Row(f"step, ViT-B/32{suffix}", size, case.batch / seconds, "pairs/s", ours=seconds, note=note)
     if peak := peak_flops(device):
-        flops = sum(training_flops(training.clip.model, case.batch, tokens) for tokens in longest) / len(longest)
+        counter = FlopCounter(training.clip.model)
+        flops = sum(counter.step(case.batch, tokens) for tokens in longest) / len(longest)
         yield Row(f"step, ViT-B/32{suffix}: MFU", size, 100 * flops / seconds / peak, "%", ours=seconds,
                   goal=None if suffix else 40, note=f"Of {peak / 1e12:.0f} TFLOP/s; {flops / 1e12:.3g} TFLOP a step, "
                   "of the tokens that are computed.")  # fmt: skip

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from simclip.config.training import TrainConfig
-from simclip.data.training_set import load_training_data
 from simclip.models.tiny import make_tiny_clip
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_data
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import enlarged, photographs
 from tests.benchmarks.rows import Row, speedup
@@ -48,7 +48,7 @@ def measure(config: TrainConfig, paths: Sequence[Path], source: str) -> Iterator
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plan = np.random.default_rng(0).permutation(len(paths)).reshape(-1, BATCH)
     random = np.random.default_rng(0)
-    data = load_training_data(config, clip.input_format)
+    data = load_data(config, clip)
 
     def originals() -> None:
         for batch in plan:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import yaml
 
-from simclip.config.training import TrainConfig
 from simclip.data.training_set import Batch
 from simclip.demo.dataset import ensure_dataset
+from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import ROOT, unit_vectors

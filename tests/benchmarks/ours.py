@@ -9,13 +9,13 @@ import torch
 
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
-from simclip.config.training import TrainConfig
 from simclip.data.augment import crop_and_resize, normalise
 from simclip.data.training_set import Batch, TrainingData
 from simclip.models.clip import Clip
 from simclip.models.encoder import Encoder
 from simclip.runtime.device import Compute
 from simclip.runtime.workers import Workers
+from simclip.train.config import TrainConfig
 
 
 def plan(recipe: Recipe, embeddings: np.ndarray, iterations: int, device: torch.device | None = None) -> np.ndarray:
@@ -26,7 +26,7 @@ def plan(recipe: Recipe, embeddings: np.ndarray, iterations: int, device: torch.
 
 def encoder(clip: Clip, config: TrainConfig, device: torch.device | None = None) -> Encoder:
     """What embeds captions and images in a run."""
-    compute = Compute.choose(config, device)
+    compute = Compute.choose(config.precision, device)
     return Encoder(clip, compute, Workers.current(), config.val_batch_size, config.data_workers)
 
 

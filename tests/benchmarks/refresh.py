@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from simclip.config.training import TrainConfig
 from simclip.data.tokens import tokenise
 from simclip.models.tiny import make_tiny_clip
+from simclip.train.config import TrainConfig
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import enlarged, photographs, real_captions
 from tests.benchmarks.rows import Row, speedup

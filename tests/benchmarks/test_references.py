@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from simclip.clusters.plan import Recipe
-from simclip.config.training import TrainConfig
 from simclip.data.tokens import tokenise
-from simclip.data.training_set import load_training_data
 from simclip.evaluation.kinds.retrieval import recall_metrics
 from simclip.evaluation.sets import load_sets
 from simclip.models.clip import Clip
 from simclip.models.tiny import make_tiny_clip
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_data
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import read_columns, unit_vectors, write_pairs
 from tests.benchmarks.rows import Row, speedup
@@ -65,7 +65,7 @@ def test_the_same_text_embeddings(clip: Clip) -> None:
 
 
 def test_items_of_the_same_shape_and_range(config: TrainConfig, clip: Clip) -> None:
-    data = load_training_data(config, clip.input_format)
+    data = load_data(config, clip)
     (batch,) = ours.batches(data, np.arange(8)[None])
     mine = ours.pixels(batch, clip, CPU)
     random = np.random.default_rng(0)

@@ -13,24 +13,24 @@ import torch
 from PIL import Image
 
 from simclip.clusters.embeddings import offline_embeddings, offline_neighbours, similarity_embeddings
-from simclip.clusters.neighbours import ListedNeighbours
+from simclip.clusters.neighbours import ListedNeighbours, Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
-from simclip.config.training import TrainConfig
 from simclip.data.tokens import clean_caption
-from simclip.data.training_set import TrainingData, load_training_data
-from simclip.models.clip import load_clip
+from simclip.data.training_set import TrainingData
 from simclip.models.encoder import Encoder
 from simclip.runtime.cache import cache_folder
 from simclip.runtime.device import Compute
 from simclip.runtime.workers import Workers
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_data, load_model
 
 
 def opened(config: TrainConfig) -> tuple[TrainConfig, TrainingData, Encoder]:
-    clip = load_clip(config)
+    clip = load_model(config)
     return (
         config,
-        load_training_data(config, clip.input_format),
-        Encoder(clip, Compute.choose(config), Workers(), batch_size=7),
+        load_data(config, clip),
+        Encoder(clip, Compute.choose(config.precision), Workers(), batch_size=7),
     )
 
 
@@ -40,12 +40,15 @@ def changed(config: TrainConfig, **changes: Any) -> TrainConfig:
 
 def offline(config: TrainConfig) -> tuple[np.ndarray, set[str]]:
     """The embeddings and the names of all cached ones."""
-    return offline_embeddings(*opened(config)), {path.name for path in cache_folder().glob("similarity-*.npy")}
+    config, data, encoder = opened(config)
+    return offline_embeddings(config.similarity, data, encoder), {
+        path.name for path in cache_folder().glob("similarity-*.npy")
+    }
 
 
 def test_text_is_the_caption_of_the_epoch_as_transformers_embeds_it(config: TrainConfig) -> None:
     config, data, encoder = opened(config)
-    embeddings = similarity_embeddings(config, data, encoder, epoch=1)
+    embeddings = similarity_embeddings("text", data, encoder, config.seed, epoch=1)
     assert embeddings.shape == (40, 32) and embeddings.dtype == np.float32
     drawn = data.drawn_captions(config.seed, 1, np.arange(40))
     captions = [clean_caption(data.table.captions[number]) for number in drawn]
@@ -67,12 +70,11 @@ def test_each_row_has_one_of_its_own_captions_and_another_in_other_epochs(config
 
 def test_online_text_differs_by_epoch_and_seed_but_images_do_not(config: TrainConfig) -> None:
     config, data, encoder = opened(config)
-    texts = [similarity_embeddings(config, data, encoder, epoch) for epoch in (0, 1, 0)]
+    texts = [similarity_embeddings("text", data, encoder, config.seed, epoch) for epoch in (0, 1, 0)]
     assert not np.array_equal(texts[0], texts[1])
     assert np.array_equal(texts[0], texts[2])
-    assert not np.array_equal(texts[0], similarity_embeddings(changed(config, seed=2), data, encoder, 0))
-    by_image = changed(config, similarity="image")
-    pictures = [similarity_embeddings(by_image, data, encoder, epoch) for epoch in (0, 1)]
+    assert not np.array_equal(texts[0], similarity_embeddings("text", data, encoder, 2, 0))
+    pictures = [similarity_embeddings("image", data, encoder, config.seed, epoch) for epoch in (0, 1)]
     assert np.array_equal(pictures[0], pictures[1])
 
 
@@ -91,7 +93,7 @@ def test_offline_captions_are_those_of_seed_0(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     _, data, encoder = opened(config)
-    expected = similarity_embeddings(changed(config, seed=0), data, encoder, epoch=0)
+    expected = similarity_embeddings("text", data, encoder, 0, epoch=0)
     for seed in (1, 7):
         monkeypatch.setenv("SIMCLIP_CACHE", str(tmp_path / str(seed)))
         assert np.array_equal(offline(changed(config, seed=seed))[0], expected)
@@ -149,13 +151,18 @@ def test_offline_images_of_two_folders_are_not_taken_for_each_other(
 @pytest.mark.parametrize("most", [None, 0.999])
 def test_lists_made_once_plan_the_same_as_ranking_anew(config: TrainConfig, most: float | None) -> None:
     config, data, encoder = opened(changed(config, embeddings="offline", max_similarity=most, cluster_size=2))
-    listed = offline_neighbours(config, data, encoder, iterations=100)
+    recipe = Recipe(config.batch_size, config.proportion, config.cluster_size, config.neighborhood)
+
+    def neighbours(batches: int) -> Neighbours:
+        return offline_neighbours("text", data, encoder, recipe, batches, most)
+
+    listed = neighbours(300)
     assert isinstance(listed, ListedNeighbours)
     made = {path.name: path.stat().st_mtime_ns for path in cache_folder().glob("neighbours-*.npy")}
     assert len(made) == 1
-    again = offline_neighbours(config, data, encoder, iterations=100)
+    again = neighbours(300)
     assert {path.name: path.stat().st_mtime_ns for path in cache_folder().glob("neighbours-*.npy")} == made
-    few = offline_neighbours(config, data, encoder, iterations=1)
+    few = neighbours(3)
     assert not isinstance(few, ListedNeighbours)
     plans = [
         np.stack(list(plan_epoch(Recipe(8, 1.0, 2), each, len(data), 5, 1, 0))).tolist()

@@ -21,7 +21,7 @@ from PIL import Image
 
 from simclip.data import image_store, progress
 from simclip.data.image_store import BLOCK, ImageStore, open_pictures
-from simclip.data.images import ImageFiles, Pictures, Transform, centre_crop, read_image, squash
+from simclip.data.images import ImageFiles, Pictures, Transform, centre_crop, read_image, resize_antialiased
 from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder
 
@@ -48,13 +48,13 @@ def parts() -> list[Path]:
     return sorted(cache_folder().glob("images-*.part"))
 
 
-def assert_holds(pictures: Pictures, paths: list[Path], size: int, transform: Transform = squash) -> None:
+def assert_holds(pictures: Pictures, paths: list[Path], size: int, transform: Transform = resize_antialiased) -> None:
     assert isinstance(pictures, ImageStore)
     (batch,) = pictures.batches([range(len(paths))])
     assert torch.equal(batch, torch.stack([read_image(path, size, transform) for path in paths]))
 
 
-@pytest.mark.parametrize("transform", [squash, centre_crop])
+@pytest.mark.parametrize("transform", [resize_antialiased, centre_crop])
 def test_the_pixels_are_those_of_decoding(transform: Transform, tmp_path: Path) -> None:
     """Of every kind of file, with rotation in its EXIF and without, row by row and in batches of any order."""
     ground = Image.effect_mandelbrot((90, 61), (-3, -2.5, 2, 2.5), 50)
@@ -81,50 +81,56 @@ def test_the_pixels_are_those_of_decoding(transform: Transform, tmp_path: Path) 
 
 
 def test_a_store_is_made_once_and_found_again(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
     (store,) = stores()
     stamp = store.stat().st_mtime_ns
     monkeypatch.setattr(image_store, "read_square", lambda *_: pytest.fail("decoded again"))
-    assert len(open_pictures(paths, 8, squash)) == 5
+    assert len(open_pictures(paths, 8, resize_antialiased)) == 5
     assert stores() == [store] and store.stat().st_mtime_ns == stamp and not parts()
 
 
 def test_batches_do_not_change_the_store_or_each_other(paths: list[Path]) -> None:
-    pictures = open_pictures(paths, 8, squash)
+    pictures = open_pictures(paths, 8, resize_antialiased)
     first, second = pictures.batches([[0, 1], [0, 1]])
     first.zero_()
     pictures[0].zero_()
-    assert torch.equal(second, torch.stack([read_image(path, 8, squash) for path in paths[:2]]))
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert torch.equal(second, torch.stack([read_image(path, 8, resize_antialiased) for path in paths[:2]]))
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
 
 
 def test_a_picture_that_stands_twice_is_stored_once(paths: list[Path]) -> None:
     rows = [paths[place] for place in (3, 3, 0, 1, 0, 3)]
-    pictures = open_pictures(rows, 8, squash)
+    pictures = open_pictures(rows, 8, resize_antialiased)
     assert_holds(pictures, rows, 8)
     assert len(pictures) == 6 and list(pictures.paths) == rows
     assert stores()[0].stat().st_size < 4 * 8 * 8 * 3
 
 
 def test_other_files_sizes_and_transforms_have_other_stores(paths: list[Path], tmp_path: Path) -> None:
-    open_pictures(paths, 8, squash)
+    open_pictures(paths, 8, resize_antialiased)
     for count, (of, size, transform) in enumerate(
-        [(paths, 9, squash), (paths, 8, centre_crop), (paths[:4], 8, squash), (paths[::-1], 8, squash)], start=2
+        [
+            (paths, 9, resize_antialiased),
+            (paths, 8, centre_crop),
+            (paths[:4], 8, resize_antialiased),
+            (paths[::-1], 8, resize_antialiased),
+        ],
+        start=2,
     ):
         assert_holds(open_pictures(of, size, transform), of, size, transform)
         assert len(stores()) == count
     draw(paths[2], seed=99)
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
     assert len(stores()) == 6
     shutil.copytree(tmp_path, tmp_path / "copy")
     copies = [tmp_path / "copy" / path.name for path in paths]
-    assert_holds(open_pictures(copies, 8, squash), copies, 8)
+    assert_holds(open_pictures(copies, 8, resize_antialiased), copies, 8)
 
 
 def test_relative_paths_share_the_store(paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_pictures(paths, 8, squash)
+    open_pictures(paths, 8, resize_antialiased)
     monkeypatch.chdir(tmp_path)
-    open_pictures([Path(path.name) for path in paths], 8, squash)
+    open_pictures([Path(path.name) for path in paths], 8, resize_antialiased)
     assert len(stores()) == 1
 
 
@@ -134,10 +140,10 @@ def test_a_bad_image_is_named_and_nothing_is_left(bad: int, tmp_path: Path) -> N
     paths[bad].write_bytes(b"no image")
     for _ in range(2):
         with pytest.raises(InputError, match=rf"{bad}\.png cannot be read as an image .*bad_images=skip$"):
-            open_pictures(paths, 8, squash)
+            open_pictures(paths, 8, resize_antialiased)
         assert not stores() and not parts()
     draw(paths[bad], seed=bad)
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
 
 
 class Disk(NamedTuple):
@@ -157,31 +163,31 @@ def nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_keeps_off_a_disk_that_it_would_half_fill(
     nearly_full: None, paths: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    pictures = open_pictures(paths, 8, squash, "auto")
+    pictures = open_pictures(paths, 8, resize_antialiased, "auto")
     assert isinstance(pictures, ImageFiles) and not stores() and not parts()
-    assert "no image store" in caplog.text and "more than 50% of the 1.2e-06 GB" in caplog.text
-    few = open_pictures(paths[:3], 8, squash, "auto")
+    assert "no image store" in caplog.text and "more than 50% of the free 1.2e-06 GB" in caplog.text
+    few = open_pictures(paths[:3], 8, resize_antialiased, "auto")
     assert isinstance(few, ImageStore)
 
 
 def test_on_fills_it_and_refuses_what_cannot_be(nearly_full: None, paths: list[Path], tmp_path: Path) -> None:
-    assert isinstance(open_pictures(paths, 8, squash, "on"), ImageStore)
-    assert isinstance(open_pictures(paths, 8, squash, "auto"), ImageStore)  # it is there now
+    assert isinstance(open_pictures(paths, 8, resize_antialiased, "on"), ImageStore)
+    assert isinstance(open_pictures(paths, 8, resize_antialiased, "auto"), ImageStore)  # it is there now
     more = [*paths, draw(tmp_path / "5.png", 5), draw(tmp_path / "6.png", 6)]
-    line = r"image_store on: it needs 1.34e-06 GB for 7 pictures of 8 pixels in \S+, where 1.2e-06 GB are free: free"
+    line = r"image_store=on needs 1.34e-06 GB for 7 images of 8 pixels in \S+, but only 1.2e-06 GB are free: make room"
     with pytest.raises(InputError, match=line):
-        open_pictures(more, 8, squash, "on")
-    assert isinstance(open_pictures(more, 8, squash, "off"), ImageFiles)
+        open_pictures(more, 8, resize_antialiased, "on")
+    assert isinstance(open_pictures(more, 8, resize_antialiased, "off"), ImageFiles)
 
 
 def test_a_disk_that_is_full_after_all(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the size of files stands for it."""
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from simclip.data.images import squash; from simclip.data.image_store import open_pictures\n"
+        "from simclip.data.images import resize_antialiased; from simclip.data.image_store import open_pictures\n"
         "from simclip.errors import InputError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
-        "try: open_pictures([Path(each) for each in sys.argv[1:]], 8, squash, 'on')\n"
+        "try: open_pictures([Path(each) for each in sys.argv[1:]], 8, resize_antialiased, 'on')\n"
         "except InputError as error: print(error)"
     )
     done = subprocess.run(
@@ -197,7 +203,7 @@ BUILDER = """
 import json, os, sys, time
 from pathlib import Path
 from simclip.data import image_store
-from simclip.data.images import read_square, squash
+from simclip.data.images import read_square, resize_antialiased
 
 names, journal, pause = json.loads(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 handle = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -209,7 +215,7 @@ def slowly(path, size, transform):
     return square
 
 image_store.read_square, image_store.NOTE_SECONDS = slowly, 0.0
-image_store.open_pictures([Path(name) for name in names], 8, squash, "on")
+image_store.open_pictures([Path(name) for name in names], 8, resize_antialiased, "on")
 """
 
 
@@ -240,7 +246,7 @@ def test_a_killed_build_is_taken_up_where_it_was(tmp_path: Path) -> None:
     expected = [path.name for place, path in enumerate(paths) if not finished[place // BLOCK]]
     assert sorted(again) == sorted(expected)
     assert not parts()
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
 
 
 def test_processes_that_want_it_at_once_make_it_once(tmp_path: Path) -> None:
@@ -248,7 +254,7 @@ def test_processes_that_want_it_at_once_make_it_once(tmp_path: Path) -> None:
     processes = [builder(paths, tmp_path / "journal", 0.002) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert sorted((tmp_path / "journal").read_text().split()) == sorted(path.name for path in paths)
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
 
 
 def test_one_that_waits_for_a_builder_that_is_killed_goes_on_itself(tmp_path: Path) -> None:
@@ -260,15 +266,15 @@ def test_one_that_waits_for_a_builder_that_is_killed_goes_on_itself(tmp_path: Pa
             time.sleep(0.1)
             killed.kill()
             assert waiting.wait() == 0
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
 
 
 def test_a_part_of_a_wrong_size_is_begun_anew(paths: list[Path]) -> None:
-    open_pictures(paths, 8, squash)
+    open_pictures(paths, 8, resize_antialiased)
     (store,) = stores()
     part = store.rename(store.with_suffix(".part"))
     part.write_bytes(b"\1" * (part.stat().st_size - 1))
-    assert_holds(open_pictures(paths, 8, squash), paths, 8)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
 
 
 def test_the_log_says_where_it_lies_and_how_large_all_are(
@@ -276,11 +282,11 @@ def test_the_log_says_where_it_lies_and_how_large_all_are(
 ) -> None:
     caplog.set_level(logging.INFO, "simclip")
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
-    open_pictures(paths, 8, squash)
-    open_pictures(paths, 16, squash)
+    open_pictures(paths, 8, resize_antialiased)
+    open_pictures(paths, 16, resize_antialiased)
     assert re.search(r"decoding images: 5 of 5 \(100%\), [\d.]+/s, 0 s left", caplog.text)
     line = caplog.messages[-1]
     assert str(max(stores(), key=os.path.getmtime)) in line
     total = sum(store.stat().st_size for store in stores())
-    assert re.search(r"5 pictures of 16 pixels made in [\d.]+ s, 3.84e-06 GB", line)
+    assert re.search(r"5 images of 16 pixels decoded in [\d.]+ s, 3.84e-06 GB", line)
     assert f"all stores there take {total / 1e9:.3g} GB" in line

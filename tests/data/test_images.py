@@ -14,13 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from simclip.config.training import TrainConfig
-from simclip.data.images import ImageFiles, Transform, centre_crop, in_threads, read_image, squash
-from simclip.data.training_set import load_training_data
+from simclip.data.images import ImageFiles, Transform, centre_crop, in_threads, read_image, resize_antialiased
 from simclip.errors import InputError
-from simclip.models.clip import load_clip
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_data, load_model
 
-TRANSFORMS = [squash, centre_crop]
+TRANSFORMS = [resize_antialiased, centre_crop]
 
 
 def noise(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -76,7 +75,7 @@ def test_jpeg_decoded_at_reduced_size_is_nearly_the_same(mode: str, tmp_path: Pa
     ramp = np.linspace(0, 255, 256)
     smooth = np.stack([np.add.outer(ramp, ramp) / 2, np.add.outer(ramp, 255 - ramp) / 2, np.full((256, 256), 99)], -1)
     Image.fromarray(smooth.astype(np.uint8)).convert(mode).save(tmp_path / "image.jpg", quality=95)
-    reduced = read_image(tmp_path / "image.jpg", 32, squash).float()
+    reduced = read_image(tmp_path / "image.jpg", 32, resize_antialiased).float()
     with Image.open(tmp_path / "image.jpg") as image:
         whole = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR))
     assert (reduced - torch.from_numpy(whole.copy()).permute(2, 0, 1)).abs().mean() < 2
@@ -123,7 +122,7 @@ def test_a_thread_that_grows_when_its_short_side_is_resized_is_a_bomb_too(tmp_pa
     Image.new("1", (1, 20_000)).save(tmp_path / "thin.png")
     with pytest.raises(InputError, match=r"thin.png cannot be read as an image \(too long and thin: 224x4480000"):
         read_image(tmp_path / "thin.png", 224, centre_crop)
-    assert read_image(tmp_path / "thin.png", 224, squash).shape == (3, 224, 224)
+    assert read_image(tmp_path / "thin.png", 224, resize_antialiased).shape == (3, 224, 224)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
@@ -138,7 +137,7 @@ def test_damaged_files_decode_or_are_named(kind: str, tmp_path: Path, data: st.D
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
     try:
-        assert read_image(path, 8, squash).shape == (3, 8, 8)
+        assert read_image(path, 8, resize_antialiased).shape == (3, 8, 8)
     except InputError as error:
         assert str(path) in str(error) and "\n" not in str(error)
 
@@ -149,11 +148,11 @@ def test_batches_say_in_one_line_which_image_is_bad(workers: int, tmp_path: Path
     names = [tmp_path / f"{number}.png" for number in range(5)]
     for number, path in enumerate(names):
         noise(20, 20, seed=number).save(path)
-    files = ImageFiles(names, 8, squash)
+    files = ImageFiles(names, 8, resize_antialiased)
     batches = [[4, 0], [1], [2, 2, 3]]
     loaded = list(files.batches(batches, workers))
     for rows, batch in zip(batches, loaded, strict=True):
-        assert torch.equal(batch, torch.stack([read_image(names[row], 8, squash) for row in rows]))
+        assert torch.equal(batch, torch.stack([read_image(names[row], 8, resize_antialiased) for row in rows]))
     names[2].write_bytes(b"no image")
     with pytest.raises(InputError, match=r"^\S*2\.png cannot be read as an image .*bad_images=skip$") as caught:
         list(files.batches(batches, workers))
@@ -172,28 +171,28 @@ def test_skip_drops_bad_rows_counts_them_and_replaces_none(config: TrainConfig, 
     (tmp_path / "pairs.tsv").write_text("\n".join(lines))
     changes = {"train_tsv": tmp_path / "pairs.tsv", "train_image_dir": tmp_path / "images", "bad_images": "skip"}
     config = config.model_copy(update=changes)
-    clip = load_clip(config)
+    clip = load_model(config)
     for _ in range(2):  # found, then remembered
-        data = load_training_data(config, clip.input_format)
+        data = load_data(config, clip)
         assert data.skipped == 3 and len(data) == 9
         assert [path.stem for path in data.table.images] == ["1", "2", "3", "4", "6", "7", "8", "9", "10"]
         assert data.table.captions[6:10] == ["caption 4", "another 4", "caption 6", "another 6"]
     with pytest.raises(InputError, match=r"0\.jpg cannot be read"):
-        load_training_data(config.model_copy(update={"bad_images": "error"}), clip.input_format)
+        load_data(config.model_copy(update={"bad_images": "error"}), clip)
     changes = {"bad_images": "error", "image_store": "off"}
-    strict = load_training_data(config.model_copy(update=changes), clip.input_format)
+    strict = load_data(config.model_copy(update=changes), clip)
     assert strict.skipped == 0 and len(strict) == 12
     with pytest.raises(InputError, match=r"0\.jpg cannot be read"):
-        strict.squashed[0]
+        strict.images[0]
     with pytest.raises(InputError, match="the training set has 9 rows, fewer than batch_size 10: give more pairs"):
-        load_training_data(config.model_copy(update={"batch_size": 10}), clip.input_format)
+        load_data(config.model_copy(update={"batch_size": 10}), clip)
 
 
 def test_batches_do_not_touch_the_global_generator(tmp_path: Path) -> None:
     noise(20, 20).save(tmp_path / "a.png")
     before = torch.get_rng_state()
     for workers in (0, 1):
-        list(ImageFiles([tmp_path / "a.png"], 8, squash).batches([[0], [0, 0]], workers))
+        list(ImageFiles([tmp_path / "a.png"], 8, resize_antialiased).batches([[0], [0, 0]], workers))
     assert torch.equal(torch.get_rng_state(), before)
 
 

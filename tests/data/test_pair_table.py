@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from simclip.config.training import Table
 from simclip.data.pair_table import CaptionTable, read_captions, read_table, read_training_tables
+from simclip.data.table import Table
 from simclip.errors import InputError
 
 Read = Callable[..., CaptionTable]

@@ -10,14 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simclip.config.training import TrainConfig
 from simclip.data.tokens import clean_caption, tokenise
 from simclip.models.clip import Clip, embed_texts, load_clip
 
 
 @pytest.fixture(scope="module")
 def clip(tiny_model: Path) -> Clip:
-    return load_clip(TrainConfig(model=str(tiny_model)))
+    return load_clip(str(tiny_model))
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from simclip.config.training import Table, TrainConfig
 from simclip.data.augment import random_crops
 from simclip.data.image_store import ImageStore
-from simclip.data.images import ImageFiles, read_image, squash
-from simclip.data.training_set import Batch, TrainingData, iterations_of, load_training_data, squashed_size
+from simclip.data.images import ImageFiles, read_image, resize_antialiased
+from simclip.data.table import Table
+from simclip.data.training_set import Batch, TrainingData, iterations_of, training_size
 from simclip.errors import InputError
-from simclip.models.clip import load_clip
 from simclip.runtime.cache import cache_folder
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_data, load_model
 from simclip.train.loop import Training
 
 PLAN = np.array([[3, 39, 0, 17], [8, 3, 21, 20], [39, 38, 37, 36]])
@@ -26,7 +27,7 @@ PLAN = np.array([[3, 39, 0, 17], [8, 3, 21, 20], [39, 38, 37, 36]])
 
 def opened(config: TrainConfig, **changes: Any) -> TrainingData:
     config = config.model_copy(update=changes)
-    return load_training_data(config, load_clip(config).input_format)
+    return load_data(config, load_model(config))
 
 
 def batches(data: TrainingData, share: slice = slice(0, 4), seed: int = 1, epoch: int = 0) -> list[Batch]:
@@ -39,11 +40,11 @@ def equal(one: Batch, other: Batch) -> bool:
 
 def test_a_batch_holds_the_pictures_crops_and_captions_of_its_rows(config: TrainConfig) -> None:
     data = opened(config)
-    clip = load_clip(config)
+    clip = load_model(config)
     for rows, batch in zip(PLAN, batches(data, seed=5, epoch=2), strict=True):
         for place, row in enumerate(rows):
-            side = squashed_size(clip.image_size)
-            assert torch.equal(batch.pixels[place], read_image(data.table.images[row], side, squash))
+            side = training_size(clip.image_size)
+            assert torch.equal(batch.pixels[place], read_image(data.table.images[row], side, resize_antialiased))
             caption = data.table.captions[data.drawn_captions(5, 2, np.array([row]))[0]]
             assert clip.tokenizer.decode(batch.ids[place][batch.mask[place] == 1]) == clip.tokenizer.decode(
                 clip.tokenizer(caption)["input_ids"]
@@ -55,7 +56,7 @@ def test_a_batch_holds_the_pictures_crops_and_captions_of_its_rows(config: Train
 @pytest.mark.parametrize("changes", [{"image_store": "off"}, {"image_store": "off", "data_workers": 2}])
 def test_neither_store_nor_decoding_processes_change_anything(config: TrainConfig, changes: dict[str, Any]) -> None:
     stored, decoded = opened(config, flip=True), opened(config, flip=True, **changes)
-    assert isinstance(stored.squashed, ImageStore) and isinstance(decoded.squashed, ImageFiles)
+    assert isinstance(stored.images, ImageStore) and isinstance(decoded.images, ImageFiles)
     for here, elsewhere in zip(batches(stored), batches(decoded), strict=True):
         assert equal(here, elsewhere)
         strides = [[each.stride() for each in vars(batch).values()] for batch in (here, elsewhere)]
@@ -138,18 +139,18 @@ def test_a_repeated_row_is_a_row_of_its_own(config: TrainConfig) -> None:
     data = opened(config, train_tsv=None, train_image_dir=None, train_tables=[table])
     assert len(data) == 10 and data.table.images[:5] == data.table.images[5:]
     (store,) = cache_folder().glob("images-*.u8")
-    side = squashed_size(32)
+    side = training_size(32)
     assert 5 * side * side * 3 <= store.stat().st_size < 6 * side * side * 3  # each picture once
-    assert all(torch.equal(data.squashed[row], data.squashed[row + 5]) for row in range(5))
+    assert all(torch.equal(data.images[row], data.images[row + 5]) for row in range(5))
     boxes = random_crops(np.arange(10), config.crop_scale, 1, 0)
     assert not np.isclose(boxes[:5], boxes[5:]).any()
 
 
 def test_batches_of_an_epoch(config: TrainConfig) -> None:
-    assert iterations_of(config, 40) == 5
-    assert iterations_of(config, 47) == 5
-    assert iterations_of(config.model_copy(update={"iterations_per_epoch": 99}), 40) == 99
-    assert squashed_size(224) == 256
+    assert iterations_of(40, config.batch_size) == 5
+    assert iterations_of(47, config.batch_size) == 5
+    assert iterations_of(40, config.batch_size, 99) == 99
+    assert training_size(224) == 256
     with pytest.raises(
         InputError, match="the training set has 40 rows, fewer than batch_size 41: give more pairs or a"
     ):

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from simclip.config.evaluation_set import kinds
-from simclip.config.training import Table, TrainConfig
+from simclip.data.table import Table
 from simclip.study.spec.study import Asha, Budget, Confirm, Resources, StudyConfig
+from simclip.train.config import TrainConfig
 from tests.docs.pages import BY_NAME
 
 BEGIN, END = "<!-- fields -->\n", "<!-- /fields -->"

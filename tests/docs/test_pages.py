@@ -10,11 +10,11 @@ import pytest
 from torch import nn
 
 from simclip.config.evaluation_set import kinds
-from simclip.config.training import CLUSTER_FIELDS, TrainConfig
-from simclip.train.optimizer import make_optimizer, make_schedule, warmup_steps
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 from tests.docs.defaults import BEGIN, END, tables
 from tests.docs.pages import BY_NAME, PAGES, README, ROOT, Page
 from tests.test_layers import ORDER, SOURCES
+from tests.train.made import optimizer_of, schedule_of
 
 #: Made by the demo or by an example, and not in a clone.
 MADE = ("datasets/demo/", "datasets/mnist/", "datasets/coco/")
@@ -103,9 +103,9 @@ def test_learning_rate_warmup_and_schedule(pretrain: bool, rate: str, steps: int
     assert [row[column].split()[0] for row in rows[2:]] == [rate, str(steps), name]
 
     config, long = TrainConfig(pretrain=pretrain), 10 * steps
-    optimizer = make_optimizer(nn.Linear(2, 2), config)
+    optimizer = optimizer_of(nn.Linear(2, 2), config)
     assert optimizer.param_groups[0]["lr"] == float(rate)
-    schedule = make_schedule(optimizer, config, long)
+    schedule = schedule_of(optimizer, config, long)
     rates = []
     for _ in range(long):
         rates.append(schedule.get_last_lr()[0])
@@ -114,8 +114,8 @@ def test_learning_rate_warmup_and_schedule(pretrain: bool, rate: str, steps: int
     assert rates[0] == 0
     assert rates[steps] == max(rates) == float(rate)
     assert (rates[-1] == float(rate)) == (name == "constant")
-    assert [warmup_steps(TrainConfig(), length) for length in (500, 1000, 5000)] == [100, 200, 200]
-    assert warmup_steps(TrainConfig(lr_warmup_steps=300), 500) == 300
+    assert [TrainConfig().warmup_steps(length) for length in (500, 1000, 5000)] == [100, 200, 200]
+    assert TrainConfig(lr_warmup_steps=300).warmup_steps(500) == 300
     said = [f"weight decay {config.weight_decay:g}", f"betas {config.beta1:g} and {config.beta2:g}", "epsilon 1e-6"]
     assert config.epsilon == 1e-6
     assert all(each in " ".join(section.split()) for each in said)

@@ -13,13 +13,13 @@ from PIL import Image
 from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel
 
-from simclip.config.training import TrainConfig
 from simclip.data.pair_table import read_captions
 from simclip.errors import InputError
 from simclip.evaluation.sets import LoadedSet, evaluate, load_sets
-from simclip.models.clip import load_clip
 from simclip.models.encoder import Encoder
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row, best_row
+from simclip.train.load import load_model
 from simclip.train.loop import Training
 from simclip.train.preflight import check_inputs
 
@@ -65,7 +65,7 @@ def metric_names(config: TrainConfig) -> list[str]:
 
 
 def sets_of(config: TrainConfig) -> list[LoadedSet]:
-    return load_sets(config.evaluation_sets, load_clip(config).input_format)
+    return load_sets(config.evaluation_sets, load_model(config).input_format)
 
 
 def pairs_set(config: TrainConfig, crepe: Path, **changes: Any) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def test_a_class_folder_without_images_is_refused(config: TrainConfig, flags: Pa
 def test_other_braces_of_a_template_are_text(config: TrainConfig, flags: Path) -> None:
     flag_set = {"kind": "classification", "name": "flags", "image_dir": flags, "templates": ["{red} {} above"]}
     config = with_sets(config, flag_set)
-    clip = load_clip(config)
+    clip = load_model(config)
     tokens = sets_of(config)[1].tokens
     assert [clip.tokenizer.decode(tokens.batch(np.array([row]))[0][0], skip_special_tokens=True) for row in (0, 1)] == [
         clip.tokenizer.decode(clip.tokenizer(f"{{red}} {name} above")["input_ids"], skip_special_tokens=True)

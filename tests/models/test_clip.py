@@ -14,18 +14,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, CLIPModel
 
-from simclip.config.training import TrainConfig
 from simclip.data.images import ImageFiles, centre_crop
-from simclip.data.training_set import load_training_data
 from simclip.errors import InputError
-from simclip.models.clip import TwoTowers, check_model_folder, load_clip
+from simclip.models.clip import TwoTowers, check_model_folder
 from simclip.models.encoder import Encoder
 from simclip.runtime.device import Compute
 from simclip.runtime.workers import Workers
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_data, load_model
 
 
 def load(folder: Path | str, **fields: Any) -> Any:
-    return load_clip(TrainConfig(model=str(folder), **fields))
+    return load_model(TrainConfig(model=str(folder), **fields))
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_hub_name_that_cannot_be_reached(tiny_model: Path, monkeypatch: pytest
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for given in ({"model": "nobody/no-such-clip"}, {"model": str(tiny_model), "preprocessor": "nobody/no-such-clip"}):
         with pytest.raises(InputError, match=r"'nobody/no-such-clip' cannot be loaded .* hub name of a CLIP") as caught:
-            load_clip(TrainConfig(**given))
+            load_model(TrainConfig(**given))
         assert "\n" not in str(caught.value)
 
 
@@ -165,9 +165,9 @@ def test_the_preprocessor_may_lie_elsewhere(folder: Path, tiny_model: Path) -> N
 
 @torch.no_grad()
 def test_embeddings_are_transformers_own(config: TrainConfig) -> None:
-    clip = load_clip(config)
-    data = load_training_data(config, clip.input_format)
-    encoder = Encoder(clip, Compute.choose(config), Workers(), batch_size=7)
+    clip = load_model(config)
+    data = load_data(config, clip)
+    encoder = Encoder(clip, Compute.choose(config.precision), Workers(), batch_size=7)
     captions = np.arange(0, 120, 3)
     inputs = clip.tokenizer([data.table.captions[c] for c in captions], return_tensors="pt", padding=True)
     pixels = torch.stack([data.whole[row] for row in range(40)]).float() / 255
@@ -185,9 +185,9 @@ def test_embeddings_are_transformers_own(config: TrainConfig) -> None:
 
 
 def test_encoding_leaves_the_mode_of_the_model_and_says_what_is_not_finite(config: TrainConfig) -> None:
-    clip = load_clip(config)
-    data = load_training_data(config, clip.input_format)
-    encoder = Encoder(clip, Compute.choose(config), Workers())
+    clip = load_model(config)
+    data = load_data(config, clip)
+    encoder = Encoder(clip, Compute.choose(config.precision), Workers())
     for training in (True, False):
         clip.model.train(training)
         encoder.texts(data.tokens, np.arange(3))
@@ -206,18 +206,18 @@ def test_images_of_an_evaluation_set_are_each_encoded_once(config: TrainConfig) 
             self.seen.append(row)
             return super().__getitem__(row)
 
-    clip = load_clip(config)
-    paths = load_training_data(config, clip.input_format).table.images
+    clip = load_model(config)
+    paths = load_data(config, clip).table.images
     files = Counting(paths, clip.image_size, centre_crop)
-    Encoder(clip, Compute.choose(config), Workers(), batch_size=7).images(files, len(files))
+    Encoder(clip, Compute.choose(config.precision), Workers(), batch_size=7).images(files, len(files))
     assert Counting.seen == list(range(40))
 
 
 def test_precision_is_chosen_and_said(config: TrainConfig) -> None:
     cpu = torch.device("cpu")
-    assert str(Compute.choose(config, cpu)) == "CPU, fp32"
-    bf16 = Compute.choose(config.model_copy(update={"precision": "bf16"}), cpu)
+    assert str(Compute.choose(config.precision, cpu)) == "CPU, fp32"
+    bf16 = Compute.choose("bf16", cpu)
     assert str(bf16) == "CPU, bf16 autocast"
-    for compute, dtype in ((bf16, torch.bfloat16), (Compute.choose(config, cpu), torch.float32)):
+    for compute, dtype in ((bf16, torch.bfloat16), (Compute.choose(config.precision, cpu), torch.float32)):
         with compute.autocast():
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype

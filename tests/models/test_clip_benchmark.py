@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from simclip.cli.commands.export import benchmark_command
-from simclip.config.training import Table, TrainConfig
 from simclip.data.pair_table import CaptionTable, read_captions, read_table
+from simclip.data.table import Table
 from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.models.tiny import make_tiny_clip
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row
 from simclip.train.loop import Training
 from tests.conftest import draw_pair

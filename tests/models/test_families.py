@@ -14,22 +14,22 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer
 
-from simclip.config.training import TrainConfig
-from simclip.data.images import stretch
+from simclip.data.images import resize_bicubic
 from simclip.data.tokens import tokenise
-from simclip.data.training_set import load_training_data
 from simclip.errors import InputError
 from simclip.evaluation.sets import load_sets
 from simclip.models.clip import TwoTowers, check_model_folder, load_clip
 from simclip.models.encoder import Encoder
 from simclip.models.families import FAMILIES, REFUSED, train_mode
-from simclip.models.flops import training_flops
+from simclip.models.flops import FlopCounter
+from simclip.models.loss import clip_loss
 from simclip.runtime.device import Compute
 from simclip.runtime.workers import Workers
+from simclip.train.config import TrainConfig
 from simclip.train.gradients import backward_in_parts
 from simclip.train.history import Row
+from simclip.train.load import load_data, load_model
 from simclip.train.loop import Training
-from simclip.train.loss import clip_loss
 from tests.conftest import draw_pair
 from tests.models.families import MOST_TOKENS, write_family
 from tests.train.histories import without_clocks
@@ -62,8 +62,8 @@ def of(models: Path, config: TrainConfig):
 def test_embeddings_are_the_models_own(of: Any, family: str) -> None:
     """Ours, in batches of sorted captions, and what a user of transformers gets from files and words."""
     config = of(family)
-    clip, data = load_clip(config), load_training_data(config, load_clip(config).input_format)
-    encoder = Encoder(clip, Compute.choose(config), Workers(), batch_size=7)
+    clip, data = load_model(config), load_data(config, load_model(config))
+    encoder = Encoder(clip, Compute.choose(config.precision), Workers(), batch_size=7)
     captions = np.arange(0, 120, 3)
     images, texts = encoder.images(data.whole, 40), encoder.texts(data.tokens, captions)
     model = AutoModel.from_pretrained(config.model).eval()
@@ -108,14 +108,14 @@ def test_trains_resumes_and_reloads(of: Any, family: str, fields: dict[str, Any]
     again = AutoModel.from_pretrained(last).state_dict()
     assert again.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in again.items())
-    assert load_clip(config.model_copy(update={"model": str(last)})).max_tokens == straight.clip.max_tokens
+    assert load_model(config.model_copy(update={"model": str(last)})).max_tokens == straight.clip.max_tokens
     both = AutoProcessor.from_pretrained(last)(text=["red left"], images=[draw_pair(3)[0]], return_tensors="pt")
     assert AutoModel.from_pretrained(last)(**both).logits_per_image.shape == (1, 1)
 
 
 @every_family
 def test_pretraining_begins_with_weights_of_the_seed(of: Any, family: str, tmp_path: Path) -> None:
-    starts = [load_clip(of(family, pretrain=True, seed=seed)).model.state_dict() for seed in (1, 1, 2)]
+    starts = [load_model(of(family, pretrain=True, seed=seed)).model.state_dict() for seed in (1, 1, 2)]
     names = [name for name in starts[0] if "projection" in name]
     assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
     assert not any(torch.equal(starts[0][name], starts[2][name]) for name in names)
@@ -124,25 +124,25 @@ def test_pretraining_begins_with_weights_of_the_seed(of: Any, family: str, tmp_p
 
 @every_family
 def test_the_longest_caption_has_the_last_position(of: Any, family: str) -> None:
-    clip = load_clip(of(family))
+    clip = load_model(of(family))
     assert clip.max_tokens == MOST_TOKENS
     tokens = tokenise(clip.tokenizer, ["red left on blue " * 9, "red"], clip.max_tokens)
     assert tokens.lengths.tolist()[0] == MOST_TOKENS and tokens.shortened == 1
-    embeddings = Encoder(clip, Compute.choose(of(family)), Workers()).texts(tokens, np.arange(2))
+    embeddings = Encoder(clip, Compute.choose("fp32"), Workers()).texts(tokens, np.arange(2))
     assert embeddings.shape[0] == 2
 
 
 def test_pictures_are_stretched_where_the_models_own_processor_stretches_them(of: Any, pairs: Path) -> None:
     config = of("chinese_clip")
-    clip = load_clip(config)
+    clip = load_model(config)
     files = sorted((pairs / "images").glob("*.png"))[:5]
     theirs = AutoImageProcessor.from_pretrained(config.model)([Image.open(path) for path in files], do_normalize=False)
     for path, expected in zip(files, theirs["pixel_values"], strict=True):
-        ours = stretch(Image.open(path), 32).astype(np.float32) / 255
+        ours = resize_bicubic(Image.open(path), 32).astype(np.float32) / 255
         np.testing.assert_allclose(ours.transpose(2, 0, 1), expected, atol=1e-6)
     (val,) = load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
-    assert np.array_equal(val.images[0].permute(1, 2, 0), stretch(Image.open(pairs / "images" / "040.png"), 32))
-    assert load_clip(of("clip")).transform is not clip.transform is stretch
+    assert np.array_equal(val.images[0].permute(1, 2, 0), resize_bicubic(Image.open(pairs / "images" / "040.png"), 32))
+    assert load_model(of("clip")).transform is not clip.transform is resize_bicubic
 
 
 def test_captions_may_be_shorter_by_the_tokenizers_own_limit(of: Any, models: Path, tmp_path: Path) -> None:
@@ -150,15 +150,15 @@ def test_captions_may_be_shorter_by_the_tokenizers_own_limit(of: Any, models: Pa
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.model_max_length = 9
     tokenizer.save_pretrained(folder)
-    assert load_clip(of("altclip", model=str(folder))).max_tokens == 9
+    assert load_model(of("altclip", model=str(folder))).max_tokens == 9
 
 
 @pytest.mark.parametrize("family", ["chinese_clip", "altclip"])
 def test_micro_batches_draw_the_same_dropout_twice(of: Any, family: str) -> None:
     """Against the same parts embedded once, in one graph."""
     config = of(family)
-    clip = load_clip(config)
-    data = load_training_data(config, clip.input_format)
+    clip = load_model(config)
+    data = load_data(config, clip)
     pixels = torch.stack([data.whole[row] for row in range(8)]).float() / 255
     ids, mask = data.tokens.batch(np.arange(0, 24, 3))
     towers = TwoTowers(clip.model)
@@ -189,14 +189,14 @@ def test_micro_batches_draw_the_same_dropout_twice(of: Any, family: str) -> None
 @pytest.mark.parametrize("frozen", ["none", "image", "text"])
 def test_flops_are_those_that_pytorch_counts(of: Any, family: str, frozen: str, monkeypatch: Any) -> None:
     monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", plain_attention)
-    model = load_clip(of(family, freeze=frozen)).model
+    model = load_model(of(family, freeze=frozen)).model
     pixels = torch.rand(6, 3, 32, 32, requires_grad=frozen != "image")  # or its gradient would be spared
     ids, mask = torch.full((6, 9), 5), torch.ones(6, 9, dtype=torch.long)
     ids[:, -1] = model.config.text_config.eos_token_id or 3
     with FlopCounterMode(display=False) as counted:
         images, texts, scale = TwoTowers(model)(pixels, ids, mask)
         (images.sum() + texts.sum() + scale).backward()
-    assert training_flops(model, 6, 9) == pytest.approx(counted.get_total_flops(), rel=0.01)
+    assert FlopCounter(model).step(6, 9) == pytest.approx(counted.get_total_flops(), rel=0.01)
 
 
 def plain_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, scale: Any = None, **_: Any) -> Any:
@@ -210,7 +210,7 @@ def test_other_families_are_refused_by_name(kind: str, models: Path, tmp_path: P
     folder = shutil.copytree(models / "clip", tmp_path / "model")
     content = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**content, "model_type": kind}))
-    for look in (lambda: check_model_folder(str(folder)), lambda: load_clip(TrainConfig(model=str(folder)))):
+    for look in (lambda: check_model_folder(str(folder)), lambda: load_clip(str(folder))):
         with pytest.raises(InputError, match=f"says model_type {kind}, .*: give a folder or hub name of a") as caught:
             look()
         assert "\n" not in str(caught.value)
@@ -226,7 +226,7 @@ def test_a_tokenizer_that_ends_captions_elsewhere_is_refused(
     content["text_config"]["eos_token_id"] = end
     (folder / "config.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=rf"its captions end with token \d, but by eos_token_id {end} the model reads"):
-        load_clip(TrainConfig(model=str(folder)))
+        load_clip(str(folder))
 
 
 def test_pictures_that_are_no_squares_are_refused(models: Path, tmp_path: Path) -> None:
@@ -244,6 +244,6 @@ def test_what_is_cached_for_a_model_is_not_taken_for_another(of: Any, models: Pa
     content = json.loads((folder / "config.json").read_text())
     content["vision_config"]["hidden_act"] = "relu"
     (folder / "config.json").write_text(json.dumps(content))
-    one, two = load_clip(of("metaclip_2")), load_clip(of("metaclip_2", model=str(folder)))
-    copy = load_clip(of("metaclip_2", model=str(shutil.copytree(models / "metaclip_2", tmp_path / "copy"))))
+    one, two = load_model(of("metaclip_2")), load_model(of("metaclip_2", model=str(folder)))
+    copy = load_model(of("metaclip_2", model=str(shutil.copytree(models / "metaclip_2", tmp_path / "copy"))))
     assert one.identity() == copy.identity() != two.identity()

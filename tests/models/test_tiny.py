@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from simclip.config.training import TrainConfig
-from simclip.models.clip import load_clip
 from simclip.models.tiny import main, make_tiny_clip, train_tokenizer
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_model
 from tests.conftest import draw_pair
 
 ROOT = Path(__file__).parents[2]
@@ -27,14 +27,14 @@ def test_the_command_makes_a_folder_that_loads(
     monkeypatch.setattr(sys, "argv", ["simclip.tiny", *flags])
     runpy.run_module("simclip.tiny", run_name="__main__")
     assert f"{tmp_path / 'tiny'}: a CLIP of " in capsys.readouterr().out
-    clip = load_clip(TrainConfig(model=str(tmp_path / "tiny")))
+    clip = load_model(TrainConfig(model=str(tmp_path / "tiny")))
     assert (clip.image_size, clip.max_tokens) == (32, 32)
     same = CLIPModel.from_pretrained(tmp_path / "tiny").state_dict()
     assert all(torch.equal(tensor, same[name]) for name, tensor in clip.model.state_dict().items())
     # Words of the captions are tokens; the weights are those of seed 0.
     assert clip.tokenizer.tokenize("red left on blue") == ["▁red", "▁left", "▁on", "▁blue"]
     main(pairs / "train.tsv", tmp_path / "again", image_size=32)
-    again = load_clip(TrainConfig(model=str(tmp_path / "again"))).model.state_dict()
+    again = load_model(TrainConfig(model=str(tmp_path / "again"))).model.state_dict()
     assert all(torch.equal(tensor, same[name]) for name, tensor in again.items())
 
 

@@ -46,8 +46,8 @@ def test_a_failure_leaves_nothing_behind() -> None:
 
 def test_all_make_it_where_any_worker_lacks_it() -> None:
     cached_array("kind", "a", lambda: np.zeros(1))
-    assert cached_array("kind", "a", lambda: np.ones(1), anyone=lambda lacks: True).tolist() == [1]
-    assert cached_array("kind", "a", lambda: np.zeros(1), anyone=lambda lacks: lacks).tolist() == [1]
+    assert cached_array("kind", "a", lambda: np.ones(1), any_worker=lambda lacks: True).tolist() == [1]
+    assert cached_array("kind", "a", lambda: np.zeros(1), any_worker=lambda lacks: lacks).tolist() == [1]
 
 
 def test_what_several_want_at_once_is_made_by_one() -> None:
@@ -72,7 +72,7 @@ def test_common_work_of_several_workers_is_not_locked() -> None:
         return np.ones(1)
 
     with ThreadPoolExecutor(2) as pool:
-        arrays = pool.map(lambda _: cached_array("kind", "a", make, anyone=lambda lacks: True), range(2))
+        arrays = pool.map(lambda _: cached_array("kind", "a", make, any_worker=lambda lacks: True), range(2))
         assert [array.tolist() for array in arrays] == [[1], [1]]
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from simclip.data import progress
-from simclip.runtime.progress import shown
+from simclip.runtime import progress
+from simclip.runtime.progress import with_progress
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     caplog.set_level(logging.INFO, "simclip")
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    assert list(shown(range(7), "decoding images", 65, 0, 10)) == list(range(7))
+    assert list(with_progress(range(7), "decoding images", 65, 0, 10)) == list(range(7))
     written = sys.stderr.getvalue()
     assert "decoding images" in written and "65/65" in written and "70/65" not in written
     assert not caplog.messages
@@ -35,7 +35,7 @@ def test_lines_elsewhere_not_too_often(
 ) -> None:
     caplog.set_level(logging.INFO, "simclip")
     monkeypatch.setattr(progress, "LOG_SECONDS", seconds)
-    assert list(shown("abcd", "decoding images", 65, 30, 10)) == list("abcd")
+    assert list(with_progress("abcd", "decoding images", 65, 30, 10)) == list("abcd")
     assert len(caplog.messages) == lines
     if lines:
         assert caplog.messages[0].startswith("decoding images: 40 of 65 (62%), ")

@@ -14,11 +14,11 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.evaluation.kinds.retrieval import RetrievalSet
-from simclip.runtime.timer import Stopwatch
+from simclip.runtime.timer import Timer
 from simclip.runtime.workers import Workers
+from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from tests.train.histories import without_clocks
 
@@ -31,7 +31,7 @@ class Recorded(Training):
 
     plans: tuple[np.ndarray, ...] = ()
 
-    def plan(self, epoch: int, watch: Stopwatch | None = None) -> Iterator[np.ndarray]:
+    def plan(self, epoch: int, watch: Timer | None = None) -> Iterator[np.ndarray]:
         plan = list(super().plan(epoch, watch))
         self.plans = (*self.plans, np.stack(plan))
         return iter(plan)
@@ -207,7 +207,7 @@ def test_messages_between_workers(together: list[dict[str, Any]], alone: dict[st
     for worker in [alone, *together]:
         assert worker["streamed"] == [[0, 1], [2, 3], [4, 5]]
     assert [alone["broken"], together[0]["broken"]] == ["no more", "no more"]
-    assert "the first worker could not go on" in together[1]["broken"]
+    assert "the first worker failed" in together[1]["broken"]
     for worker in together:
         assert worker["gathered"].tolist() == [[0.0, 0.0], [1.0, 1.0]]
         assert worker["any"] == [False, True, True]
@@ -217,7 +217,7 @@ def test_messages_between_workers(together: list[dict[str, Any]], alone: dict[st
 
 def test_a_batch_that_workers_cannot_share() -> None:
     assert [Workers(rank, 4).share_of(12) for rank in (0, 3)] == [slice(0, 3), slice(9, 12)]
-    with pytest.raises(InputError, match="batch_size 10 cannot be shared by 4 workers: use a multiple of them"):
+    with pytest.raises(InputError, match="batch_size 10 cannot be shared by 4 workers: use a multiple of"):
         Workers(0, 4).share_of(10)
 
 

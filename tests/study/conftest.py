@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import ray
 
-from simclip.config.training import TrainConfig
 from simclip.study.execution.cluster import Cluster, connect
 from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 from tests.conftest import write_study
 
 

@@ -9,9 +9,9 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from simclip.config.training import TrainConfig
 from simclip.runtime.randomness import generator
 from simclip.study.spec.study import StudyConfig
+from simclip.train.config import TrainConfig
 
 
 def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:

@@ -11,7 +11,6 @@ from typing import Any
 import ray
 from ray.util.state import list_actors
 
-from simclip.config.training import TrainConfig
 from simclip.study.execution.cluster import Cluster, resolved
 from simclip.study.execution.events import Listener
 from simclip.study.execution.ray_executor import RayExecutor
@@ -20,6 +19,7 @@ from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row
 from simclip.train.loop import Training
 from tests.train.histories import without_clocks

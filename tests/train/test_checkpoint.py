@@ -11,19 +11,20 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import CLIPModel
 
-from simclip.config.training import TrainConfig
-from simclip.models.clip import Clip, load_clip
+from simclip.models.clip import Clip
 from simclip.train.checkpoint import restore_checkpoint, write_checkpoint
+from simclip.train.config import TrainConfig
 from simclip.train.history import read_history
-from simclip.train.optimizer import make_optimizer, make_schedule
+from simclip.train.load import load_model
+from tests.train.made import optimizer_of, schedule_of
 
 Parts = tuple[Clip, torch.optim.Optimizer, LambdaLR]
 
 
 def parts(config: TrainConfig) -> Parts:
-    clip = load_clip(config)
-    optimizer = make_optimizer(clip.model, config)
-    return clip, optimizer, make_schedule(optimizer, config, 50)
+    clip = load_model(config)
+    optimizer = optimizer_of(clip.model, config)
+    return clip, optimizer, schedule_of(optimizer, config, 50)
 
 
 def step(state: Parts, seed: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from simclip.config.training import TrainConfig
+from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from tests.conftest import draw_pair
 from tests.models.families import write_family

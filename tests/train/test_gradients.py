@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from simclip.config.training import TrainConfig
+from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 
 

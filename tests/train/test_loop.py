@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, CLIPModel
 
-from simclip.config.training import TrainConfig
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row, best_row
 from simclip.train.loop import Training
 from tests.train.histories import without_clocks

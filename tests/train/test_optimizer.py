@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from simclip.config.training import TrainConfig
-from simclip.models.clip import load_clip
-from simclip.train.optimizer import clamp_logit_scale, make_optimizer, make_schedule, warmup_steps
+from simclip.train.config import TrainConfig
+from simclip.train.load import load_model
+from simclip.train.optimizer import clamp_logit_scale
+from tests.train.made import optimizer_of, schedule_of
 
 
 def rates(steps: int, **fields: Any) -> list[float]:
     """The learning rate of every step."""
     config = TrainConfig(**fields)
-    optimizer = make_optimizer(torch.nn.Linear(2, 2), config)
-    schedule = make_schedule(optimizer, config, steps)
+    optimizer = optimizer_of(torch.nn.Linear(2, 2), config)
+    schedule = schedule_of(optimizer, config, steps)
     found = []
     for _ in range(steps):
         found.append(optimizer.param_groups[0]["lr"])
@@ -27,8 +28,8 @@ def rates(steps: int, **fields: Any) -> list[float]:
 
 
 def test_matrices_decay_and_gains_biases_and_the_logit_scale_do_not(config: TrainConfig) -> None:
-    model = load_clip(config).model
-    optimizer = make_optimizer(model, config)
+    model = load_model(config).model
+    optimizer = optimizer_of(model, config)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     by_name = {name: decay.pop(id(parameter)) for name, parameter in model.named_parameters()}
     assert not decay  # each parameter once, and nothing else
@@ -39,10 +40,10 @@ def test_matrices_decay_and_gains_biases_and_the_logit_scale_do_not(config: Trai
 
 
 def test_adamw_is_set_up_as_the_original() -> None:
-    (group, _) = make_optimizer(torch.nn.Linear(2, 2), TrainConfig()).param_groups
+    (group, _) = optimizer_of(torch.nn.Linear(2, 2), TrainConfig()).param_groups
     assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (1e-5, (0.9, 0.98), 1e-6, 0.1)
     config = TrainConfig(learning_rate=3e-4, weight_decay=0.2, beta1=0.8, beta2=0.9, epsilon=1e-8)
-    (group, _) = make_optimizer(torch.nn.Linear(2, 2), config).param_groups
+    (group, _) = optimizer_of(torch.nn.Linear(2, 2), config).param_groups
     assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (3e-4, (0.8, 0.9), 1e-8, 0.2)
 
 
@@ -62,13 +63,13 @@ def test_pretraining_warms_up_over_2000_steps_and_falls_as_a_cosine_to_nothing()
 
 @pytest.mark.parametrize(("steps", "expected"), [(1, 0), (4, 0), (5, 1), (100, 20), (1000, 200), (10_000, 200)])
 def test_shorter_runs_scale_the_warmup_down(steps: int, expected: int) -> None:
-    assert warmup_steps(TrainConfig(), steps) == expected
+    assert TrainConfig().warmup_steps(steps) == expected
     assert max(rates(min(steps, 300))) == 1e-5
 
 
 def test_warmup_and_schedule_can_be_named() -> None:
-    assert warmup_steps(TrainConfig(lr_warmup_steps=7), 10) == 7
-    assert warmup_steps(TrainConfig(lr_warmup_steps=0), 1000) == 0
+    assert TrainConfig(lr_warmup_steps=7).warmup_steps(10) == 7
+    assert TrainConfig(lr_warmup_steps=0).warmup_steps(1000) == 0
     assert rates(10, lr_warmup_steps=0, learning_rate=1.0) == [1.0] * 10
     assert rates(10, lr_warmup_steps=0, lr_schedule="cosine")[5] == pytest.approx(0.5e-5)
     assert set(rates(9000, pretrain=True, lr_schedule="constant", lr_warmup_steps=0)) == {5e-4}

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from simclip.config.training import TrainConfig
 from simclip.runtime.cache import cache_folder
+from simclip.train.config import TrainConfig
 from simclip.train.probe import probe
 
 

@@ -20,12 +20,12 @@ from simclip.clusters.survey import examples, pairs, survey
 from simclip.clusters_page.duplicates import Shown
 from simclip.clusters_page.page import Look, headline, write_look
 from simclip.clusters_page.subject import Subject, subject
-from simclip.data.training_set import TrainingData, load_training_data
+from simclip.data.training_set import TrainingData
 from simclip.errors import InputError
-from simclip.models.clip import load_clip
 from simclip.models.encoder import Encoder
 from simclip.runtime.device import Compute
 from simclip.runtime.workers import Workers
+from simclip.train.load import load_data, load_model
 
 PAGE = "clusters.html"
 
@@ -83,16 +83,16 @@ def look_at(chosen: Subject, anchors: int, seed: int, console: Console) -> Look:
         InputError: Model or data are not as they should be, or too few for such clusters.
     """
     config = chosen.config
-    clip = load_clip(config)
-    data = load_training_data(config, clip.input_format)
+    clip = load_model(config)
+    data = load_data(config, clip)
     recipe = Recipe(2, 1.0, config.cluster_size, config.neighborhood)
     if anchors > len(data):
         raise InputError(f"--anchors {anchors}: there are {len(data)} rows")
-    compute = Compute.choose(config)
+    compute = Compute.choose(config.precision)
     nn.Module.to(clip.model, compute.device)
     encoder = Encoder(clip, compute, Workers(), config.val_batch_size, config.data_workers)
     with console.status(f"embedding {len(data):,} rows by {config.similarity}"):
-        embeddings = offline_embeddings(config, data, encoder)
+        embeddings = offline_embeddings(config.similarity, data, encoder)
     limit = config.max_similarity
     found = survey(embeddings, recipe, limit, seed)
     made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed)

@@ -6,9 +6,9 @@ from rich.console import Console
 
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
-from simclip.config.training import TrainConfig
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS
+from simclip.train.config import TrainConfig
 
 
 def fields() -> int:

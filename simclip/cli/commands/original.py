@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from simclip.cli.commands.original_flags import SUPERSEDED, build_parser, flag_names, read_flags
 from simclip.config.proportion import clustered_rows, doubled_proportions
-from simclip.config.training import CLUSTER_FIELDS, TrainConfig
 from simclip.errors import InputError
 from simclip.prepare.mnist import Digits
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 
 DOUBLINGS = [4, 6, 8, 10, 12, 14, 16, 18]
 REQUIRED = ("train_tsv", "train_image_dir", "val_tsv", "val_image_dir")

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 from simclip.config.explain import nearest
 from simclip.config.schema import parse_fraction
-from simclip.config.training import DEFAULT_MODEL
 from simclip.errors import InputError
+from simclip.train.config import DEFAULT_MODEL
 
 #: Flags whose job a better mechanism does now, by destination.
 SUPERSEDED = ("save_freq", "log_offset", "preprocess_neighbors")

@@ -96,14 +96,11 @@ def contrastive_loss_metric(
         logit_scale: Factor of the cosines: the exponential of CLIP's parameter, at most 100.
         batch_size: Maximum number of pairs in a batch.
     """
-    import torch
-    from torch.nn.functional import cross_entropy
+    from simclip.models.loss import clip_loss
 
     total = 0.0
     for pairs in _pair_batches(image_of_caption, batch_size):
-        logits = logit_scale * images[image_of_caption[pairs]] @ captions[pairs].T
-        right = torch.arange(len(pairs), device=logits.device)
-        loss = (cross_entropy(logits, right) + cross_entropy(logits.T, right)) / 2
+        loss = clip_loss(images[image_of_caption[pairs]], captions[pairs], logit_scale)
         total += loss.item() * len(pairs)
     return total / len(captions)
 

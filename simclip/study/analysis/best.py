@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from simclip.config.explain import explain, hint
 from simclip.config.schema import Strict
-from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.analysis.ranking import ArmResult, mean_metrics
 from simclip.study.analysis.results import StudyResults
@@ -22,6 +21,7 @@ from simclip.study.spec.study import Resources, StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 
 
 class Confirmed(Strict):

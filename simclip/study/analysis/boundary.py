@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simclip.config.proportion import clustered_rows
-from simclip.config.training import CLUSTER_FIELDS, TrainConfig
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import varied
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import fields_of, settings_of
 from simclip.study.store.records import Record
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 
 #: Share of a range, on its own scale, that counts as its end.
 OUTER = 0.05

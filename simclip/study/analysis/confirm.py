@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import statistics
 
-from simclip.config.training import TrainConfig
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import detectable, paired
 from simclip.study.spec.arms import Arm, Trial, unseeded, varied_fields
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 
 
 def confirm_trials(results: StudyResults) -> list[Trial]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simclip.config.training import control_of
 from simclip.study.analysis.results import StudyResults
 from simclip.study.store.records import Record
+from simclip.train.config import control_of
 
 #: More values than this are put together in bands.
 MOST_VALUES = 12

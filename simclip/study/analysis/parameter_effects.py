@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from simclip.config.training import TrainConfig
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import WITHOUT_CLUSTERS, coordinates, sets_clusters, varied
 from simclip.study.spec.arm_names import arm_name
@@ -18,6 +17,7 @@ from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import fields_of, settings_of
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 
 Trials: TypeAlias = Sequence[tuple[Record, float]]
 Placed: TypeAlias = tuple[float, Record, float]  # where on the x axis, and the score

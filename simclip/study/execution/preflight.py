@@ -10,13 +10,13 @@ import ray
 from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_config
 from simclip.study.spec.arms import Arm, foreseen_arms
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.storage import Storage
+from simclip.train.config import TrainConfig
 from simclip.train.precompute import prepare
 from simclip.train.preflight import check_inputs, check_metric
 

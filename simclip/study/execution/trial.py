@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simclip.runtime.gc import unsearched
+from simclip.runtime.gc import paused_gc
 
-with unsearched():  # the processes of a trial begin here
+with paused_gc():  # the processes of a trial begin here
     import ray.train
     import ray.train.torch
     import ray.tune
     import torch
     from ray.train.torch import TorchTrainer
 
-    from simclip.config.training import TrainConfig
     from simclip.runtime.scratch import scratch_folder
     from simclip.study.execution.nested_trainer import fit_nested
     from simclip.study.store import layout
     from simclip.study.store.storage import Storage
+    from simclip.train.config import TrainConfig
     from simclip.train.history import Row
     from simclip.train.loop import Report, Training
 

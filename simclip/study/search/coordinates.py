@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from simclip.config.training import CLUSTER_FIELDS
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import fields_of, settings_of
 from simclip.study.store.records import Record
+from simclip.train.config import CLUSTER_FIELDS
 
 #: The values by which one field alone makes a run plain fine-tuning.
 WITHOUT_CLUSTERS = {"cluster_size": 1, "proportion": 0}

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from simclip.config.training import TrainConfig
+from simclip.train.config import TrainConfig
 
 #: File names have at most 255 bytes.
 LONGEST_NAME = 150

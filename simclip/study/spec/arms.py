@@ -11,12 +11,12 @@ from typing import Any, Literal, TypeAlias
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
-from simclip.config.training import CLUSTER_FIELDS, TrainConfig, control_of
 from simclip.errors import InputError
 from simclip.runtime.randomness import generator
 from simclip.study.spec.arm_names import arm_name
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import fields_of, settings_of
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig, control_of
 
 #: The stage of a study that a trial belongs to.
 Stage: TypeAlias = Literal["search", "confirm"]

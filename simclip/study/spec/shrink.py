@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from simclip.config.training import CLUSTER_FIELDS, TrainConfig
 from simclip.errors import InputError
 from simclip.study.spec.typed_values import settings_of
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 
 #: Training fields that are rescaled: the field whose ratio they follow, and the least that they become.
 SCALED = {

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from simclip.config.training import TrainConfig
 from simclip.study.spec.arm_names import arm_name
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import Confirm, Resources, SharedConfig, StudyConfig
+from simclip.train.config import TrainConfig
 
 
 class SingleRun(StudyConfig):

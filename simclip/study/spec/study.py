@@ -10,9 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from simclip.config.evaluation_set import AnySet, EvaluationSet
 from simclip.config.explain import hint
 from simclip.config.schema import DEFAULT_METRIC, Objective, Strict, metric_weights
-from simclip.config.training import TrainConfig
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import typed
+from simclip.train.config import TrainConfig
 
 #: Seeds of the search lie below it.
 FIRST_CONFIRM_SEED = 1000

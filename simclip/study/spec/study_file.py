@@ -10,7 +10,6 @@ import yaml
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
-from simclip.config.training import TrainConfig
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.study.spec.arms import check_arms
@@ -19,6 +18,7 @@ from simclip.study.spec.portable_paths import PROJECT, portable
 from simclip.study.spec.shrink import shrunk
 from simclip.study.spec.study import SharedConfig, StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS, settings_of
+from simclip.train.config import TrainConfig
 
 DEMO = Path("studies/demo.yaml")
 DEMO_DATA = "datasets/demo/"

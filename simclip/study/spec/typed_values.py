@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from simclip.config.explain import hint
-from simclip.config.training import TrainConfig
 from simclip.study.spec.parameter import Parameter
+from simclip.train.config import TrainConfig
 
 #: Training fields that belong to the study as a whole, and where they stand.
 STUDY_FIELDS = {"seed": "seeds", "metric": "metric", "mode": "mode"}

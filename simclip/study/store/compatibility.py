@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from simclip.config.training import TrainConfig
 from simclip.study.spec.arms import Trial, own_name, planned_arms
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import dump
 from simclip.study.spec.typed_values import STUDY_FIELDS
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 
 #: Fields that never change what a trial measures, and never remove a trial.
 FREE = ("description", "resources.cpus", "resources.gpus", "max_concurrent", "keep_models", "confirm", "budget")

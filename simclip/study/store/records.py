@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from simclip.config.training import TrainConfig
 from simclip.runtime.files import write_atomically
 from simclip.study.spec.arms import Stage, Trial
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.portable_paths import local, portable
 from simclip.study.spec.study import FIRST_CONFIRM_SEED
 from simclip.study.store import layout
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row, best_row
 
 Outcome: TypeAlias = Literal["finished", "stopped", "failed"]

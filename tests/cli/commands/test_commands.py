@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from simclip.config.training import TrainConfig
 from simclip.demo.dataset import ensure_dataset
+from simclip.train.config import TrainConfig
 from tests.conftest import tiny_run, write_study
 from tune import main
 

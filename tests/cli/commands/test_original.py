@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from simclip.cli.commands.original import parse
 from simclip.cli.commands.original_flags import build_parser, flag_names
-from simclip.config.training import Table, TrainConfig
 from simclip.data.placeholder import refuse_placeholder
+from simclip.data.table import Table
 from simclip.errors import InputError
 from simclip.prepare.mnist import Digits
+from simclip.train.config import TrainConfig
 
 README = """--data-parallel --batch-size 1024 --val-batch-size 1024 --train_tsv=./datasets/coco_train.tsv
     --val_tsv=./datasets/coco_val.tsv --train-image-dir=/path/to/train/directory/

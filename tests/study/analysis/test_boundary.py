@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from simclip.config.training import TrainConfig
 from simclip.study.analysis.boundary import edges
 from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 from tests.study import examples
 
 Untrained = Callable[..., dict[str, Record]]

@@ -11,12 +11,12 @@ from typing import Any
 import optuna
 import pytest
 
-from simclip.config.training import TrainConfig
 from simclip.runtime.randomness import generator
 from simclip.study.analysis.importance import importances
 from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 from tests.study import examples
 
 Untrained = Callable[..., dict[str, Record]]

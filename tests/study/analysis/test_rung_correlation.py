@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.config.training import TrainConfig
 from simclip.runtime.randomness import generator
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.rung_correlation import rung_epochs, rungs
 from simclip.study.search.asha import scheduler
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 
 Untrained = Callable[..., dict[str, Record]]
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.config.training import TrainConfig
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.spent import covered
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Outcome, Record
+from simclip.train.config import TrainConfig
 
 HOUR = 3600.0
 

@@ -22,13 +22,13 @@ from typing import NamedTuple
 
 import pytest
 
-from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.execution.ray_jobs import bundle, check_travels, results_of
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
 from simclip.study.store.records import read_all, read_records
+from simclip.train.config import TrainConfig
 from tests.conftest import write_study
 
 PATIENCE = 240  # for a machine that is busy with others; nothing waits longer than it must

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from transformers import CLIPModel
 
-from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.analysis.best import read_best
 from simclip.study.execution.cluster import Cluster, resolved
@@ -22,6 +21,7 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row
 from simclip.train.loop import Training
 from tests.study import watched

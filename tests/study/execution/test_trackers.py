@@ -10,10 +10,10 @@ import pytest
 import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from simclip.config.training import TrainConfig
 from simclip.study.execution.trackers import TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.store.records import Record
+from simclip.train.config import TrainConfig
 
 CONFIG = TrainConfig(epochs=2, seed=3)
 TRIAL = Trial(Arm("k4", {}, CONFIG, is_control=False), 3)

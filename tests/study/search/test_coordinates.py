@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from simclip.config.training import TrainConfig
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import coordinates
 from simclip.study.store.records import Outcome, Record
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row
 from tests.study.examples import study
 

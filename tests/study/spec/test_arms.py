@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simclip.config.training import CLUSTER_FIELDS, TrainConfig, control_of
 from simclip.errors import InputError
 from simclip.study.spec.arm_names import arm_name
 from simclip.study.spec.arms import corner_arms, planned_arms, planned_trials, trial_of, tune_config
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig, control_of
 from tests.study.examples import study
 
 

@@ -92,8 +92,8 @@ def test_log_uniform_has_equal_shares_per_decade():
         ({"min": 0.5, "max": 6, "distribution": "int_uniform"}, "int_uniform takes whole numbers"),
         ({"min": True, "max": 6}, "True is no number"),
         ({"min": 0, "max": float("inf")}, "inf is no number"),
-        ({"min": 0, "max": "much"}, "'much' is no number"),
-        ({"min": 0, "max": "1/0"}, "'1/0' is no number"),
+        ({"min": 0, "max": "much"}, "'much' is not a number"),
+        ({"min": 0, "max": "1/0"}, "'1/0' is not a number"),
         ({"min": 0, "max": 1, "distribution": "normal"}, "Input should be 'categorical'"),
     ],
 )

@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import simclip
-from simclip.config.training import TrainConfig
 from simclip.errors import InputError
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import dump, load_study, locate
+from simclip.train.config import TrainConfig
 
 STUDY = """
 name: small

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from simclip.config.training import TrainConfig
 from simclip.study.analysis.ranking import base_model_metrics, rank_arms
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.model_retention import drop_trailing_models
@@ -18,6 +17,7 @@ from simclip.study.spec.study import Confirm, Resources, StudyConfig
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Outcome, Record, read_all, read_records
 from simclip.study.store.storage import Disk
+from simclip.train.config import TrainConfig
 from simclip.train.history import Row
 
 FAR = float("nan")

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 
 
 def clip_loss(images: torch.Tensor, texts: torch.Tensor, logit_scale: torch.Tensor | float) -> torch.Tensor:
-    """Symmetric InfoNCE: every image picks its text among all texts, and the other way round (Radford et al. 2021).
+    """Symmetric InfoNCE: every image picks its text among all texts, and vice versa (Radford et al. 2021).
 
     Args:
-        images: float [n, d], rows of length 1; pair i is row i of both.
-        texts: float [n, d], rows of length 1.
+        images: float [n, d], L2-normalised; row i belongs to row i of the texts.
+        texts: float [n, d], L2-normalised.
         logit_scale: Factor of the cosines, at most 100.
 
     Returns:

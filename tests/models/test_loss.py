@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.train.loss import clip_loss
+from simclip.models.loss import clip_loss
 
 
 def units(rows: int, width: int, seed: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from simclip.config.training import CLUSTER_FIELDS, TrainConfig, control_of
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig, control_of
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ from simclip.config.training import CLUSTER_FIELDS, TrainConfig, control_of
         ({"val_image_dir": "a"}, "val_tsv and val_image_dir go together"),
         ({"evaluate": [{"kind": "captioning", "name": "a"}]}, "expected tags"),
         ({"evaluate": [{"kind": "classification", "name": "a/b", "image_dir": "c"}]}, "match pattern"),
-        ({"evaluate": [{"kind": "classification", "name": "a", "image_dir": "c"}] * 2}, "a stands twice"),
+        ({"evaluate": [{"kind": "classification", "name": "a", "image_dir": "c"}] * 2}, "a is used twice"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(fields: dict[str, Any], message: str) -> None:

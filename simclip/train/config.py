@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from simclip.config.evaluation_set import AnySet, EvaluationSet, kinds
 from simclip.config.proportion import clustered_rows, warmup_proportions
 from simclip.config.schema import DEFAULT_METRIC, Objective, Proportion, Strict, field, metric_weights
+from simclip.data.table import Table
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 
 
-class Table(Strict):
-    """A TSV of image-caption pairs and the folder that its images lie in."""
+class LearningRateDefaults(NamedTuple):
+    """The defaults of the learning-rate fields.
 
-    tsv: Path
-    image_dir: Path
-    repeat: int = Field(1, ge=1, description="times each row stands in the training set")
-    limit: int | None = Field(None, ge=1, description="only the first rows of the table")
+    Attributes:
+        learning_rate: Peak learning rate.
+        lr_warmup_steps: Steps of the linear warm-up, limited to a fifth of the run.
+        lr_schedule: What follows the warm-up.
+    """
+
+    learning_rate: float
+    lr_warmup_steps: int
+    lr_schedule: Literal["constant", "cosine"]
 
 
-#: First parts of the names of other figures of an epoch.
+FINE_TUNING = LearningRateDefaults(1e-5, 200, "constant")
+PRETRAINING = LearningRateDefaults(5e-4, 2000, "cosine")
+
+#: Prefixes of an epoch's other figures, which no evaluation set may have as its name.
 RESERVED_NAMES = ("train", "share")
 
 
 class TrainConfig(Strict):
-    """The fields of one training run. Every one of them can be searched by a study."""
+    """The fields of one training run; a study can search any of them."""
 
     # Data. train_tsv and val_tsv are the usual one table each; the lists hold any further ones.
     train_tsv: Path | None = field(
@@ -96,10 +105,18 @@ class TrainConfig(Strict):
     batch_size: int = field(1024, ge=2, reads_data=True, description="N: global batch, over all workers")
     val_batch_size: int = field(1024, ge=1)
 
-    # Optimisation (the original's; open_clip's AdamW). None: 1e-5, 200, constant; with pretrain 5e-4, 2000, cosine.
-    learning_rate: float | None = field(None, gt=0, symbol="lr", label="learning rate")
-    lr_warmup_steps: int | None = field(None, ge=0, description="default: at most a fifth of the run")
-    lr_schedule: Literal["constant", "cosine"] | None = field(None)
+    # Optimisation (the original's; open_clip's AdamW). For the defaults of the first three, see LearningRateDefaults.
+    learning_rate: float | None = field(
+        None, gt=0, symbol="lr", label="learning rate",
+        description=f"peak; default: {FINE_TUNING.learning_rate:g}, with pretrain {PRETRAINING.learning_rate:g}",
+    )  # fmt: skip
+    lr_warmup_steps: int | None = field(
+        None, ge=0, description=f"default: {FINE_TUNING.lr_warmup_steps}, with pretrain {PRETRAINING.lr_warmup_steps}, "
+        "at most a fifth of the run",
+    )  # fmt: skip
+    lr_schedule: Literal["constant", "cosine"] | None = field(
+        None, description=f"default: {FINE_TUNING.lr_schedule}, with pretrain {PRETRAINING.lr_schedule}"
+    )
     weight_decay: float = field(0.1, ge=0)
     beta1: float = field(0.9, ge=0, lt=1)
     beta2: float = field(0.98, ge=0, lt=1)
@@ -109,11 +126,11 @@ class TrainConfig(Strict):
     crop_scale: tuple[float, float] = field((0.8, 1.0), description="area of RandomResizedCrop, as a share")
     flip: bool = field(False, description="mirror each image with probability 1/2; wrong where captions say left")
 
-    # What decides which epoch is best. A dict is a weighted mean of metrics.
+    # The objective, which decides which epoch is best. A mapping is a weighted mean of metrics.
     metric: Objective = field(DEFAULT_METRIC, reads_data=True)
     mode: Literal["max", "min"] = field("max")
 
-    # Machine. These change sums in the last bit at most; they are recorded, and a rerun uses them.
+    # Machine. These change results in the last bit at most; they are recorded and reproduced.
     seed: int = field(1, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = field("auto", description="auto: bf16 on CUDA cards that support it")
     threads: int | None = field(None, ge=1, description="torch threads; default: the trial's CPUs")
@@ -151,9 +168,11 @@ class TrainConfig(Strict):
             raise ValueError(f"freeze {self.freeze} with pretrain: the tower would keep random weights; drop either")
         names = [each.name for each in self.evaluation_sets]
         if doubled := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} stands twice")
+            raise ValueError(f"evaluation sets need different names; {', '.join(sorted(doubled))} is used twice")
         if taken := [name for name in names if name in RESERVED_NAMES]:
-            raise ValueError(f"no evaluation set can be named {taken[0]!r}: figures of training are")
+            raise ValueError(
+                f"no evaluation set can be named {taken[0]!r}: the name is reserved for figures of training"
+            )
         for each in self.evaluation_sets:
             needed = [name for name in metric_weights(self.metric) if name.rpartition("/")[0] == each.name]
             if needed and each.every > 1:
@@ -181,6 +200,27 @@ class TrainConfig(Strict):
         return [val, *self.evaluate]
 
     @property
+    def lr_defaults(self) -> LearningRateDefaults:
+        """The defaults of the learning-rate fields in this run."""
+        return PRETRAINING if self.pretrain else FINE_TUNING
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate after the warm-up."""
+        return self.learning_rate or self.lr_defaults.learning_rate
+
+    @property
+    def schedule_name(self) -> Literal["constant", "cosine"]:
+        """The schedule of the learning rate after the warm-up."""
+        return self.lr_schedule or self.lr_defaults.lr_schedule
+
+    def warmup_steps(self, steps: int) -> int:
+        """Steps of the learning rate's warm-up in a run of this many steps; by default at most a fifth of them."""
+        if self.lr_warmup_steps is not None:
+            return self.lr_warmup_steps
+        return min(self.lr_defaults.lr_warmup_steps, steps // 5)
+
+    @property
     def proportion_by_epoch(self) -> list[float]:
         """p of every epoch."""
         if self.proportions is not None:
@@ -195,7 +235,7 @@ class TrainConfig(Strict):
 
     @property
     def warm_after(self) -> int:
-        """Number of epochs after which p has its final value; 1 where p never changes."""
+        """Number of epochs after which p has its final value; 1 if p never changes."""
         schedule = self.proportion_by_epoch
         return 1 + max(
             (epoch for epoch in range(1, len(schedule)) if schedule[epoch] != schedule[epoch - 1]), default=0
@@ -208,7 +248,7 @@ class TrainConfig(Strict):
 
     @property
     def is_control(self) -> bool:
-        """Whether no batch of this run holds a cluster: plain fine-tuning."""
+        """Whether no batch of this run has a cluster: plain fine-tuning."""
         return self.cluster_size == 1 or not any(self.proportion_by_epoch)
 
     @property
@@ -218,7 +258,7 @@ class TrainConfig(Strict):
 
     @property
     def similarity_stays(self) -> bool:
-        """Whether every epoch has the same similarities: made once, or of pictures by a tower that does not change."""
+        """Whether similarities are the same in every epoch: computed once, or of images with a frozen image tower."""
         return self.embeddings == "offline" or self.similarity == self.freeze == "image"
 
 

@@ -1,0 +1,40 @@
+"""Load what a training run needs: model, training data and evaluation sets, as its configuration says."""
+
+from __future__ import annotations
+
+from simclip.data.training_set import TrainingData, load_training_data
+from simclip.evaluation.sets import LoadedSet, load_sets
+from simclip.models.clip import Clip, load_clip
+from simclip.train.config import TrainConfig
+
+
+def load_model(config: TrainConfig) -> Clip:
+    """Load the model that a run starts from (see `load_clip`)."""
+    return load_clip(
+        config.model,
+        preprocessor=config.preprocessor,
+        pretrain=config.pretrain,
+        frozen=config.freeze,
+        seed=config.seed,
+    )
+
+
+def load_data(config: TrainConfig, clip: Clip) -> TrainingData:
+    """Load the training data of a run for its model (see `load_training_data`)."""
+    return load_training_data(
+        config.tables,
+        clip.input_format,
+        batch_size=config.batch_size,
+        caption_columns=config.caption_columns,
+        bad_images=config.bad_images,
+        image_store=config.image_store,
+        store_size=config.store_size,
+        crop_scale=config.crop_scale,
+        flip=config.flip,
+        data_workers=config.data_workers,
+    )
+
+
+def load_evaluation_sets(config: TrainConfig, clip: Clip) -> list[LoadedSet]:
+    """Load the evaluation sets of a run for its model (see `load_sets`)."""
+    return load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
