@@ -10,7 +10,7 @@ from typing import Any
 from simclip.cli.wording.formatting import counted
 from simclip.cli.wording.verdict import METHOD
 from simclip.report.findings import Findings
-from simclip.study.analysis.boundary import edges
+from simclip.study.analysis.boundary import boundary_warnings
 from simclip.study.analysis.ranking import base_model_metrics
 
 
@@ -82,5 +82,5 @@ def notes(findings: Findings) -> Iterator[dict[str, Any]]:
             "text": f"{counted(failed, 'trial')} failed; what failed counts nowhere. The errors stand below.",
             "warn": True,
         }
-    for edge in edges(findings):
-        yield {"text": edge.text, "warn": True}
+    for warning in boundary_warnings(findings):
+        yield {"text": warning.text, "warn": True}

@@ -15,7 +15,7 @@ from simclip.cli.wording.formatting import Metric
 from simclip.html.figure import ARM_COLOURS, BETTER, INK, WORSE, Picture, panel, shortened
 from simclip.report.findings import Findings
 from simclip.study.analysis.heat_map import Band, Cell, HeatMap, heat_maps
-from simclip.study.analysis.parameter_effects import Effect, Line, Point, effects
+from simclip.study.analysis.parameter_effects import Line, ParameterEffect, Point, parameter_effects
 from simclip.train.config import TrainConfig
 
 #: Opacity of the strongest cell; the writing on it stays legible on light and dark ground.
@@ -117,11 +117,11 @@ def _key(figure: Figure) -> None:
 
 def effect_lines(findings: Findings) -> Iterator[Picture]:
     """A picture per parameter."""
-    for effect in effects(findings):
+    for effect in parameter_effects(findings):
         yield _effect(effect, findings)
 
 
-def _effect(effect: Effect, findings: Findings) -> Picture:
+def _effect(effect: ParameterEffect, findings: Findings) -> Picture:
     metric, factor = findings.metric, 100 if findings.metric.percent else 1
     parameter = TrainConfig.traits(effect.parameter).label
     title = f"By {parameter}"
@@ -161,7 +161,7 @@ def _reference(axes: Axes, control: Point, factor: int) -> None:
         )
 
 
-def _line(axes: Axes, line: Line, effect: Effect, factor: int, number: int, lines: int) -> None:
+def _line(axes: Axes, line: Line, effect: ParameterEffect, factor: int, number: int, lines: int) -> None:
     colour = [*ARM_COLOURS][number % len(ARM_COLOURS)]
     # Bars of several lines at one value stand beside each other.
     shift = 0.0 if effect.joined or effect.scale != "category" else 0.12 * (number - (lines - 1) / 2)
@@ -177,7 +177,7 @@ def _line(axes: Axes, line: Line, effect: Effect, factor: int, number: int, line
         axes.errorbar(xs, ys, deviations, fmt="none", color=colour, alpha=0.7, elinewidth=1.6)
 
 
-def _x_axis(axes: Axes, effect: Effect) -> None:
+def _x_axis(axes: Axes, effect: ParameterEffect) -> None:
     labels = {point.x: point.label for line in effect.lines for point in line.points}
     if effect.scale == "log":
         axes.set_xscale("log")

@@ -10,7 +10,7 @@ from simclip.cli.wording.formatting import counted
 from simclip.html.figure import BETTER, INK, Picture, panel, shortened
 from simclip.report.findings import Findings
 from simclip.study.analysis.importance import importances
-from simclip.study.analysis.rung_correlation import rungs
+from simclip.study.analysis.rung_correlation import correlate_rungs
 from simclip.train.config import TrainConfig
 
 
@@ -42,7 +42,7 @@ def importance_bars(findings: Findings) -> Iterator[Picture]:
 
 def rung_correlations(findings: Findings) -> Iterator[Picture]:
     """The rank correlation of each of ASHA's rungs with the final results."""
-    found = [rung for rung in rungs(findings) if rung.correlation is not None]
+    found = [rung for rung in correlate_rungs(findings) if rung.correlation is not None]
     if not found:
         return
     title = "Did early stopping look late enough?"

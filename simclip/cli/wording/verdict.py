@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from simclip.cli.wording.formatting import Metric, counted, p_value
 from simclip.study.analysis.confirm import detectable_difference
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.statistics import LEAST_PAIRS
+from simclip.study.analysis.statistics import MIN_PAIRS
 from simclip.study.analysis.verdict import ConfirmedArm, Verdict
 from simclip.study.spec.study import StudyConfig
 
@@ -47,7 +47,7 @@ def before_confirming(results: StudyResults) -> str:
     line = f"Confirming {names} against {chosen[0].name} on {counted(study.confirm.seeds, 'fresh seed')}: "
     relative, absolute = detectable_difference(results)
     if relative is None:
-        return f"{line}too few for a verdict, which takes at least {LEAST_PAIRS}"
+        return f"{line}too few for a verdict, which takes at least {MIN_PAIRS}"
     if absolute is None:
         return (
             f"{line}can detect a difference of {relative:.1f} standard deviations of the paired differences with 80% "
@@ -84,9 +84,9 @@ def _decided(study: StudyConfig, verdict: Verdict) -> str:
 
 def _why_untested(study: StudyConfig) -> str:
     seeds = len(study.confirm_seeds)
-    if seeds < LEAST_PAIRS:
-        return f"{counted(seeds, 'confirm seed')}, but a verdict takes at least {LEAST_PAIRS}"
-    return f"fewer than {LEAST_PAIRS} pairs of finished trials that differ"
+    if seeds < MIN_PAIRS:
+        return f"{counted(seeds, 'confirm seed')}, but a verdict takes at least {MIN_PAIRS}"
+    return f"fewer than {MIN_PAIRS} pairs of finished trials that differ"
 
 
 def _details(results: StudyResults) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _arm_sentence(verdict: Verdict, arm: ConfirmedArm) -> str:
     if spread.low is not None and spread.high is not None:
         gain += f" ({metric.difference(spread.low)} to {metric.difference(spread.high)}, {counted(spread.n, 'pair')})"
     if arm.p is None:
-        return f"{arm.name}: {gain}; no verdict, which takes at least {LEAST_PAIRS} pairs that differ."
+        return f"{arm.name}: {gain}; no verdict, which takes at least {MIN_PAIRS} pairs that differ."
     p = p_value(arm.p) if arm.p < 0.001 else f"= {p_value(arm.p)}"
     comparison = {"better": f"better than {METHOD}", "worse": f"worse than {METHOD}"}
     line = f"{arm.name}: {comparison.get(str(arm.word), f'not distinguishable from {METHOD}')}, {gain}, p {p}"

@@ -1,4 +1,4 @@
-"""The single best configuration of a study, and best.yaml, which holds all that running it again takes."""
+"""best.yaml: the best configuration of a study, with everything that is needed to run it again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from simclip.train.config import TrainConfig
 
 
 class Confirmed(Strict):
-    """What the confirm stage measured of an arm: one metric over fresh seeds."""
+    """The confirmed metric of an arm, summarized over the seeds of the confirm stage."""
 
     metric: str | dict[str, float]
     n: int
@@ -36,14 +36,21 @@ class Confirmed(Strict):
 
     @property
     def spread(self) -> Spread:
-        """The figures alone."""
+        """The summary without the metric's name."""
         return Spread(self.n, self.mean, self.std, self.low, self.high)
 
 
 class Best(Strict):
-    """What best.yaml says: a trial, how it ran, and what to expect of it.
+    """The content of best.yaml: a trial, how it ran, and the metrics to expect.
 
-    `stage` is that in which its arm was found best: before the confirm stage has ended, the search's best stands here.
+    Attributes:
+        trial: Name of the trial.
+        study: Name of the study.
+        stage: Stage in which the trial's arm was found best: the search, until the confirm stage has ended.
+        train: Training configuration.
+        resources: Resources of the trial.
+        expect: The trial's metrics at its best epoch, and that epoch.
+        confirmed: The arm's confirmed metric, once the confirm stage has ended.
     """
 
     trial: str
@@ -58,7 +65,7 @@ class Best(Strict):
 def describe_trial(
     study: StudyConfig, record: Record, stage: Stage, arm: ArmResult | ConfirmedArm | None = None
 ) -> Best:
-    """A trial that has a score, as best.yaml has it, with what was confirmed of its arm."""
+    """Describe a scored trial as in best.yaml, with the confirmed metric if its arm was confirmed."""
     assert record.best is not None
     confirmed = None
     if isinstance(arm, ConfirmedArm) and arm.spread.mean is not None:
@@ -75,10 +82,10 @@ def describe_trial(
 
 
 def read_trial(folder: StudyFolder, name: str) -> Best:
-    """Any trial of a study's results.
+    """Describe any ended trial of a study's results, by name.
 
     Raises:
-        InputError: There is none of that name, or it has no score.
+        InputError: No trial of that name has ended, or it has no score.
     """
     results = StudyResults.read(folder)
     if name not in results.ended:
@@ -91,10 +98,13 @@ def read_trial(folder: StudyFolder, name: str) -> Best:
 
 
 def read_best(folder: Path) -> Best:
-    """The best configuration of a study's results.
+    """Read best.yaml.
+
+    Args:
+        folder: Folder of the results.
 
     Raises:
-        InputError: There is none, or the file is not as a study writes it.
+        InputError: The file does not exist, or it is not valid.
     """
     path = folder / layout.BEST
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The shape of what a search found: maps of scores by k and p."""
+"""Heat maps: the scores of a search by cluster size k and proportion p."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from simclip.study.analysis.results import StudyResults
 from simclip.study.store.records import Record
 from simclip.train.config import control_of
 
-#: More values than this are put together in bands.
-MOST_VALUES = 12
+#: Maximum number of values on an axis; more are grouped in bands.
+MAX_VALUES = 12
+#: Number of bands.
 BANDS = 6
 
 
 @dataclass(frozen=True)
 class Band:
-    """A stretch of numbers, both ends included; one number where they are equal."""
+    """An interval of numbers, both ends included; a single number if the ends are equal."""
 
     low: float
     high: float
 
     @property
     def label(self) -> str:
-        """16, or 3 to 12."""
+        """The band as text: `16`, or `3 to 12`."""
         return f"{self.low:.4g}" if self.low == self.high else f"{self.low:.4g} to {self.high:.4g}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The trials of one k and one p.
+    """The trials with one k and one p.
 
     Attributes:
-        mean: Of their scores.
-        difference: Mean difference to their controls (the same ordinary fields and seed); None where none has one.
-        n: Trials.
-        stopped: How many of them ASHA stopped: their scores are those of a shorter run.
+        mean: Mean score.
+        difference: Mean difference from the controls with the same ordinary fields and seed; None without controls.
+        n: Number of trials.
+        stopped: Number of trials that ASHA stopped; they are scored on fewer epochs.
     """
 
     mean: float
@@ -47,17 +48,17 @@ class Cell:
     stopped: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HeatMap:
     """Scores by cluster size and proportion, over all seeds and other parameters.
 
     Attributes:
-        title: Which trials it is of.
+        title: The trials that the map shows.
         warmup: Whether p warms up in these trials.
-        rows: Cluster sizes k, rising. All maps of a study have the same rows and columns.
-        columns: Values of p in the last epoch, rising.
-        cells: By row and column; None where no trial has a score.
-        control: Mean score of the controls; None where none has one.
+        rows: Cluster sizes k in ascending order. All maps of a study have the same rows and columns.
+        columns: Values of p in the last epoch, in ascending order.
+        cells: Cells by row and column; None where no trial has a score.
+        control: Mean score of the controls; None without a scored control.
     """
 
     title: str
@@ -69,13 +70,13 @@ class HeatMap:
 
 
 def heat_maps(results: StudyResults) -> list[HeatMap]:
-    """Maps of the search's scores by k and p, without and with a warm-up of p.
+    """Maps of the search's scores by k and p, one for constant p and one for a warm-up of p.
 
-    The control is no cell but what the differences are to. Ranges, and more than twelve values, become bands of k and
-    p with about equally many values each.
+    Cells show the difference from the control, which has no cell of its own. More than twelve values are grouped in
+    bands with about equally many values each.
 
     Returns:
-        None where k or p is the same for all arms: a line shows the other one better.
+        An empty list if k or p is the same for all arms, because a line shows the other one better.
     """
     trials = results.scored
     arms = [(record, score) for record, score in trials if not record.control]
@@ -84,31 +85,39 @@ def heat_maps(results: StudyResults) -> list[HeatMap]:
     if len(rows) < 2 or len(columns) < 2:
         return []
     plain = [score for record, score in trials if record.control]
-    differences = to_controls(trials)
+    control = statistics.fmean(plain) if plain else None
+    differences = differences_to_controls(trials)
     maps = []
     for warmup, title in ((False, "p constant"), (True, "p warmed up")):
-        those = [(record, score) for record, score in arms if record.config.warms_up == warmup]
-        if not those:
+        shown = [(record, score) for record, score in arms if record.config.warms_up == warmup]
+        if not shown:
             continue
         at: dict[tuple[int, int], list[tuple[Record, float]]] = {}
-        for record, score in those:
+        for record, score in shown:
             place = _index(rows, record.config.cluster_size), _index(columns, record.config.final_proportion)
             at.setdefault(place, []).append((record, score))
         cells = [[_cell(at.get((i, j), []), differences) for j in range(len(columns))] for i in range(len(rows))]
-        maps.append(HeatMap(title, warmup, rows, columns, cells, statistics.fmean(plain) if plain else None))
+        maps.append(HeatMap(title=title, warmup=warmup, rows=rows, columns=columns, cells=cells, control=control))
     return maps
 
 
 def bands(values: Iterable[float]) -> list[Band]:
-    """Each different value, or where they are many, stretches with about equally many of them; rising, disjoint."""
+    """The distinct values in ascending order, or disjoint bands of about equally many values if there are many."""
     distinct = sorted(set(values))
-    if len(distinct) <= MOST_VALUES:
+    if len(distinct) <= MAX_VALUES:
         return [Band(value, value) for value in distinct]
     return [Band(float(part[0]), float(part[-1])) for part in np.array_split(np.array(distinct), BANDS)]
 
 
-def to_controls(trials: list[tuple[Record, float]]) -> dict[str, float]:
-    """By trial, its score less that of the control with the same ordinary fields and seed, where that has one."""
+def differences_to_controls(trials: list[tuple[Record, float]]) -> dict[str, float]:
+    """The difference of each trial's score from the control's with the same ordinary fields and seed.
+
+    Args:
+        trials: Records and their scores, controls included.
+
+    Returns:
+        Differences by trial name, without trials whose control has no score.
+    """
     controls = {(record.config.run_key, record.seed): score for record, score in trials if record.control}
     keys = {record.trial: (control_of(record.config).run_key, record.seed) for record, _ in trials}
     return {
@@ -128,5 +137,5 @@ def _cell(trials: list[tuple[Record, float]], differences: Mapping[str, float]) 
     )
 
 
-def _index(those: list[Band], value: float) -> int:
-    return next(i for i, band in enumerate(those) if band.low <= value <= band.high)
+def _index(axis: list[Band], value: float) -> int:
+    return next(i for i, band in enumerate(axis) if band.low <= value <= band.high)

@@ -1,4 +1,4 @@
-"""How much each parameter of a random or Optuna search decided, by Optuna."""
+"""Importance of the parameters in a random or Optuna search, by Optuna's PED-ANOVA."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import coordinates, sets_clusters, varied
 from simclip.study.search.optuna import distribution, label
 
-#: Of fewer settings nothing is said; of fewer best ones, that a lead may be luck.
-LEAST_SETTINGS = 5
+#: Minimum number of settings.
+MIN_SETTINGS = 5
+#: With fewer best settings than this, a note warns that a lead may be luck.
 FEW_BEST = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Importance:
-    """What the parameters of a random or Optuna search decided.
+    """The importance of the parameters in a random or Optuna search.
 
     Attributes:
-        evaluator: Optuna's name of the method.
-        version: Of Optuna.
-        settings: How many different settings it is worked out from.
-        best: How many of them count as the best ones.
-        shares: By parameter, the most important first; they add up to 1.
-        note: What to keep in mind, as a sentence; None where there is nothing.
+        evaluator: Optuna's name for the method.
+        version: Optuna's version.
+        settings: Number of different settings that were compared.
+        best: Number of settings that count as the best ones.
+        shares: Importance by parameter, the most important first; the shares sum to 1.
+        note: A sentence of caution; None if there is no need for one.
     """
 
     evaluator: str
@@ -41,27 +42,26 @@ class Importance:
 
 
 def importances(results: StudyResults) -> Importance | None:
-    """What sets the best settings of a random or Optuna search apart from all that it tried.
+    """The parameters that set the best settings of a random or Optuna search apart from all settings that it tried.
 
-    By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023; Optuna's default): a parameter is important if its values
-    among the best settings are spread unlike those among all of them. Where Optuna itself looked more often does not
-    count as importance, nor does a difference among bad settings. It is defined for conditional parameters (Optuna 5),
-    which these are: at p = 0 there is no k, and k counts as far as it matters where clusters are made. fANOVA would
-    leave such parameters out. A linked parameter is one category.
+    Uses PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023; Optuna's default): a parameter is important if its values
+    among the best settings are distributed differently from its values among all settings. Differences among bad
+    settings do not count, nor does the density with which Optuna sampled a region. The method supports conditional
+    parameters (since Optuna 5), which fANOVA leaves out: k has no value at p = 0. A linked parameter is one category.
 
-    One setting is one arm, its score the mean over its seeds; Optuna's suggestions that came to the same arm count
-    once. What ASHA stopped counts with the score that it had by then. The best are a tenth, and at least five (as
-    Optuna advises) if that is not more than half. How six best ones of 60 are spread is much luck: a parameter that
-    alone decided, but by one of four values, was found first in two of three such searches, and nearly always in those
-    of 200.
+    A setting is an arm, scored by its mean over seeds; suggestions of Optuna that led to the same arm count once.
+    Trials that ASHA stopped count with the score they had. The best settings are a tenth of all, but at least five
+    (Optuna's advice) unless that is more than half. With few settings the result is noisy: in simulated searches, a
+    parameter that decided alone, by one of four values, came first in two of three searches of 60 settings (six best
+    ones) and in nearly all searches of 200.
 
     Returns:
-        None for a grid, which is there to be looked at, and for fewer than five settings.
+        None for a grid, which plots show better, and for fewer than five settings.
     """
     study = results.study
     space = {name: distribution(parameter) for name, parameter in varied(study).items()}
     settings = _settings(results)
-    if study.searcher == "grid" or len(settings) < LEAST_SETTINGS:
+    if study.searcher == "grid" or len(settings) < MIN_SETTINGS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     tried = optuna.create_study(direction="maximize" if study.mode == "max" else "minimize")
@@ -71,16 +71,23 @@ def importances(results: StudyResults) -> Importance | None:
     best = min(max(5, math.ceil(len(settings) / 10)), len(settings) // 2)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=(best - 0.5) / len(settings))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that few trials are few, which the note says
+        warnings.simplefilter("ignore", UserWarning)  # about few trials; the note says so too
         shares = get_param_importances(
             tried, evaluator=evaluator, params=[name for name in space if any(name in point for point, _ in settings)]
         )
     few = f"With no more than {best} best settings, a lead may be luck." if best < FEW_BEST else None
-    return Importance("PED-ANOVA", optuna.__version__, len(settings), best, shares, few)
+    return Importance(
+        evaluator="PED-ANOVA",
+        version=optuna.__version__,
+        settings=len(settings),
+        best=best,
+        shares=shares,
+        note=few,
+    )
 
 
 def _settings(results: StudyResults) -> list[tuple[dict[str, Any], float]]:
-    """Each arm as Optuna's parameters, and its score; without controls that the space itself does not hold."""
+    """Each arm's values as Optuna's parameters, and its mean score; without controls that lie outside the space."""
     clusters = {name for name, parameter in varied(results.study).items() if sets_clusters(name, parameter)}
     found = []
     for record in {record.arm: record for record, _ in results.scored}.values():

@@ -1,4 +1,4 @@
-"""Scores over the values of each parameter, with their spread over seeds (as the paper's figures 2 to 4)."""
+"""Parameter effects: scores over the values of each parameter, as in the paper's figures 2 to 4."""
 
 from __future__ import annotations
 
@@ -23,32 +23,28 @@ Trials: TypeAlias = Sequence[tuple[Record, float]]
 Placed: TypeAlias = tuple[float, Record, float]  # where on the x axis, and the score
 Scale: TypeAlias = Literal["linear", "log", "category"]
 
-#: A parameter's line is not split in more lines than these.
-MOST_LINES = 4
+#: Maximum number of lines for one parameter.
+MAX_LINES = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Point:
-    """The trials of one value.
+    """The trials with one value of a parameter.
 
     Attributes:
-        x: The value; of a category its place, from 0.
+        x: The value; for a category its index.
         label: The value as text.
-        mean: Of the seeds' means; a seed's mean is over all arms that have this value.
+        mean: Mean over seeds of the seed's mean over all arms with this value.
         std: Sample standard deviation of the seeds' means; None below two seeds.
-        lowest: Of the seeds' means.
-        highest: Of the seeds' means.
-        seeds: How many.
-        trials: How many, over all seeds.
-        stopped: How many of them ASHA stopped: their scores are those of a shorter run.
+        seeds: Number of seeds.
+        trials: Number of trials over all seeds.
+        stopped: Number of trials that ASHA stopped; they are scored on fewer epochs.
     """
 
     x: float
     label: str
     mean: float
     std: float | None
-    lowest: float
-    highest: float
     seeds: int
     trials: int
     stopped: int
@@ -56,22 +52,22 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """Points by rising x; the name is empty where there is one line only."""
+    """Points in ascending order of x. The name is empty if the parameter has only one line."""
 
     name: str
     points: list[Point]
 
 
 @dataclass(frozen=True)
-class Effect:
+class ParameterEffect:
     """Scores over the values of one parameter.
 
     Attributes:
         parameter: A training field, or the name of a linked parameter.
-        scale: Of the x axis.
-        joined: Whether a line may join the points: not those of categories, nor the draws from a range.
-        lines: At least one. Those of k and p begin with the control, at k = 1 and p = 0.
-        control: All controls, for reference, its x without meaning; None where none has a score.
+        scale: Scale of the x axis.
+        joined: Whether the points may be joined by a line: not for categories, nor for random values from a range.
+        lines: At least one line. Lines over k and p begin with the control, at k = 1 and p = 0.
+        control: All controls as one point, whose x has no meaning; None without a scored control.
     """
 
     parameter: str
@@ -81,21 +77,21 @@ class Effect:
     control: Point | None
 
 
-def effects(results: StudyResults) -> list[Effect]:
-    """The search's scores over each parameter that varies, averaged over the others.
+def parameter_effects(results: StudyResults) -> list[ParameterEffect]:
+    """The search's scores over the values of each varied parameter, averaged over the other parameters.
 
-    A cluster field has a line for each schedule of p, as the paper's figures have, if the study is a grid and every
-    such line is whole; an ordinary field has one with clusters and one of the controls.
+    In a grid, a cluster field has one line per schedule of p, as in the paper's figures, if every line covers all
+    values. An ordinary field has one line for arms with clusters and one for the controls.
 
     Returns:
-        In the study file's order; without parameters of which fewer than two values have a score.
+        Effects in the order of the study file, without parameters that have fewer than two scored values.
     """
     study = results.study
     found = [_effect(study, name, parameter, results.scored) for name, parameter in varied(study).items()]
     return [effect for effect in found if any(len(line.points) > 1 for line in effect.lines)]
 
 
-def _effect(study: StudyConfig, name: str, parameter: Parameter, trials: Trials) -> Effect:
+def _effect(study: StudyConfig, name: str, parameter: Parameter, trials: Trials) -> ParameterEffect:
     scale = _scale(name, parameter)
     placed = [(x, record, score) for record, score in trials for x in _places(study, name, parameter, scale, record)]
     controls = [each for each in placed if each[1].control]
@@ -111,11 +107,11 @@ def _effect(study: StudyConfig, name: str, parameter: Parameter, trials: Trials)
     ]
     plain = [(record, score) for record, score in trials if record.control]
     joined = scale != "category" and (study.searcher == "grid" or parameter.kind == "categorical")
-    return Effect(name, scale, joined, lines, _point(0.0, "plain fine-tuning", plain) if plain else None)
+    return ParameterEffect(name, scale, joined, lines, _point(0.0, "plain fine-tuning", plain) if plain else None)
 
 
 def _places(study: StudyConfig, name: str, parameter: Parameter, scale: Scale, record: Record) -> list[float]:
-    """Where on the x axis a trial stands: at one place, or nowhere."""
+    """The trial's place on the x axis; empty if it has none."""
     if record.control and name in WITHOUT_CLUSTERS:
         x = float(WITHOUT_CLUSTERS[name])
         return [x] if x > 0 or scale == "linear" else []
@@ -126,7 +122,7 @@ def _places(study: StudyConfig, name: str, parameter: Parameter, scale: Scale, r
 
 
 def _scale(name: str, parameter: Parameter) -> Scale:
-    """Logarithmic where it was declared, or where ratios of the values are more even than their differences."""
+    """Logarithmic if declared so, or if the ratios of the values are more even than their differences."""
     if parameter.kind != "categorical":
         return "log" if "log" in parameter.kind else "linear"
     if any(isinstance(each, bool) or not isinstance(each, int | float) for each in parameter.choices):
@@ -147,23 +143,23 @@ def _label(study: StudyConfig, name: str, parameter: Parameter, scale: Scale, x:
 
 
 def _split(study: StudyConfig, name: str, parameter: Parameter, placed: list[Placed]) -> dict[str, list[Placed]]:
-    """The arms by their schedule of p, if that makes a few lines over all of the values; else all in one."""
+    """The arms by schedule of p, if that gives a few lines that each cover all values; otherwise all in one line."""
     by_line: dict[str, list[Placed]] = {}
     for each in sorted(placed, key=lambda each: (each[1].config.warms_up, each[1].config.final_proportion)):
         by_line.setdefault(_schedule(fields_of(name, parameter), each[1].config), []).append(each)
     values = {x for x, *_ in placed}
     whole = all({x for x, *_ in those} == values for those in by_line.values())
-    return by_line if study.searcher == "grid" and whole and len(by_line) <= MOST_LINES else {"": placed}
+    return by_line if study.searcher == "grid" and whole and len(by_line) <= MAX_LINES else {"": placed}
 
 
-def _schedule(apart: Sequence[str], config: TrainConfig) -> str:
-    """What is to be said of p apart from some fields."""
-    if "proportions" in apart or {"proportion", "proportion_warmup"} <= set(apart):
+def _schedule(without: Sequence[str], config: TrainConfig) -> str:
+    """The name of a schedule of p, without the fields that are on the x axis."""
+    if "proportions" in without or {"proportion", "proportion_warmup"} <= set(without):
         return ""
-    if "proportion_warmup" in apart:
+    if "proportion_warmup" in without:
         return f"p = {config.final_proportion:.4g}"
-    way = "warmed up" if config.warms_up else "constant"
-    return f"p {way}" if "proportion" in apart else f"p = {config.final_proportion:.4g}, {way}"
+    course = "warmed up" if config.warms_up else "constant"
+    return f"p {course}" if "proportion" in without else f"p = {config.final_proportion:.4g}, {course}"
 
 
 def _points(placed: list[Placed], label: Callable[[float], str]) -> list[Point]:
@@ -179,13 +175,11 @@ def _point(x: float, label: str, trials: Trials) -> Point:
         by_seed.setdefault(record.seed, []).append(score)
     means = [statistics.fmean(scores) for scores in by_seed.values()]
     return Point(
-        x,
-        label,
-        statistics.fmean(means),
-        statistics.stdev(means) if len(means) > 1 else None,
-        min(means),
-        max(means),
-        len(means),
-        len(trials),
-        sum(record.outcome == "stopped" for record, _ in trials),
+        x=x,
+        label=label,
+        mean=statistics.fmean(means),
+        std=statistics.stdev(means) if len(means) > 1 else None,
+        seeds=len(means),
+        trials=len(trials),
+        stopped=sum(record.outcome == "stopped" for record, _ in trials),
     )

@@ -12,7 +12,7 @@ from simclip.train.history import Row
 NOT_METRICS = ("epoch", "seconds", "pairs_per_second", "mfu")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArmResult:
     """One arm over its seeds.
 
@@ -59,14 +59,14 @@ def rank_arms(records: Mapping[str, Record]) -> list[ArmResult]:
 def _arm_result(name: str, records: list[Record], control: list[Record]) -> ArmResult:
     scores, reference = _scores(records), _scores(control)
     return ArmResult(
-        name,
-        records[0].control,
-        scores,
-        _mean(scores.values()),
-        statistics.stdev(scores.values()) if len(scores) > 1 else None,
-        _mean(scores[seed] - reference[seed] for seed in scores if seed in reference),
-        mean_metrics([record.best for record in records if record.best and record.seed in scores]),
-        all(record.outcome == "finished" for record in records),
+        name=name,
+        control=records[0].control,
+        scores=scores,
+        mean=_mean(scores.values()),
+        std=statistics.stdev(scores.values()) if len(scores) > 1 else None,
+        difference=_mean(scores[seed] - reference[seed] for seed in scores if seed in reference),
+        metrics=mean_metrics([record.best for record in records if record.best and record.seed in scores]),
+        complete=all(record.outcome == "finished" for record in records),
     )
 
 

@@ -1,4 +1,4 @@
-"""Run a trial again by itself and compare: on its own seed to the last bit, on fresh seeds by the interval."""
+"""Run a trial again and compare: on its own seed to the last bit, on fresh seeds with the confirmed interval."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from simclip.study.analysis.statistics import expected_range
 from simclip.study.spec.single_run import SingleRun, single_run
 from simclip.study.store.records import Record
 
-#: Seeds that neither a search nor a confirm stage has used.
+#: First seed that neither a search nor a confirm stage uses.
 FIRST_FRESH_SEED = 2000
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric, as recorded and as measured again; None where a run has none of that name."""
+    """One metric as recorded and as measured again; None if a run lacks the metric."""
 
     name: str
     expected: float | None
@@ -28,21 +28,21 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether they are equal to the last bit."""
+        """Whether both are equal to the last bit."""
         return self.expected == self.measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Repetition:
-    """The confirmed metric of some further runs, beside what the confirm stage leads one to expect.
+    """The confirmed metric in further runs, compared with the confirm stage.
 
     Attributes:
-        metric: Which.
-        scores: By seed.
-        mean: Of them.
-        confirmed: The confirmed mean.
-        seeds: Of the confirm stage.
-        expected: Where the mean of so many runs lies with 95% probability; None where one seed alone was confirmed.
+        metric: The metric.
+        scores: Scores of the further runs, by seed.
+        mean: Mean of these scores.
+        confirmed: Mean of the confirm stage.
+        seeds: Number of seeds in the confirm stage.
+        expected: 95% prediction interval for the mean of the further runs; None if only one seed was confirmed.
     """
 
     metric: str | dict[str, float]
@@ -54,29 +54,39 @@ class Repetition:
 
     @property
     def inside(self) -> bool:
-        """Whether the mean lies where it was expected."""
+        """Whether the mean lies in the expected interval."""
         return self.expected is not None and self.expected[0] <= self.mean <= self.expected[1]
 
 
 def rerun(best: Best, seeds: int | None = None) -> SingleRun:
-    """The trial as a study of its own, with its threads, workers, micro-batch and seed, or on so many fresh seeds."""
+    """The trial as a single run, with its threads, workers and micro-batch.
+
+    Args:
+        best: The trial.
+        seeds: Number of fresh seeds; by default the trial's own seed.
+    """
     fresh = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + (seeds or 0))
     return single_run(f"{best.study}-reproduced", best.train, best.resources, best.trial.rpartition("-s")[0], fresh)
 
 
 def compare(best: Best, record: Record) -> list[Comparison]:
-    """Every metric of the best epoch, before and now."""
+    """Compare every metric at the best epoch of the recorded trial and of the new run."""
     measured: dict[str, Any] = {"epoch": record.best["epoch"], **mean_metrics([record.best])} if record.best else {}
     names = [*best.expect, *(name for name in measured if name not in best.expect)]
     return [Comparison(name, best.expect.get(name), measured.get(name)) for name in names]
 
 
 def repeated(best: Best, records: Sequence[Record]) -> Repetition | None:
-    """The runs beside what was confirmed; None where nothing was, or where no run has a score."""
+    """Compare further runs with the confirm stage; None if nothing was confirmed, or no run has a score."""
     confirmed = best.confirmed
     scores = {r.seed: objective(confirmed.metric, r.best) for r in records if confirmed and r.best}
     if confirmed is None or not scores:
         return None
-    expected = expected_range(confirmed.spread, len(scores))
-    mean = statistics.fmean(scores.values())
-    return Repetition(confirmed.metric, scores, mean, confirmed.mean, confirmed.n, expected)
+    return Repetition(
+        metric=confirmed.metric,
+        scores=scores,
+        mean=statistics.fmean(scores.values()),
+        confirmed=confirmed.mean,
+        seeds=confirmed.n,
+        expected=expected_range(confirmed.spread, len(scores)),
+    )

@@ -1,4 +1,4 @@
-"""Whether ASHA's early look at the trials foretold their end."""
+"""How well the early rungs of ASHA predict final scores."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from simclip.study.search.asha import first_rung, scheduler
 from simclip.study.spec.arms import foreseen_arms
 from simclip.study.spec.study import StudyConfig
 
-#: Of fewer trials no correlation is given.
-LEAST_TRIALS = 5
+#: Minimum number of trials for a correlation.
+MIN_TRIALS = 5
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One of the epochs at which ASHA decides.
+class RungCorrelation:
+    """How well the metric at one rung, an epoch at which ASHA stops trials, predicts the final score.
 
     Attributes:
-        epoch: How many are finished by then.
-        n: Trials that finished, controls among them. Those that ASHA stopped have no end to compare with; that only
-            such survivors count tends to lower the correlation.
-        correlation: Spearman's rank correlation of the metric after that epoch, by which ASHA decides, with the final
-            score; in [-1, 1]; None where either is the same for all.
+        epoch: Number of finished epochs at the rung.
+        n: Number of finished trials, controls included. Stopped trials have no final score; their absence tends to
+            lower the correlation.
+        correlation: Spearman's rank correlation between the metric after that epoch and the final score, in [-1, 1];
+            None if either is the same for all trials.
     """
 
     epoch: int
@@ -33,26 +33,27 @@ class Rung:
     correlation: float | None
 
 
-def rungs(results: StudyResults) -> list[Rung]:
-    """How well each rung's ranking agrees with the final one, among the trials that finished.
+def correlate_rungs(results: StudyResults) -> list[RungCorrelation]:
+    """The rank correlation between the metric at each rung and the final score, over the finished trials.
 
     Returns:
-        By rising epoch; without the last epoch. Empty where ASHA is off, or with fewer than five finished trials.
+        One entry per rung in ascending order, without the last epoch. Empty without ASHA, or with fewer than five
+        finished trials.
     """
     ended = [(record, score) for record, score in results.scored if record.outcome == "finished"]
     found = []
     for epoch in rung_epochs(results.study):
         pairs = [(row["metric"], score) for record, score in ended for row in record.history if row["epoch"] == epoch]
         pairs = [pair for pair in pairs if math.isfinite(pair[0])]
-        if len(pairs) >= LEAST_TRIALS:
-            found.append(Rung(epoch, len(pairs), _correlation(pairs)))
+        if len(pairs) >= MIN_TRIALS:
+            found.append(RungCorrelation(epoch, len(pairs), _correlation(pairs)))
     return found
 
 
 def rung_epochs(study: StudyConfig) -> list[int]:
-    """The epochs after which ASHA decides whether a trial goes on; none where it is off.
+    """The epochs after which ASHA decides whether a trial continues; empty without ASHA.
 
-    grace * reduction_factor^i, rounded up; grace is at least the warm-up of p.
+    These are grace * reduction_factor^i, rounded up; the grace period is at least the warm-up of p.
     """
     if scheduler(study)[0] is None:
         return []

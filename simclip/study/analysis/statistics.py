@@ -1,7 +1,7 @@
-"""What a few seeds can say: intervals, paired tests, Holm's correction, and the differences that can be detected.
+"""Statistics of a few seeds: intervals, paired tests, Holm's correction, and power.
 
-Student's t throughout: a percentile bootstrap of three to five seeds covers far too little (51% instead of 95% at two
-pairs, 83% at five).
+All intervals use Student's t. A percentile bootstrap of two to five seeds covers far too little: 51% instead of 95% at
+two pairs, 83% at five.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from scipy import optimize, stats
 CONFIDENCE = 0.95
 ALPHA = 0.05
 POWER = 0.8
-#: Fewer pairs than this allow no verdict.
-LEAST_PAIRS = 3
-#: No study runs so many seeds.
-MOST_PAIRS = 10_000
+#: Minimum number of pairs for a verdict.
+MIN_PAIRS = 3
+#: Maximum number of seeds that is suggested.
+MAX_PAIRS = 10_000
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Values over seeds.
+    """A summary of values over seeds.
 
     Attributes:
-        n: How many.
-        mean: None where there are none.
+        n: Number of values.
+        mean: Mean; None without values.
         std: Sample standard deviation; None below two values.
         low: Lower end of the mean's 95% t interval; None below two values.
-        high: Upper end of it.
+        high: Upper end of the interval.
     """
 
     n: int
@@ -48,9 +48,9 @@ class Paired:
     """Differences between an arm and the control on the seeds that both have.
 
     Attributes:
-        spread: Of the differences, arm less control.
-        p: Two-sided p-value of the paired t test, not corrected; None below three pairs, or where all differences are
-            equal, which no t test can judge.
+        spread: Summary of the differences, arm minus control.
+        p: Two-sided p-value of the paired t test, not corrected; None below three pairs, or if all differences are
+            equal, where the test is undefined.
     """
 
     spread: Spread
@@ -67,19 +67,19 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def paired(arm: Mapping[int, float], control: Mapping[int, float]) -> Paired:
-    """The paired comparison of two sets of scores by seed (scipy.stats.ttest_rel gives its p)."""
+    """Compare an arm with the control, pairing their scores by seed; the p-value is scipy.stats.ttest_rel's."""
     seeds = [seed for seed in arm if seed in control]
     differences = spread([arm[seed] - control[seed] for seed in seeds])
-    if len(seeds) < LEAST_PAIRS or not differences.std:
+    if len(seeds) < MIN_PAIRS or not differences.std:
         return Paired(differences, None)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of nearly equal differences: their t is large, and so it is
+        warnings.simplefilter("ignore")  # about nearly equal differences, whose t is rightly large
         p = stats.ttest_rel([arm[seed] for seed in seeds], [control[seed] for seed in seeds]).pvalue
     return Paired(differences, float(p))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p-values of several tests, corrected so that any false one among them has the level of one (Holm 1979)."""
+    """Holm's corrected p-values (Holm 1979): the level holds for a false rejection in any of the tests."""
     order = np.argsort(ps)
     stepped = np.asarray(ps)[order] * np.arange(len(ps), 0, -1)
     corrected = np.empty(len(ps))
@@ -88,21 +88,22 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def power(difference: float, std: float, pairs: int, tests: int = 1) -> float:
-    """The probability that a paired t test sees a difference, in its own direction (noncentral t distribution).
+    """The power of a paired t test: its probability of detecting a difference in the right direction (noncentral t).
 
     Args:
         difference: The true mean difference.
         std: Standard deviation of the differences, above 0.
-        pairs: Seeds, at least 2.
-        tests: Arms that are tested together; the level is divided by them, which Holm's correction never exceeds.
+        pairs: Number of seeds, at least 2.
+        tests: Number of arms tested together; the level is divided by it, so that Holm's correction has at least this
+            power.
     """
     critical = stats.t.isf(ALPHA / tests / 2, pairs - 1)
     return float(stats.nct.sf(critical, pairs - 1, abs(difference) / std * math.sqrt(pairs)))
 
 
 def detectable(std: float, pairs: int, tests: int = 1) -> float | None:
-    """The smallest true difference that a paired t test sees with 80% probability; None below three pairs."""
-    if pairs < LEAST_PAIRS:
+    """The smallest true difference that a paired t test detects with 80% probability; None below three pairs."""
+    if pairs < MIN_PAIRS:
         return None
     largest = 2.0
     while power(largest, 1.0, pairs, tests) < POWER:
@@ -111,10 +112,10 @@ def detectable(std: float, pairs: int, tests: int = 1) -> float | None:
 
 
 def pairs_needed(difference: float, std: float, tests: int = 1) -> int | None:
-    """Seeds with which a true difference of this size is seen with 80% probability; None for a hopeless number."""
-    if not difference or power(difference, std, MOST_PAIRS, tests) < POWER:
+    """The number of seeds that detect a true difference with 80% probability; None for 0 or above 10,000."""
+    if not difference or power(difference, std, MAX_PAIRS, tests) < POWER:
         return None
-    low, high = LEAST_PAIRS - 1, MOST_PAIRS  # the power grows with the pairs
+    low, high = MIN_PAIRS - 1, MAX_PAIRS  # bisection: power increases with the number of pairs
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(difference, std, middle, tests) >= POWER else (middle, high)
@@ -122,7 +123,7 @@ def pairs_needed(difference: float, std: float, tests: int = 1) -> int | None:
 
 
 def expected_range(confirmed: Spread, runs: int) -> tuple[float, float] | None:
-    """Where the mean of some further runs lies with 95% probability, given earlier ones (t prediction interval)."""
+    """The 95% t prediction interval for the mean of further runs; None if fewer than two runs were confirmed."""
     if confirmed.mean is None or confirmed.std is None:
         return None
     t = float(stats.t.ppf((1 + CONFIDENCE) / 2, confirmed.n - 1))

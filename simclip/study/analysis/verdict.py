@@ -15,21 +15,21 @@ from simclip.study.store.records import Record
 Word = Literal["better", "worse", "not distinguishable"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConfirmedArm:
     """One arm in the confirm stage.
 
     Attributes:
-        name: Of the arm.
-        control: Whether it is the control.
-        scores: The confirmed metric at each trial's best validation epoch, by seed, of finished trials.
-        spread: Of the scores.
-        paired: Against the control; None for the control itself.
-        p: Of the paired t test, by Holm's method corrected for all confirmed arms; None where there is no test.
-        word: The verdict against plain fine-tuning; None where there is no test.
-        pairs_needed: Seeds that a true difference of the size observed would take to be seen; None where unknown.
+        name: The arm's name.
+        control: Whether the arm is the control.
+        scores: The confirmed metric at the best validation epoch of each finished trial, by seed.
+        spread: Summary of the scores.
+        paired: Comparison with the control; None for the control itself.
+        p: p-value of the paired t test, corrected for all confirmed arms (Holm); None without a test.
+        word: The verdict against plain fine-tuning; None without a test.
+        pairs_needed: Number of seeds that would detect a true difference of the observed size; None if unknown.
         metrics: Mean of every metric at the best epoch.
-        complete: Whether it finished all seeds of the stage.
+        complete: Whether the arm finished all seeds of the stage.
     """
 
     name: str
@@ -44,16 +44,16 @@ class ConfirmedArm:
     complete: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What the confirm stage has found so far.
 
     Attributes:
-        metric: What it is about.
-        on_test: Whether that was measured on test sets, which no choice was made on.
-        arms: The best mean first, the control among them.
-        control: Its name.
-        best: The arm with the best mean among those that finished all seeds; the control where none is better.
+        metric: The confirmed metric.
+        on_test: Whether it was measured on test sets, which took no part in any choice.
+        arms: The confirmed arms and the control, the best mean first.
+        control: Name of the control.
+        best: Name of the arm with the best mean among those that finished all seeds; it may be the control.
         complete: Whether every contender has finished all seeds.
     """
 
@@ -86,9 +86,9 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
     if not any(by_arm.values()) or not controls:
         return None
     sign, control = (1 if study.mode == "max" else -1), controls[0]
-    scores = {name: {r.seed: _score(study, r) for r in those} for name, those in by_arm.items()}
+    scores = {name: {record.seed: _score(study, record) for record in trials} for name, trials in by_arm.items()}
     scores.setdefault(control, {})
-    pairs = {name: paired(those, scores[control]) for name, those in scores.items() if name != control}
+    pairs = {name: paired(own, scores[control]) for name, own in scores.items() if name != control}
     tested = {name: each.p for name, each in pairs.items() if each.p is not None}
     corrected = dict(zip(tested, holm([*tested.values()]), strict=True))
 
@@ -97,22 +97,29 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
         difference, std = (pair.spread.mean, pair.spread.std) if pair else (None, None)
         needed = pairs_needed(difference, std, len(pairs)) if difference is not None and std else None
         return ConfirmedArm(
-            name,
-            name == control,
-            scores[name],
-            spread([*scores[name].values()]),
-            pair,
-            p,
-            None if p is None or difference is None else _word(p, sign * difference),
-            needed,
-            mean_metrics([record.best for record in by_arm.get(name, []) if record.best]),
-            len(scores[name]) == len(study.confirm_seeds),
+            name=name,
+            control=name == control,
+            scores=scores[name],
+            spread=spread([*scores[name].values()]),
+            paired=pair,
+            p=p,
+            word=None if p is None or difference is None else _word(p, sign * difference),
+            pairs_needed=needed,
+            metrics=mean_metrics([record.best for record in by_arm[name] if record.best]),
+            complete=len(scores[name]) == len(study.confirm_seeds),
         )
 
     arms = sorted((arm(name) for name in by_arm if by_arm[name]), key=lambda each: -sign * (each.spread.mean or 0))
     best = next((each.name for each in arms if each.complete), None)
     complete = all(len(scores[each.name]) == len(study.confirm_seeds) for each in contenders)
-    return Verdict(study.confirmed_metric, bool(study.test), arms, control, best, complete)
+    return Verdict(
+        metric=study.confirmed_metric,
+        on_test=bool(study.test),
+        arms=arms,
+        control=control,
+        best=best,
+        complete=complete,
+    )
 
 
 def _word(p: float, gain: float) -> Word:

@@ -1,4 +1,4 @@
-"""The files of a study's results, derived from its trial records alone."""
+"""The result files that are derived from trial records: results.json, trials.csv and best.yaml."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any])
         hardware: What the study ran on.
 
     Returns:
-        The best configuration, if there is one yet.
+        The best arm, if an arm has finished all of its seeds.
     """
     write_atomically(folder / layout.TABLE, trial_table(results).to_csv(index=False))
     study, best, verdict = results.study, results.best, results.verdict
@@ -76,12 +76,12 @@ def trial_table(results: StudyResults) -> pd.DataFrame:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that the numbers depend on."""
+    """The versions of Python and of the packages that affect the numbers."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
 def git_commit() -> str | None:
-    """The project's commit, with a + where files differ from it; None outside of a checkout."""
+    """The project's commit, followed by + if files differ from it; None outside a git checkout."""
     try:
         run = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
@@ -93,7 +93,12 @@ def git_commit() -> str | None:
 
 
 def hardware(cpus: float, gpus: float) -> dict[str, Any]:
-    """What a study runs on, as the driver sees it."""
+    """The hardware that a study runs on, as the driver sees it.
+
+    Args:
+        cpus: CPUs of the Ray cluster.
+        gpus: GPUs of the Ray cluster.
+    """
     names = sorted({torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())})
     return {"cluster_cpus": cpus, "cluster_gpus": gpus, "gpu": names, "machine": platform.machine(),
             "system": platform.platform(), "driver_cores": os.cpu_count()}  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simclip.study.analysis.boundary import edges
+from simclip.study.analysis.boundary import boundary_warnings
 from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
@@ -47,9 +47,9 @@ def test_extremes_of_values(untrained: Untrained, field: str, values: list[Any],
     def score(config: TrainConfig) -> list[float]:
         return [float(getattr(config, field) == best and not config.is_control)]
 
-    assert [(each.field, each.value, each.end) for each in edges(StudyResults(grid, untrained(grid, score)))] == (
-        [(field, best, end)] if end else []
-    )
+    assert [
+        (each.field, each.value, each.end) for each in boundary_warnings(StudyResults(grid, untrained(grid, score)))
+    ] == ([(field, best, end)] if end else [])
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,14 @@ def test_the_outer_twentieth_of_a_range_is_its_end(
         )
         for rate in (best, 1e-3)
     }
-    assert [each.end for each in edges(StudyResults(search, records))] == ([end] if end else [])
+    assert [each.end for each in boundary_warnings(StudyResults(search, records))] == ([end] if end else [])
 
 
 def test_the_warning_says_what_to_do(untrained: Untrained) -> None:
     grid = study({"cluster_size": [4, 8, 16]})
-    (found,) = edges(StudyResults(grid, untrained(grid, lambda config: [config.cluster_size * config.proportion])))
+    (found,) = boundary_warnings(
+        StudyResults(grid, untrained(grid, lambda config: [config.cluster_size * config.proportion]))
+    )
     assert found.text == (
         "cluster_size = 16 of the best arm, k16, lies at the upper end of what was searched, 4 to 16: "
         "extend it upwards."
@@ -95,14 +97,14 @@ def test_the_warning_says_what_to_do(untrained: Untrained) -> None:
 def test_a_control_says_nothing_of_cluster_fields(untrained: Untrained) -> None:
     grid = study({"cluster_size": [1, 4, 16], "proportion": [0, 0.5, 0.75], "learning_rate": [1e-5, 1e-4, 1e-3]})
     records = untrained(grid, lambda config: [config.is_control + float(str(config.learning_rate))])
-    assert [each.field for each in edges(StudyResults(grid, records))] == ["learning_rate"]
+    assert [each.field for each in boundary_warnings(StudyResults(grid, records))] == ["learning_rate"]
 
 
 def test_linked_fields_have_their_own_ends(untrained: Untrained) -> None:
     linked = [{"cluster_size": k, "epochs": e} for k, e in ((4, 4), (8, 3), (16, 2))]
     grid = study({"pair": linked})
     records = untrained(grid, lambda config: [config.cluster_size * config.proportion] * config.epochs)
-    assert [(each.field, each.end) for each in edges(StudyResults(grid, records))] == [
+    assert [(each.field, each.end) for each in boundary_warnings(StudyResults(grid, records))] == [
         ("cluster_size", "upper"),
         ("epochs", "lower"),
     ]
@@ -112,11 +114,11 @@ def test_means_over_seeds_decide_and_nothing_is_said_of_nothing(untrained: Untra
     grid = study({"cluster_size": [4, 8, 16]}, seeds=[1, 2])
     lucky = {(16, 1): 1.0, (16, 2): 0.0, (8, 1): 0.6, (8, 2): 0.6}
     records = untrained(grid, lambda c: [0.0 if c.is_control else lucky.get((c.cluster_size, c.seed), 0.0)])
-    assert edges(StudyResults(grid, records)) == [] == edges(StudyResults(grid, {}))
+    assert boundary_warnings(StudyResults(grid, records)) == [] == boundary_warnings(StudyResults(grid, {}))
 
 
 def test_only_an_arm_that_has_finished_all_of_its_seeds_is_the_best(untrained: Untrained) -> None:
     grid = study({"cluster_size": [4, 8, 16]}, seeds=[1, 2])
     records = untrained(grid, lambda config: [config.cluster_size * config.proportion])
     del records["k16-s2"]
-    assert edges(StudyResults(grid, records)) == []  # k8, as long as the study runs
+    assert boundary_warnings(StudyResults(grid, records)) == []  # k8, as long as the study runs

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from simclip.runtime.randomness import generator
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.rung_correlation import rung_epochs, rungs
+from simclip.study.analysis.rung_correlation import correlate_rungs, rung_epochs
 from simclip.study.search.asha import scheduler
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
@@ -52,10 +52,10 @@ def test_a_rank_correlation_for_each_rung(untrained: Untrained) -> None:
         return [-final, middle, *[final + 0.1 * epoch for epoch in range(7)]]
 
     records = untrained(asha, curve)
-    first, second = rungs(StudyResults(asha, records))
+    first, second = correlate_rungs(StudyResults(asha, records))
     assert (first.epoch, first.n, first.correlation) == (1, 11, pytest.approx(-1))
     assert (second.epoch, second.n, second.correlation) == (3, 11, pytest.approx(1))
-    third = rungs(
+    third = correlate_rungs(
         StudyResults(asha.model_copy(update={"asha": asha.asha.model_copy(update={"grace_period": 2})}), records)
     )[0]
     assert third.epoch == 2 and third.correlation is not None and abs(third.correlation) < 1
@@ -63,20 +63,20 @@ def test_a_rank_correlation_for_each_rung(untrained: Untrained) -> None:
     best = sorted(records, key=lambda name: records[name].score or 0)[-6:]
     stopped = {name: replace(each, outcome="stopped", history=each.history[:2]) for name, each in records.items()}
     survivors = stopped | {name: records[name] for name in best}
-    assert [rung.n for rung in rungs(StudyResults(asha, survivors))] == [6, 6]
+    assert [rung.n for rung in correlate_rungs(StudyResults(asha, survivors))] == [6, 6]
     few = {n: r for n, r in survivors.items() if n not in best[:2]}
-    assert rungs(StudyResults(asha, few)) == []
+    assert correlate_rungs(StudyResults(asha, few)) == []
 
 
 def test_equal_metrics_have_no_ranks(untrained: Untrained) -> None:
     asha = study(4, asha={"grace_period": 1, "reduction_factor": 2})
     records = untrained(asha, lambda config: [0.5, float("nan"), 0.1, float(config.cluster_size)])
-    assert [(rung.epoch, rung.correlation) for rung in rungs(StudyResults(asha, records))] == [(1, None)]
+    assert [(rung.epoch, rung.correlation) for rung in correlate_rungs(StudyResults(asha, records))] == [(1, None)]
 
 
 def test_there_are_no_rungs_without_asha(untrained: Untrained) -> None:
     plain = study(9, scheduler="none")
-    assert rungs(StudyResults(plain, untrained(plain, lambda config: [0.1] * 9))) == []
+    assert correlate_rungs(StudyResults(plain, untrained(plain, lambda config: [0.1] * 9))) == []
     short = study(3)  # of which its grace period leaves nothing to save
     assert rung_epochs(short) == []
     optuna = study(9, searcher="optuna", trials=4, asha={"grace_period": 3, "reduction_factor": 2})
