@@ -1,1 +1,1 @@
-"""Pages without a network: figures as SVG, tables, templates."""
+"""HTML pages that need no network: pictures as SVG, tables, templates."""

@@ -1,4 +1,4 @@
-"""What all pictures share: their look, and how a matplotlib figure becomes an SVG that takes on the page's colours."""
+"""Pictures: their common style, and matplotlib figures as SVG in the page's colours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from matplotlib.figure import Figure
 
 from simclip.runtime.files import write_atomically
 
-#: Text and axes are drawn in it and take on the page's text colour; nearly black where there is no page.
+#: Colour of text and axes, replaced by the page's text colour; nearly black in the SVG and PNG files.
 INK = "#010203"
-#: Okabe and Ito's colours, which the colour-blind tell apart, as dark as white ground needs. On a dark ground the page
-#: gives them lighter values, by the names here.
+#: The palette of Okabe and Ito, which colour-blind people can tell apart, dark enough for a white background, with the
+#: names of CSS variables: a page on a dark background gives them lighter values.
 ARM_COLOURS = {"#0072b2": "arm-1", "#cf5a00": "arm-2", "#008f68": "arm-3", "#b8578f": "arm-4", "#9a7700": "arm-5"}
 BETTER, WORSE = "#0072b3", "#cf5a01"
 COLOUR_NAMES = {**ARM_COLOURS, BETTER: "better", WORSE: "worse"}
-#: Of whatever stands in the background.
+#: Opacity of what stands in the background.
 FAINT = 0.3
 
-WIDTH = 4.6  # inches: as wide as a phone, its text is as large as a phone's own small text
+WIDTH = 4.6  # inches; on a phone's screen the text has the size of the phone's small text
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 STYLE = {
@@ -45,14 +45,14 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a report.
+    """A picture of a page.
 
     Attributes:
-        name: Of its files; unique within a report.
+        name: File name without its ending; unique within a page.
         title: What it shows.
-        caption: A sentence on how to read it.
-        alt: What it shows, for those who do not see it.
-        figure: Drawn.
+        caption: How to read it.
+        alt: Description for screen readers.
+        figure: The matplotlib figure.
     """
 
     name: str
@@ -63,24 +63,24 @@ class Picture:
 
     @cached_property
     def svg(self) -> str:
-        """As a file of its own."""
-        drawn = _xml(self.figure)
-        self.figure.set_layout_engine("none")  # it is laid out now
+        """The picture as an SVG file."""
+        drawn = _to_svg(self.figure)
+        self.figure.set_layout_engine("none")  # keep the layout for the PNG
         return drawn
 
     def save(self, folder: Path) -> None:
-        """Write it as SVG and as PNG."""
+        """Write the picture as SVG and as PNG."""
         write_atomically(folder / f"{self.name}.svg", self.svg)
         self.figure.savefig(folder / f"{self.name}.png", dpi=200, facecolor="white", metadata={"Software": None})
 
     def inline(self, prefix: str = "") -> str:
-        """The SVG for a page: named colours, no id that another picture on it has, no size of its own."""
+        """The SVG for a page: colours as CSS variables, no fixed size, ids that start with the prefix and the name."""
         return _inline(self.svg, prefix + self.name)
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Pictures are drawn and saved within."""
+    """The matplotlib style in which pictures are drawn and saved."""
     with matplotlib.style.context(["default", STYLE]):
         yield
 
@@ -89,26 +89,26 @@ def panel(title: str, height: float) -> tuple[Figure, Axes]:
     """A figure with one pair of axes.
 
     Args:
-        title: Above them.
-        height: In inches.
+        title: Title of the figure.
+        height: Height of the figure in inches.
     """
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_subplot()
-    head(figure, title)
+    add_title(figure, title)
     return figure, axes
 
 
-def head(figure: Figure, title: str) -> None:
-    """The title, flush with the figure's left edge."""
+def add_title(figure: Figure, title: str) -> None:
+    """Set the title at the figure's left edge."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
 def shortened(name: str, most: int = 24) -> str:
-    """A name that fits beside a picture: its end tells arms apart, so the middle goes."""
+    """A name of at most `most` characters without its middle: arms differ at the end of their names."""
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
-def _xml(figure: Figure) -> str:
+def _to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return buffer.getvalue().replace("'DejaVu Sans'", FONTS).replace("font: 700 ", "font: 600 ")

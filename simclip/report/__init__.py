@@ -1,4 +1,4 @@
-"""The report: what a study found, to be looked at."""
+"""The report of a study, and the comparison of several studies, as HTML pages."""
 
 from simclip.report.comparison import write_comparison
 from simclip.report.page import write_report

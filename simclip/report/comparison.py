@@ -29,14 +29,14 @@ PICTURES = (ranking, effect_lines, learning_curves, gains)
 
 
 def write_comparison(folders: Sequence[StudyFolder], to: Path) -> Path:
-    """Write one page about several studies, and its pictures and tables into a folder of the page's name.
+    """Write one page about several studies, and its pictures and tables into a folder with the page's name.
 
     Args:
-        folders: Results of the studies, each finished or not.
-        to: The page, such as comparison.html.
+        folders: The studies' results; they need not be finished.
+        to: Path of the page, e.g. comparison.html.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
         InputError: A folder holds no study's results.
@@ -69,19 +69,19 @@ def write_comparison(folders: Sequence[StudyFolder], to: Path) -> Path:
 
 
 def _limits(findings: Findings, studies: Sequence[Findings]) -> Limits | None:
-    """The axis that forest plots of one unit share, so that they can be compared by eye."""
+    """The limits of the x axis that all forest plots in percent share, so that they can be compared by eye."""
     same = [each for each in studies if each.confirmed.percent and findings.confirmed.percent] or [findings]
     ends = [found for each in same if (found := extent(each))]
     return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
 
 def _colours(findings: Findings, studies: Sequence[Findings]) -> float:
-    """The difference that has the full colour in all maps of one unit."""
+    """The difference with the full colour in all heat maps of the same unit."""
     return max(full_colour(each) for each in studies if each.metric.percent == findings.metric.percent)
 
 
 def _rows(names: Sequence[str], pictures: Sequence[Sequence[Picture]]) -> list[dict[str, Any]]:
-    """What shows the same stands in one row."""
+    """Rows of pictures of the same kind, one picture per study."""
     titles = {picture.name: picture.title for of_study in pictures for picture in of_study}
     rows: list[dict[str, Any]] = []
     for kind, title in titles.items():
@@ -146,7 +146,7 @@ def _settings(studies: Sequence[Findings]) -> Table:
     names = [name for name in dict.fromkeys(name for file in files for name in file)
              if len({repr(file.get(name)) for file in files}) > 1 and name not in ("name", "description")]  # fmt: skip
     rows = [
-        Row([text_cell(name), *(Cell(_said(file.get(name)), str(file.get(name))) for file in files)]) for name in names
+        Row([text_cell(name), *(Cell(_text(file.get(name)), str(file.get(name))) for file in files)]) for name in names
     ]
     columns = [Column("field"), *(Column(_label(findings, studies)) for findings in studies)]
     caption = "All other fields are the same."
@@ -154,11 +154,11 @@ def _settings(studies: Sequence[Findings]) -> Table:
 
 
 def _label(findings: Findings, studies: Sequence[Findings]) -> str:
-    """The study's name, with a number where several have the same."""
+    """The study's name, with a number where several studies have the same name."""
     same = [each for each in studies if each.study.name == findings.study.name]
     place = next(number for number, each in enumerate(same, 1) if each is findings)
     return findings.study.name if len(same) == 1 else f"{findings.study.name}-{place}"
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What a report is about: one study and all that its records say, each worked out once."""
+"""The results of a study as a page shows them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from simclip.study.store.records import read_all
 
 
 class Findings(StudyResults):
-    """The results of a study, with the wording and the colours of a page.
+    """The results of a study with its metrics' formats and the colours of its arms.
 
     Attributes:
-        folder: Where the results are.
+        folder: The folder or bucket that holds the results.
     """
 
     def __init__(self, folder: StudyFolder) -> None:
@@ -27,29 +27,29 @@ class Findings(StudyResults):
 
     @property
     def metric(self) -> Metric:
-        """What the search goes by."""
+        """The metric that the search optimizes."""
         return Metric.of(self.study.metric)
 
     @property
     def confirmed(self) -> Metric:
-        """What the verdict is about."""
+        """The metric that the confirm stage compares."""
         return Metric.of(self.study.confirmed_metric)
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What results.json says of versions and hardware; empty before it is written."""
+    def recorded(self) -> dict[str, Any]:
+        """The content of results.json, for versions and hardware; empty before it is written."""
         path = self.folder.path / layout.RESULTS
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return content
 
     @cached_property
     def colours(self) -> dict[str, str]:
-        """The control in the text's colour and the arms that matter most in colours; others have none."""
+        """Colours by arm: the control has the text's colour, the best other arms have one each, the rest has none."""
         ranked = [arm.name for arm in self.verdict.arms] if self.verdict else []
         ranked += [arm.name for arm in self.ranking if arm.name not in ranked]
         ranked += [name for name in dict.fromkeys(r.arm for r in self.records.values()) if name not in ranked]
         controls = {record.arm for record in self.records.values() if record.control}
-        chief = self.verdict.control if self.verdict else self.control.name if self.control else None
-        chief = chief or next((name for name in ranked if name in controls), None)
+        reference = self.verdict.control if self.verdict else self.control.name if self.control else None
+        reference = reference or next((name for name in ranked if name in controls), None)
         colours = dict(zip([name for name in ranked if name not in controls], ARM_COLOURS, strict=False))
-        return {**({chief: INK} if chief else {}), **colours}
+        return {**({reference: INK} if reference else {}), **colours}

@@ -1,4 +1,4 @@
-"""Who is better: confirmed arms against the control, and the search's ranking."""
+"""Plots that rank arms: the confirmed arms against the control, and the arms of the search."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from simclip.study.analysis.verdict import ConfirmedArm, Verdict
 
 Limits: TypeAlias = tuple[float, float]
 
-#: The ranking shows so many of the best arms.
+#: Maximum number of arms in the plot of the search.
 MOST_ARMS = 20
 WORD_COLOURS = {"better": BETTER, "worse": WORSE}
 
 
 def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture]:
-    """Paired differences to the control with intervals, and each seed.
+    """The paired differences from the control with their intervals and all seeds.
 
     Args:
-        findings: Of the study.
-        limits: Of the x axis, where several studies share one.
+        findings: The study's results.
+        limits: Limits of the x axis, where several studies share one.
     """
     verdict, metric = findings.verdict, findings.confirmed
     if verdict is None or not (shown := _compared(verdict)):
         return
     control = next(arm for arm in verdict.arms if arm.control)
-    title = "Difference to plain fine-tuning"
+    title = "Difference from plain fine-tuning"
     figure, axes = panel(title, 1.1 + 0.62 * len(shown))
     for place, (arm, differences) in enumerate(shown):
         by_seed = [score - control.scores[seed] for seed, score in arm.scores.items() if seed in control.scores]
@@ -49,15 +49,15 @@ def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture
     yield Picture(
         "forest",
         title,
-        f"Diamond and bar: mean paired difference in {metric.name} and its 95% interval over seeds; dots: the "
-        f"{counted(most, 'seed')} one by one; upright line: the control.",
-        f"Forest plot of {metric.name}: " + "; ".join(f"{arm.name} {_said(metric, each)}" for arm, each in shown),
+        f"Diamond: mean difference in {metric.name} on the same seeds; bar: its 95% confidence interval; dots: the "
+        f"{counted(most, 'seed')}; vertical line: the control.",
+        f"Forest plot of {metric.name}: " + "; ".join(f"{arm.name} {_written(metric, each)}" for arm, each in shown),
         figure,
     )
 
 
 def extent(findings: Findings) -> Limits | None:
-    """From the lowest to the highest of what a forest plot shows, zero included, as its axis has it."""
+    """The lowest and the highest value in a forest plot, including zero, in the units of its axis."""
     if (verdict := findings.verdict) is None or not (shown := _compared(verdict)):
         return None
     control = next(arm for arm in verdict.arms if arm.control)
@@ -77,7 +77,7 @@ def _compared(verdict: Verdict) -> list[tuple[ConfirmedArm, Spread]]:
 def _row(
     axes: Axes, place: int, arm: ConfirmedArm, differences: Spread, by_seed: Sequence[float], metric: Metric
 ) -> None:
-    """An arm's name and figures above its bar, its seeds below."""
+    """Draw an arm: its name and difference above its bar, its seeds below."""
     colour, factor = WORD_COLOURS.get(arm.word or "", INK), 100 if metric.percent else 1
     axes.plot([0, 0], [place - 0.12, place + 0.36], color=INK, linewidth=1.2)
     if differences.low is not None and differences.high is not None:
@@ -86,7 +86,7 @@ def _row(
     axes.plot([factor * (differences.mean or 0.0)], [place], marker="D", markersize=7.5, color=colour)
     dots = [factor * each for each in by_seed]
     axes.scatter(dots, [place + 0.22] * len(dots), s=22, color=colour, alpha=0.45, linewidths=0)
-    sides = ((0, "left", shortened(arm.name), "bold"), (1, "right", _said(metric, differences), "normal"))
+    sides = ((0, "left", shortened(arm.name), "bold"), (1, "right", _written(metric, differences), "normal"))
     for x, side, text, weight in sides:
         axes.text(
             x, place - 0.32, text, color=colour, fontweight=weight, va="center", ha=side,
@@ -98,21 +98,21 @@ def _unit(metric: Metric) -> str:
     return "percentage points" if metric.percent else metric.name
 
 
-def _said(metric: Metric, differences: Spread) -> str:
-    said = metric.difference(differences.mean)
+def _written(metric: Metric, differences: Spread) -> str:
+    text = metric.difference(differences.mean)
     if differences.low is not None:
-        said += f"  [{metric.difference(differences.low)}, {metric.difference(differences.high)}]"
-    return said.replace("-", "−")
+        text += f"  [{metric.difference(differences.low)}, {metric.difference(differences.high)}]"
+    return text.replace("-", "−")
 
 
 def ranking(findings: Findings) -> Iterator[Picture]:
-    """The search's arms by their means, with every seed."""
+    """The arms of the search by their means, with all seeds."""
     arms = [arm for arm in findings.ranking if arm.mean is not None]
     if not arms:
         return
     shown = _chosen(arms, findings)
     metric, factor = findings.metric, 100 if findings.metric.percent else 1
-    title = "The search: arms by their means"
+    title = "Ranking of the arms in the search"
     figure, axes = panel(title, 1.05 + 0.27 * len(shown))
     if (control := findings.control) and control.mean is not None:
         axes.axvline(factor * control.mean, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
@@ -134,7 +134,7 @@ def ranking(findings: Findings) -> Iterator[Picture]:
     yield Picture(
         "ranking",
         title,
-        f"{which}; upright mark: mean over seeds; dots: seeds one by one; dashed: the best control.",
+        f"{which}. Vertical mark: mean over seeds; dots: single seeds; dashed line: the best control.",
         f"Arms ranked by {metric.name}: " + "; ".join(f"{arm.name} {metric.formatted(arm.mean)}" for arm in shown),
         figure,
     )

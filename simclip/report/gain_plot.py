@@ -1,4 +1,4 @@
-"""What fine-tuning gains and what it forgets, next to the untouched model."""
+"""What fine-tuning gains and forgets in comparison with the base model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simclip.study.analysis.ranking import base_model_metrics
 
 
 def gains(findings: Findings) -> Iterator[Picture]:
-    """The untouched model, the control and the leading arm with clusters on every evaluation set."""
+    """The base model, the control and the best arm with clusters on all evaluation sets."""
     verdict = findings.verdict
     means = {arm.name: arm.metrics for arm in (verdict.arms if verdict else findings.ranking) if arm.metrics}
     start = base_model_metrics(findings.confirm if verdict else findings.search)
@@ -27,7 +27,7 @@ def gains(findings: Findings) -> Iterator[Picture]:
         axes.plot([min(values), max(values)], [place, place], color=INK, alpha=FAINT / 2, linewidth=2)
     places = range(len(names))
     axes.scatter([100 * start[name] for name in names], places, s=42, facecolors="none", edgecolors=INK, linewidths=1.4,
-                 label="untouched model")  # fmt: skip
+                 label="base model")  # fmt: skip
     for arm, marker in zip(arms, ("s", "D"), strict=False):
         colour = findings.colours[arm]
         axes.scatter([100 * means[arm][name] for name in names], places, s=38, marker=marker, color=colour, alpha=0.9,
@@ -38,15 +38,15 @@ def gains(findings: Findings) -> Iterator[Picture]:
     axes.grid(True, axis="x")
     axes.set_xlabel("percent")
     figure.legend(loc="outside lower left", ncols=2)
-    spoken = "; ".join(
-        f"{name}: untouched {Metric.of(name).formatted(start[name])}, "
+    alt = "; ".join(
+        f"{name}: base model {Metric.of(name).formatted(start[name])}, "
         + ", ".join(f"{arm} {Metric.of(name).formatted(means[arm][name])}" for arm in arms)
         for name in names
     )
     yield Picture(
         "gains",
         title,
-        "Means over seeds at the best epoch; a filled mark left of the ring is something forgotten.",
-        spoken,
+        "Means over seeds at the best epoch. A filled mark left of the ring: fine-tuning made this metric worse.",
+        alt,
         figure,
     )

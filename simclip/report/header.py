@@ -1,4 +1,4 @@
-"""A study in a few words and figures, as the page begins."""
+"""The head of a page: facts, verdict, main numbers and notes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simclip.study.analysis.ranking import base_model_metrics
 
 
 def facts(findings: Findings) -> Iterator[str]:
-    """What the study is, in a few words each."""
+    """Short facts about the study."""
     study, records = findings.study, findings.records.values()
     yield f"decided by {findings.metric.name}"
     if study.test:
@@ -31,7 +31,7 @@ def facts(findings: Findings) -> Iterator[str]:
 
 
 def mark(findings: Findings) -> dict[str, str]:
-    """The verdict in two words, and the colour that they have."""
+    """The verdict in a few words, and its CSS class."""
     verdict = findings.verdict
     if verdict is None:
         return {"text": "search only" if findings.study.confirm is None else "not confirmed yet", "style": ""}
@@ -46,7 +46,7 @@ def mark(findings: Findings) -> dict[str, str]:
 
 
 def tiles(findings: Findings) -> Iterator[dict[str, str]]:
-    """The few figures that a reader wants first."""
+    """The main numbers: the best arm with clusters, plain fine-tuning and the base model."""
     verdict, metric = findings.verdict, findings.confirmed if findings.verdict else findings.metric
     if verdict:
         shown = [(arm.name, arm.control, arm.spread.mean, arm.spread.std, len(arm.scores)) for arm in verdict.arms]
@@ -62,24 +62,24 @@ def tiles(findings: Findings) -> Iterator[dict[str, str]]:
     start = base_model_metrics(findings.confirm if verdict else findings.search)
     if metric.name in start or (start and not verdict):
         value = start.get(metric.name, start["metric"])
-        yield {"name": "untouched model", "value": metric.formatted(value), "more": metric.name}
+        yield {"name": "base model", "value": metric.formatted(value), "more": metric.name}
 
 
 def notes(findings: Findings) -> Iterator[dict[str, Any]]:
-    """What to keep in mind."""
+    """Notes: unfinished and failed trials, and best values at the edge of the search space."""
     records = findings.records.values()
     if not records:
         yield {"text": "No trial has begun yet.", "warn": False}
     if unfinished := sum(record.outcome is None for record in records):
         report = shlex.join(["python", "tune.py", "report", findings.folder.place()])
         text = (
-            f"{counted(unfinished, 'trial')} unfinished: the study is running or was interrupted. Curves are drawn as "
-            f"far as they go; {report} writes this page anew."
+            f"{counted(unfinished, 'trial')} unfinished: the study is running or was interrupted. The curves show the "
+            f"epochs so far; update this page with {report}"
         )
         yield {"text": text, "warn": False}
     if failed := sum(record.outcome == "failed" for record in records):
         yield {
-            "text": f"{counted(failed, 'trial')} failed; what failed counts nowhere. The errors stand below.",
+            "text": f"{counted(failed, 'trial')} failed and count in no result. Their errors are listed below.",
             "warn": True,
         }
     for warning in boundary_warnings(findings):

@@ -1,4 +1,4 @@
-"""Learning curves, with the schedule of p below them."""
+"""Learning curves, with the schedule of the proportion p below them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from simclip.html.figure import FAINT, INK, WIDTH, Picture, head, shortened
+from simclip.html.figure import FAINT, INK, WIDTH, Picture, add_title, shortened
 from simclip.report.findings import Findings
 from simclip.study.spec.arms import Stage
 from simclip.study.store.records import Record
 
-#: Of the schedules, which often coincide: the first the widest, so that all stay visible.
+#: Line widths of the schedules: they often coincide, and decreasing widths keep all of them visible.
 WIDTHS = (5.4, 4.0, 2.8, 1.8, 1.0)
-#: Room that the way from the untouched model may take of a picture; what is further away is left out.
-MOST_CLIMB = 0.4
+#: Largest part of the plot that the step from the base model may take; beyond it, the base model is left out.
+MOST_STEP = 0.4
 
 
 def learning_curves(findings: Findings) -> Iterator[Picture]:
-    """A picture per stage that has a trained epoch, running trials included."""
+    """A picture per stage with at least one trained epoch, including running trials."""
     stages: tuple[Stage, ...] = ("search", "confirm")
     for stage in stages:
         records = {name: record for name, record in findings.of_stage(stage).items() if len(record.history) > 1}
@@ -31,7 +31,7 @@ def learning_curves(findings: Findings) -> Iterator[Picture]:
 
 def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Record]) -> Picture:
     figure = Figure(figsize=(WIDTH, 4.5))
-    head(figure, title)
+    add_title(figure, title)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
     by_arm: dict[str, list[Record]] = {}
     for record in records.values():
@@ -43,10 +43,10 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
     _schedules(below, {arm: by_arm[arm][0] for arm in coloured}, findings)
     above.set_ylabel(findings.metric.unit)
     clipped = _focus(above, [[factor * row["metric"] for row in record.history] for record in records.values()])
-    untouched = findings.metric.formatted(next(iter(records.values())).history[0]["metric"])
-    start = f" The untouched model ({untouched}) lies outside."
+    base = findings.metric.formatted(next(iter(records.values())).history[0]["metric"])
+    start = f" The base model ({base}) lies outside the plot."
     figure.align_ylabels([above, below])
-    below.set_xlabel("epoch (0: the untouched model)")
+    below.set_xlabel("epoch (0: the base model)")
     below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     handles = {shortened(arm): above.plot([], [], color=findings.colours[arm])[0] for arm in coloured}
     if len(by_arm) > len(coloured):
@@ -56,8 +56,8 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
     return Picture(
         name,
         title,
-        "Thick: mean over the seeds that have reached an epoch; thin: seeds one by one; below: p, the share of a batch "
-        f"that comes in clusters.{start if clipped else ''}",
+        "Thick lines: mean over the seeds that have reached an epoch; thin lines: single seeds; below: proportion p "
+        f"of each batch that consists of clusters.{start if clipped else ''}",
         f"{findings.metric.name} by epoch and p by epoch. Mean of the best epochs: {finals}",
         figure,
     )
@@ -76,12 +76,12 @@ def _curve(axes: Axes, records: list[Record], colour: str | None, factor: int, f
 
 
 def _focus(axes: Axes, lines: list[list[float]]) -> bool:
-    """Leave out the first climb where it would press the rest together; whether that was done."""
+    """Leave out the base model where it would flatten the curves; returns whether it did."""
     trained = [value for line in lines for value in line[1:]]
     low, high = min(trained), max(trained)
     start = [line[0] for line in lines]
     reach = max(low - min(start), max(start) - high)
-    if reach <= MOST_CLIMB * (high - low) or high == low:
+    if reach <= MOST_STEP * (high - low) or high == low:
         return False
     pad = 0.06 * (high - low)
     axes.set_ylim(low - pad, high + pad)

@@ -1,4 +1,4 @@
-"""The report of one study: one page that opens anywhere, its pictures as files, its tables as CSV."""
+"""The report of one study: a page that opens anywhere, its pictures as SVG and PNG, its tables as CSV."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ PICTURES = (maps, ranking, effect_lines, learning_curves, gains, importance_bars
 
 
 def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
-    """Write a study's page from the records as they stand, its pictures and tables into a folder of the page's name.
+    """Write a study's report from its records, and its pictures and tables into a folder with the page's name.
 
-    The study may be running, interrupted, or without any trial yet.
+    The study may be running or interrupted, and need not have any trial yet.
 
     Args:
         folder: The study's results.
-        to: The page; by default report.html there.
+        to: Path of the page; by default report.html in the results folder.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
         InputError: The folder holds no study's results.
@@ -76,7 +76,7 @@ def tables(findings: Findings) -> list[Table]:
 def content(
     findings: Findings, first: Sequence[Picture], others: Sequence[Picture], found: Sequence[Table]
 ) -> dict[str, Any]:
-    """All that the page says."""
+    """The fields of the template."""
     return {
         "study": findings.study,
         "place": findings.folder.place(),
@@ -99,37 +99,37 @@ def content(
 
 
 def commands(findings: Findings) -> Iterator[dict[str, str]]:
-    """What to type."""
+    """Commands that reproduce the results."""
     folder = findings.folder
     tune = ["python", "tune.py"]
     if (folder.path / layout.BEST).exists():
-        yield {"what": "The best configuration once more, alone, compared to the last bit",
+        yield {"what": "Run the best configuration again and compare all metrics to the last bit",
                "text": shlex.join([*tune, "reproduce", folder.place()])}  # fmt: skip
-    yield {"what": "The whole study elsewhere",
+    yield {"what": "Run the whole study in another place",
            "text": shlex.join([*tune, "run", folder.place(layout.STUDY), "--results", "elsewhere"])}  # fmt: skip
     if folder.mirror is None and (folder.path / layout.OPTUNA).exists():
-        yield {"what": "Optuna's own view of the search",
+        yield {"what": "Open the search in Optuna's dashboard",
                "text": shlex.join(["optuna-dashboard", f"sqlite:///{folder.path / 'optuna.db'}"])}  # fmt: skip
 
 
 def provenance(findings: Findings) -> dict[str, str]:
-    """What it ran on, with which versions and seeds."""
-    study, recorded = findings.study, findings.facts
+    """Seeds, hardware and versions."""
+    study, recorded = findings.study, findings.recorded
     confirmed = study.confirm_seeds
-    said = {"seeds of the search": _listed(study.seeds)}
+    lines = {"seeds of the search": _listed(study.seeds)}
     if confirmed:
-        said["seeds to confirm"] = _listed(confirmed)
-    said["git commit"] = recorded.get("git_commit") or "not recorded"
-    said |= {name.replace("_", " "): _said(value) for name, value in recorded.get("hardware", {}).items()}
+        lines["seeds of the confirm stage"] = _listed(confirmed)
+    lines["git commit"] = recorded.get("git_commit") or "not recorded"
+    lines |= {name.replace("_", " "): _text(value) for name, value in recorded.get("hardware", {}).items()}
     share = study.resources.model_dump(exclude_none=True)
-    said["per trial"] = ", ".join(f"{name} {value:g}" for name, value in share.items())
+    lines["per trial"] = ", ".join(f"{name} {value:g}" for name, value in share.items())
     versions = recorded.get("versions", {})
-    said["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
-    return said
+    lines["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded"
+    return lines
 
 
 def files(findings: Findings) -> dict[str, str]:
-    """The files that say what ran."""
+    """The study file and the best configuration, by file name."""
     paths = [findings.folder.file, findings.folder.path / layout.BEST]
     return {path.name: path.read_text(encoding="utf-8") for path in paths if path.exists()}
 
@@ -138,7 +138,7 @@ def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The shape of what the search found: maps of k by p, and a line over the values of each parameter."""
+"""Plots of scores by parameters: heat maps of k by p, and lines over the values of each parameter."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from simclip.study.analysis.heat_map import Band, Cell, HeatMap, heat_maps
 from simclip.study.analysis.parameter_effects import Line, ParameterEffect, Point, parameter_effects
 from simclip.train.config import TrainConfig
 
-#: Opacity of the strongest cell; the writing on it stays legible on light and dark ground.
+#: Opacity of the strongest cell, on which text stays legible on light and on dark backgrounds.
 STRONGEST = 0.5
-#: More values than this on one axis are written slanted or upwards.
+#: Number of values on an axis above which labels are rotated.
 MOST_UPRIGHT = 6
-#: Differences of so many standard deviations of seeds have the full colour, if none is larger: noise stays pale.
+#: Difference with the full colour, in standard deviations over seeds, unless a larger one exists: noise stays pale.
 FULL_COLOUR = 3.0
-STOPPED = " ■: trials that ASHA stopped are among them, with the score that they had."
+STOPPED = " ■: includes trials that ASHA stopped, with their score so far."
 
 
 def maps(findings: Findings, strongest: float | None = None) -> Iterator[Picture]:
-    """A map for each way of setting p, all in the same colours.
+    """A heat map for constant p and one for p with warm-up, on the same colour scale.
 
     Args:
-        findings: Of the study.
-        strongest: The difference that has the full colour, where several studies share it.
+        findings: The study's results.
+        strongest: The difference with the full colour, where several studies share the scale.
     """
     strongest = strongest or full_colour(findings)
     for number, each in enumerate(heat_maps(findings), 1):
@@ -40,7 +40,7 @@ def maps(findings: Findings, strongest: float | None = None) -> Iterator[Picture
 
 
 def full_colour(findings: Findings) -> float:
-    """The largest difference of a study's maps, or three standard deviations of its seeds."""
+    """The largest difference in a study's heat maps, at least three standard deviations over its seeds."""
     cells = [cell for each in heat_maps(findings) for row in each.cells for cell in row if cell]
     variances = [arm.std**2 for arm in findings.ranking if arm.std is not None]
     noise = FULL_COLOUR * fmean(variances) ** 0.5 if variances else 0.0
@@ -67,22 +67,22 @@ def _map(found: HeatMap, name: str, findings: Findings, strongest: float) -> Pic
     _key(figure)
     cells = [(k, p, cell) for k, row in zip(found.rows, found.cells, strict=True)
              for p, cell in zip(found.columns, row, strict=True) if cell]  # fmt: skip
-    said = "; ".join(f"k {k.label}, p {p.label}: {_difference(metric, cell)}" for k, p, cell in cells)
+    listed = "; ".join(f"k {k.label}, p {p.label}: {_difference(metric, cell)}" for k, p, cell in cells)
     unit = "percentage points" if metric.percent else metric.name
     control = f" (the control has {metric.formatted(found.control)})" if found.control is not None else ""
     small = f"; small: mean {metric.name}{control}" if len(found.columns) <= MOST_UPRIGHT else control
     return Picture(
         name,
         title,
-        f"Bold: mean difference to the control in {unit}{small}; the stronger the "
+        f"Bold: mean difference from the control in {unit}{small}; the stronger the "
         f"colour, the larger the difference.{STOPPED if any(cell.stopped for *_, cell in cells) else ''}",
-        f"{title}, difference in {metric.name}. {said}",
+        f"{title}, difference in {metric.name}. {listed}",
         figure,
     )
 
 
 def _ends(band: Band, between: str) -> str:
-    """A band as narrow as its cells are."""
+    """The ends of a band, short enough for a narrow cell."""
     return f"{band.low:.3g}" if band.low == band.high else f"{band.low:.3g}{between}{band.high:.3g}"
 
 
@@ -116,7 +116,7 @@ def _key(figure: Figure) -> None:
 
 
 def effect_lines(findings: Findings) -> Iterator[Picture]:
-    """A picture per parameter."""
+    """A plot per parameter."""
     for effect in parameter_effects(findings):
         yield _effect(effect, findings)
 
@@ -138,13 +138,13 @@ def _effect(effect: ParameterEffect, findings: Findings) -> Picture:
         figure.legend(loc="outside lower left", ncols=2)
     spread = any(point.std for line in effect.lines for point in line.points)
     band = "band" if effect.joined else "bar"
-    how = f"Mean over all arms with that value; {band}: ± a standard deviation over seeds" if spread else (
+    how = f"Mean over all arms with that value; {band}: ± one standard deviation over seeds" if spread else (
         "Mean over all arms with that value, on one seed")  # fmt: skip
     return Picture(
         f"over-{effect.parameter}",
         title,
-        f"{how}; dashed: the control.",
-        f"{metric.name} over {effect.parameter}. " + " ".join(_spoken(line, metric) for line in effect.lines),
+        f"{how}; dashed line: the control.",
+        f"{metric.name} over {effect.parameter}. " + " ".join(_in_words(line, metric) for line in effect.lines),
         figure,
     )
 
@@ -163,7 +163,7 @@ def _reference(axes: Axes, control: Point, factor: int) -> None:
 
 def _line(axes: Axes, line: Line, effect: ParameterEffect, factor: int, number: int, lines: int) -> None:
     colour = [*ARM_COLOURS][number % len(ARM_COLOURS)]
-    # Bars of several lines at one value stand beside each other.
+    # Bars of several lines at the same value are drawn side by side.
     shift = 0.0 if effect.joined or effect.scale != "category" else 0.12 * (number - (lines - 1) / 2)
     xs = [point.x + shift for point in line.points]
     ys = [factor * point.mean for point in line.points]
@@ -195,7 +195,7 @@ def _x_axis(axes: Axes, effect: ParameterEffect) -> None:
         axes.set_xlim(min(labels) - 0.5, max(labels) + 0.5)
 
 
-def _spoken(line: Line, metric: Metric) -> str:
+def _in_words(line: Line, metric: Metric) -> str:
     points: Sequence[Point] = line.points
     head = f"{line.name}: " if line.name else ""
     return head + ", ".join(f"{point.label} {metric.formatted(point.mean)}" for point in points) + "."

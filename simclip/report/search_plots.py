@@ -1,4 +1,4 @@
-"""How the search went: what its parameters decided, and whether ASHA's early looks foretold the end."""
+"""Plots of the search itself: the importance of its parameters, and how well early rungs predict final scores."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from simclip.train.config import TrainConfig
 
 
 def importance_bars(findings: Findings) -> Iterator[Picture]:
-    """The parameters of a random or Optuna search by how much they decided."""
+    """The importance of the parameters of a random or Optuna search."""
     found = importances(findings)
     if found is None or not found.shares:
         return
-    title = "What decided: importance of the parameters"
+    title = "Importance of the parameters"
     figure, axes = panel(title, 1.15 + 0.34 * len(found.shares))
     shares = [100 * share for share in found.shares.values()]
     axes.barh(range(len(shares)), shares, height=0.62, color=BETTER)
@@ -29,23 +29,23 @@ def importance_bars(findings: Findings) -> Iterator[Picture]:
     axes.set_ylim(len(shares) - 0.45, -0.55)
     axes.set_xlim(0, max(shares) * 1.14 or 1)
     axes.grid(False)
-    axes.set_xlabel("share of the importance in percent")
+    axes.set_xlabel("importance in percent")
     yield Picture(
         "importance",
         title,
-        f"{found.evaluator} of Optuna {found.version}, over {counted(found.settings, 'setting')} of which the best "
-        f"{found.best} are told from all. {found.note or ''}".strip(),
+        f"{found.evaluator} of Optuna {found.version}: how differently a parameter is distributed among the best "
+        f"{found.best} of {counted(found.settings, 'setting')}. {found.note or ''}".strip(),
         "Importance: " + "; ".join(f"{name} {100 * share:.0f}%" for name, share in found.shares.items()),
         figure,
     )
 
 
 def rung_correlations(findings: Findings) -> Iterator[Picture]:
-    """The rank correlation of each of ASHA's rungs with the final results."""
+    """The rank correlation between the scores at each of ASHA's rungs and the final scores."""
     found = [rung for rung in correlate_rungs(findings) if rung.correlation is not None]
     if not found:
         return
-    title = "Did early stopping look late enough?"
+    title = "Do early epochs predict the final scores?"
     figure, axes = panel(title, 2.7)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot([rung.epoch for rung in found], [rung.correlation or 0.0 for rung in found], "o-", color=BETTER)
@@ -61,8 +61,8 @@ def rung_correlations(findings: Findings) -> Iterator[Picture]:
     yield Picture(
         "rungs",
         title,
-        f"Rank correlation of the metric at each of ASHA's rungs with the final score, over the "
-        f"{' to '.join(map(str, counts))} trials that finished; near 1, stopping there was safe.",
+        "Rank correlation between the metric at each of ASHA's rungs and the final score, over the "
+        f"{' to '.join(map(str, counts))} trials that finished. Near 1, it is safe to stop trials at that epoch.",
         "Rank correlation by epoch: " + "; ".join(f"{rung.epoch}: {rung.correlation:.2f}" for rung in found),
         figure,
     )
