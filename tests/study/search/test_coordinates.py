@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import coordinates
-from simclip.study.store.records import Outcome, Record
+from simclip.study.store.records import Record
 from simclip.train.config import TrainConfig
-from simclip.train.history import Row
 from tests.study.examples import study
 
 
@@ -60,20 +57,3 @@ def test_intervals_of_no_warm_up_are_no_values() -> None:
     assert coordinates(space, fixed) == {"proportion_warmup": False}
     warm = record(proportion=1.0, cluster_size=4, warmup_intervals=3, proportion_warmup=True)
     assert coordinates(space, warm) == {"proportion_warmup": True, "warmup_intervals": 3}
-
-
-def test_only_ended_trials_of_the_search_count() -> None:
-    history: list[Row] = [{"epoch": 0, "metric": 9.0}, {"epoch": 1, "metric": 0.5}]
-
-    def made(arm: str, rows: list[Row], outcome: Outcome | None = None, **fields: Any) -> Record:
-        return replace(record(), arm=arm, history=rows, outcome=outcome, **fields)
-
-    these = {
-        "finished": made("a", history, "finished"),
-        "stopped": made("b", history, "stopped"),
-        "failed": made("c", history, "failed"),
-        "running": made("d", history),
-        "untouched": made("e", history[:1], "finished"),
-        "confirm": made("a", history, "finished", stage="confirm", seed=1000),
-    }
-    assert [(each.arm, score) for each, score in StudyResults(study({}), these).scored] == [("a", 0.5), ("b", 0.5)]

@@ -1,0 +1,48 @@
+"""Arms ranked by their mean scores."""
+
+from __future__ import annotations
+
+import pytest
+
+from simclip.study.analysis.ranking import base_model_metrics, rank_arms
+from tests.study.made_up import by_name, record
+
+
+def test_arms_are_ranked_against_the_best_control_on_shared_seeds() -> None:
+    records = by_name(
+        record("control-lr1", 1, 0, 0.50), record("control-lr1", 2, 0, 0.40),
+        record("control-lr2", 1, 0, 0.30), record("control-lr2", 2, 0, 0.20),
+        record("k4", 1, 0, 0.60), record("k4", 2, 0, 0.80),
+        record("k8", 2, 0, 0.44),
+        record("k16", 1, 0, 0.9, outcome="failed"),
+    )  # fmt: skip
+    arms = {arm.name: arm for arm in rank_arms(records)}
+    assert list(arms) == ["k4", "control-lr1", "k8", "control-lr2", "k16"]
+    assert arms["k4"].mean == pytest.approx(0.7)
+    assert arms["k4"].std == pytest.approx(0.2 / 2**0.5)
+    assert arms["k4"].difference == pytest.approx(0.25)
+    assert arms["k8"].difference == pytest.approx(0.04)
+    assert arms["control-lr1"].difference == 0
+    assert arms["control-lr2"].difference == pytest.approx(-0.2)
+    assert arms["k16"].mean is None
+    assert arms["k16"].scores == {}
+
+
+def test_of_a_loss_the_lowest_is_best() -> None:
+    records = by_name(record("control", 1, 9, 2.0, 1.5, mode="min"), record("k4", 1, 9, 1.0, 3.0, mode="min"))
+    assert [arm.name for arm in rank_arms(records)] == ["k4", "control"]
+    assert rank_arms(records)[0].mean == 1.0
+
+
+def test_not_a_number_is_no_score() -> None:
+    records = by_name(record("control", 1, 0, 0.1, 0.2), record("k4", 1, 0, float("nan"), float("nan")))
+    assert [arm.name for arm in rank_arms(records)] == ["control", "k4"]
+    assert rank_arms(records)[1].mean is None
+
+
+def test_the_base_model_is_epoch_zero() -> None:
+    assert base_model_metrics(by_name(record("control", 1, 0.05, 0.1))) == {"metric": 0.05, "val/mean_r1": 0.05}
+
+
+def test_nothing_has_no_ranking() -> None:
+    assert rank_arms({}) == []
