@@ -34,6 +34,25 @@ settings.register_profile("search", deadline=None)
 settings.load_profile("same")
 
 
+#: Groups of tests that take long, in the order in which they are started: "ray", or parts of file names.
+LONG_FIRST = ("ray", "test_commands", "test_studies", "test_verdict", "test_families", "test_run", "test_resume")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Distribute tests by file, except that one process has all tests of the shared Ray; long groups start first."""
+
+    def group(item: pytest.Item) -> str:
+        return "ray" if "cluster" in getattr(item, "fixturenames", ()) else item.location[0]
+
+    def place(item: pytest.Item) -> int:
+        return next((number for number, part in enumerate(LONG_FIRST) if part in group(item)), len(LONG_FIRST))
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_users_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is made once for several tests leaves nothing with the user either."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,24 @@ import pytest
 import ray
 
 from simclip.study.execution.cluster import Cluster, connect
+from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
+from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
 from simclip.train.config import TrainConfig
-from tests.conftest import write_study
+from tests.conftest import tiny_run, write_study
+from tests.study.in_process import run_here
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A local Ray, dashboard included; its workers keep their cache to themselves."""
+    """A local Ray without a dashboard, whose workers have a cache of their own."""
+    init = ray.init
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMCLIP_CACHE", str(tmp_path_factory.mktemp("ray-cache")))
+        patch.setattr(ray, "init", lambda **how: init(**{**how, "include_dashboard": False}))
         yield connect("local")
     ray.shutdown()
 
@@ -36,6 +42,24 @@ def make_study(config: TrainConfig, tmp_path: Path) -> Callable[..., StudyConfig
         return load_study(write_study(config, tmp_path / "tiny.yaml", train=train, **changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished_study(
+    pairs: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyEnd, StudyFolder]:
+    """The study of `make_study` without changes, run to its end once; tests copy its folder."""
+    folder = tmp_path_factory.mktemp("finished")
+    file = write_study(tiny_run(pairs, tiny_model), folder / "tiny.yaml", train={"epochs": 2})
+    return run_here(load_study(file), folder)
+
+
+@pytest.fixture
+def ended(finished_study: tuple[StudyEnd, StudyFolder], tmp_path: Path) -> StudyEnd:
+    """The end of the finished study, a copy of whose results is in the test's own folder."""
+    end, folder = finished_study
+    shutil.copytree(folder.path, tmp_path / folder.path.name)
+    return end
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 
 from simclip.demo import ensure_dataset
-from simclip.study.execution.cluster import Cluster, resolved
-from simclip.study.execution.ray_executor import RayExecutor
-from simclip.study.execution.run import run_study
+from simclip.study.execution.cluster import resolved
 from simclip.study.spec.arms import Trial, planned_arms, planned_trials
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
-from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
+from tests.study.in_process import ONE_CPU, run_here
 
 STUDIES = Path(__file__).parents[2] / "studies"
 DEMO = read_mapping(STUDIES / "demo.yaml")
@@ -107,16 +105,14 @@ def test_the_test_sets_in_its_comments_are_ready_to_use(name: str, tmp_path: Pat
 
 
 @pytest.fixture(scope="module")
-def ended(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """Three arms of each file, shrunk and cut short; in one go, since starting processes takes longest."""
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    """Three arms of each file, shrunk and cut short, in one study."""
     ensure_dataset()
     short = ("train.epochs=2", "train.iterations_per_epoch=2", "seeds=[1]", "max_concurrent=1")
-    studies = {name: resolved(study_of(name, *short, demo=True), cluster) for name in ASKED}
+    studies = {name: resolved(study_of(name, *short, demo=True), ONE_CPU) for name in ASKED}
     trials = [named(name, trial) for name, study in studies.items() for trial in planned_trials(study)[:3]]
-    study = studies["cluster_size"]
-    folder = StudyFolder(tmp_path_factory.mktemp("studies") / study.name)
-    folder.claim(study)
-    return run_study(study, RayExecutor(study, cluster, folder), folder, [], trials).records
+    end, _ = run_here(studies["cluster_size"], tmp_path_factory.mktemp("studies"), trials=trials)
+    return end.records
 
 
 def named(file: str, trial: Trial) -> Trial:

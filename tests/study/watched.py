@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.state import list_actors
+import ray._private.state
 
 from simclip.study.execution.cluster import Cluster, resolved
 from simclip.study.execution.events import Listener
@@ -79,8 +79,12 @@ def alone(config: TrainConfig, folder: Path) -> list[Row]:
 
 
 def kill_actors(kind: str) -> None:
-    actors = list_actors(address=ray.get_runtime_context().gcs_address, filters=[("state", "=", "ALIVE")])
-    pids = [actor.pid for actor in actors if kind in actor.class_name]
-    assert pids, [actor.class_name for actor in actors]
+    """Kill the processes of all Ray actors of a class. Asks the GCS: Ray's public list of actors needs a dashboard."""
+    pids = [
+        actor["Pid"]
+        for actor in ray._private.state.actors().values()
+        if actor["State"] == "ALIVE" and kind in actor["ActorClassName"]
+    ]
+    assert pids
     for pid in pids:
         os.kill(pid, signal.SIGKILL)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from simclip.errors import InputError
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
@@ -63,29 +62,3 @@ def test_lost_trials_go_on_until_it_happens_too_often(make_study: MakeStudy, tmp
     assert "ProcessLost" in (folder.logs / "k2-s1.log").read_text()
     assert [epoch for name, epoch in events.epochs if name == "k4-s1"] == [0, 1, 2, 3, 4, 5]
     assert end.records["k4-s1"].outcome == "finished"
-
-
-def test_asha_stops_trials(make_study: MakeStudy, tmp_path: Path) -> None:
-    study = make_study(
-        scheduler="asha",
-        asha={"grace_period": 1, "reduction_factor": 2},
-        parameters={"learning_rate": {"values": [1e-3, 1e-9, 1e-10]}, "cluster_size": {"value": 4}},
-        train={"epochs": 4},
-        metric="val/loss",
-        mode="min",
-    )
-    end, _ = run_here(study, tmp_path)
-    stopped = [record for record in end.records.values() if record.outcome == "stopped"]
-    assert stopped and all(0 < record.history[-1]["epoch"] < 4 and not record.control for record in stopped)
-
-
-def test_wrong_input_ends_the_study(make_study: MakeStudy, pairs: Path, tmp_path: Path) -> None:
-    images = tmp_path / "images"
-    images.mkdir()
-    for path in (pairs / "images").iterdir():
-        (images / path.name).write_bytes(path.read_bytes())
-    (images / "007.png").write_bytes(b"not a picture")
-    events = Events()
-    with pytest.raises(InputError, match=r"007\.png"):
-        run_here(make_study(train={"train_image_dir": str(images)}), tmp_path, [events])
-    assert len(events.started) == 1 and events.ended == []

@@ -1,4 +1,4 @@
-"""What a study goes on from: records and checkpoints, whatever was lost."""
+"""A study is resumed from its records and checkpoints, whatever was lost."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 
 from simclip.errors import InputError
 from simclip.study.execution.cluster import Cluster
+from simclip.study.execution.events import Listener
+from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
@@ -20,7 +23,13 @@ from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_all
 from simclip.train.history import Row, finished_epochs
 from tests.conftest import tiny_run, write_study
+from tests.study.in_process import ProcessLost, run_here
 from tests.study.watched import Events, figures, interrupt_at, kill_actors, run
+
+
+def here(study: StudyConfig, folder: Path, listener: Listener, **how: Any) -> StudyEnd:
+    """Run a study in this process."""
+    return run_here(study, folder, [listener], **how)[0]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +39,9 @@ def study(pairs: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def whole(study: StudyConfig, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
-    """What the study comes to, undisturbed."""
-    return figures(run(study, cluster, tmp_path_factory.mktemp("whole"), Events()))
+def whole(study: StudyConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
+    """The figures of the study when nothing disturbs it, with or without Ray."""
+    return figures(run_here(study, tmp_path_factory.mktemp("whole"))[0])
 
 
 def test_an_interrupted_trial_goes_on_after_its_last_epoch(study, whole, cluster: Cluster, tmp_path: Path) -> None:
@@ -58,17 +67,17 @@ def test_an_interrupted_study_gives_its_processes_back(study, cluster: Cluster, 
         time.sleep(0.1)
 
 
-def test_a_trial_whose_end_was_not_written_ends_at_once(study, whole, cluster: Cluster, tmp_path: Path) -> None:
-    run(study, cluster, tmp_path, Events(interrupt_at("k2-s1", 4)))
+def test_a_trial_whose_end_was_not_written_ends_at_once(study, whole, tmp_path: Path) -> None:
+    here(study, tmp_path, Events(interrupt_at("k2-s1", 4)))
     again = Events()
-    end = run(study, cluster, tmp_path, again)
+    end = here(study, tmp_path, again)
     assert figures(end) == whole
     assert [epoch for name, epoch in again.epochs if name == "k2-s1"] == [4]
     assert (tmp_path / "tiny" / "models" / "k2-s1" / "best" / "model.safetensors").is_file()
 
 
-def test_a_checkpoint_that_was_cut_short_is_not_taken(study, whole, cluster: Cluster, tmp_path: Path) -> None:
-    run(study, cluster, tmp_path, Events(interrupt_at("k2-s1", 2)))
+def test_a_checkpoint_that_was_cut_short_is_not_taken(study, whole, tmp_path: Path) -> None:
+    here(study, tmp_path, Events(interrupt_at("k2-s1", 2)))
     folder = StudyFolder(tmp_path / "tiny")
     folder.delete_scratch()
     kept = folder.path / layout.UNFINISHED / "k2-s1"
@@ -81,16 +90,16 @@ def test_a_checkpoint_that_was_cut_short_is_not_taken(study, whole, cluster: Clu
     with (kept / "training_state.pt").open("r+b") as file:
         file.truncate(1000)
     assert finished_epochs(kept) is None
-    assert figures(run(study, cluster, tmp_path, Events())) == whole  # from its start
+    assert figures(here(study, tmp_path, Events())) == whole  # from its start
 
 
-def test_a_torn_line_is_dropped(study, cluster: Cluster, tmp_path: Path) -> None:
-    whole = figures(run(study, cluster, tmp_path, Events()))
+def test_a_torn_line_is_dropped(study, tmp_path: Path) -> None:
+    whole = figures(here(study, tmp_path, Events()))
     path = tmp_path / "tiny" / "trials" / "k4-s1.jsonl"
     path.write_text(path.read_text()[:-40])
     assert read_all(path.parent)["k4-s1"].outcome is None
     again = Events()
-    assert figures(run(study, cluster, tmp_path, again)) == whole
+    assert figures(here(study, tmp_path, again)) == whole
     assert {name for name, _ in again.epochs} == {"k4-s1"}
 
 
@@ -108,52 +117,52 @@ def test_a_lost_process_is_replaced_three_times(study, whole, cluster: Cluster, 
     assert [epoch for name, epoch in seen.epochs if name == "k2-s1"] == [0, 1, 2, 3, 4]  # none of them twice
 
 
-def test_a_process_that_is_lost_again_and_again_is_given_up(make_study, cluster: Cluster, tmp_path: Path) -> None:
+def test_a_process_that_is_lost_again_and_again_is_given_up(make_study, tmp_path: Path) -> None:
     def kill(trial: Trial, row: Row) -> None:
         if trial.name == "k2-s1":
-            kill_actors("ImplicitFunc")
+            raise ProcessLost("on purpose")
 
-    end = run(make_study(train={"epochs": 5}, max_concurrent=1), cluster, tmp_path, Events(kill))
+    end = here(make_study(train={"epochs": 5}, max_concurrent=1), tmp_path, Events(kill))
     assert [record.trial for record in end.failed] == ["k2-s1"]
     assert end.failed[0].error is not None
     assert end.failed[0].error.startswith("its process was lost 4 times")
     assert end.records["k4-s1"].outcome == "finished"
 
 
-def test_failed_trials_run_again_if_asked(make_study, cluster: Cluster, tmp_path: Path) -> None:
+def test_failed_trials_run_again_if_asked(make_study, tmp_path: Path) -> None:
     # So large a rate makes embeddings that are no numbers.
     study = make_study(parameters={"learning_rate": {"values": [1e-3, 1e18]}, "cluster_size": {"value": 4}})
     first = Events()
-    assert len(run(study, cluster, tmp_path, first).failed) == 2
+    assert len(here(study, tmp_path, first).failed) == 2
     second = Events()
-    run(study, cluster, tmp_path, second)
+    here(study, tmp_path, second)
     assert second.ended == []
     third = Events()
-    end = run(study, cluster, tmp_path, third, retry_failed=True)
+    end = here(study, tmp_path, third, retry_failed=True)
     assert sorted(third.ended) == sorted(record.trial for record in end.failed)
     assert len(end.failed) == 2
 
 
-def test_a_study_can_be_extended(make_study, cluster: Cluster, tmp_path: Path) -> None:
-    run(make_study(parameters={"cluster_size": {"values": [2]}}), cluster, tmp_path, Events())
+def test_a_study_can_be_extended(make_study, tmp_path: Path) -> None:
+    here(make_study(parameters={"cluster_size": {"values": [2]}}), tmp_path, Events())
     more = Events()
-    end = run(make_study(seeds=[1, 2]), cluster, tmp_path, more)
+    end = here(make_study(seeds=[1, 2]), tmp_path, more)
     assert sorted(more.ended) == ["control-s2", "k2-p0.5-s2", "k4-s1", "k4-s2"]  # k2 keeps the name that it had
     assert len(end.records) == 6
     with pytest.raises(InputError, match=r"parameters\.cluster_size\.values is \[2, 4\] there and \[4\] here"):
-        run(make_study(seeds=[1, 2], parameters={"cluster_size": {"values": [4]}}), cluster, tmp_path, Events())
+        here(make_study(seeds=[1, 2], parameters={"cluster_size": {"values": [4]}}), tmp_path, Events())
     with pytest.raises(InputError, match=r"holds another study: train\.epochs is 2 there and 3 here"):
-        run(make_study(seeds=[1, 2], train={"epochs": 3}), cluster, tmp_path, Events())
+        here(make_study(seeds=[1, 2], train={"epochs": 3}), tmp_path, Events())
 
 
-def test_the_budget_ends_the_search_in_time_to_confirm(make_study, cluster: Cluster, tmp_path: Path) -> None:
+def test_the_budget_ends_the_search_in_time_to_confirm(make_study, tmp_path: Path) -> None:
     confirm = {"arms": 1, "seeds": 2}
     study = make_study(parameters={"cluster_size": {"values": [2, 4]}}, confirm=confirm, budget={"trials": 2})
-    end = run(study, cluster, tmp_path, Events())
+    end = here(study, tmp_path, Events())
     assert end.left_out
     assert {r.trial for r in end.records.values() if r.stage == "search"} == {"control-s1", "k2-s1"}
     assert sum(r.stage == "confirm" for r in end.records.values()) == 4
     more = Events()
-    assert not run(study.model_copy(update={"budget": StudyConfig.model_fields["budget"].default}), cluster, tmp_path,
-                   more).left_out  # fmt: skip
+    unlimited = study.model_copy(update={"budget": StudyConfig.model_fields["budget"].default})
+    assert not here(unlimited, tmp_path, more).left_out
     assert "k4-s1" in more.ended

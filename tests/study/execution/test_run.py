@@ -1,9 +1,9 @@
-"""A study under a real Ray: what it leaves, and that its trials do not touch each other."""
+"""What a study leaves, and that its trials do not influence each other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,9 +13,8 @@ from transformers import CLIPModel
 
 from simclip.errors import InputError
 from simclip.study.analysis.best import read_best
-from simclip.study.execution.cluster import Cluster, resolved
-from simclip.study.execution.ray_executor import RayExecutor
-from simclip.study.execution.run import StudyEnd, run_study
+from simclip.study.execution.cluster import Cluster
+from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial, planned_arms
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
@@ -25,23 +24,22 @@ from simclip.train.config import TrainConfig
 from simclip.train.history import Row
 from simclip.train.loop import Training
 from tests.study import watched
+from tests.study.in_process import run_here
 from tests.study.watched import Events, alone
 from tests.train.histories import without_clocks
 
 MakeStudy = Callable[..., StudyConfig]
 
 
-def run(
-    study: StudyConfig, cluster: Cluster, folder: Path, trials: Sequence[Trial] | None = None
-) -> tuple[StudyEnd, StudyFolder, Events]:
+def run(study: StudyConfig, folder: Path) -> tuple[StudyEnd, StudyFolder, Events]:
     events = Events()
-    return watched.run(study, cluster, folder, events, trials=trials), StudyFolder(folder / study.name), events
+    return *run_here(study, folder, [events]), events
 
 
-def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pairs: Path, tmp_path: Path) -> None:
+def test_the_best_arms_are_confirmed(make_study: MakeStudy, pairs: Path, tmp_path: Path) -> None:
     test = {"kind": "retrieval", "name": "test", "tsv": str(pairs / "train.tsv"), "image_dir": str(pairs / "images")}
     study = make_study(confirm={"arms": 1, "seeds": 3}, test=[test])
-    end, folder, events = run(study, cluster, tmp_path)
+    end, folder, events = run(study, tmp_path)
     [(asked, before)] = events.confirmed
     (arm,) = {name.rpartition("-s")[0] for name in asked} - {"control"}
     assert asked == [f"{each}-s{seed}" for seed in (1000, 1001, 1002) for each in ("control", arm)]
@@ -66,12 +64,10 @@ def test_the_best_arms_are_confirmed(make_study: MakeStudy, cluster: Cluster, pa
     same = models / best.trial / "best" / "model.safetensors"
     assert (folder.path / layout.BEST_MODEL / "model.safetensors").read_bytes() == same.read_bytes()
 
-    again = Events()
-    run_study(resolved(study, cluster), RayExecutor(resolved(study, cluster), cluster, folder), folder, [again])
-    assert again.started == []
+    assert run(study, tmp_path)[2].started == []
 
 
-def test_pairs_share_all_but_their_clusters(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
+def test_pairs_share_all_but_their_clusters(make_study: MakeStudy, tmp_path: Path) -> None:
     # A loss of the first epoch at a learning rate of almost nothing is that of the shared start on the drawn batches:
     # where p rounds to no cluster at all, an arm is its control to the bit.
     control, arm = confirmed_pair(make_study(train={"proportion": 0.5}))
@@ -89,9 +85,9 @@ def figures_of(history: list[Row], proportion: float) -> list[Row]:
     return [{k: proportion if k == "train/proportion" else v for k, v in row.items()} for row in history]
 
 
-def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
+def test_a_study_leaves_its_results(make_study: MakeStudy, tmp_path: Path) -> None:
     study = make_study(seeds=[1, 2], keep_models=1)
-    end, folder, events = run(study, cluster, tmp_path)
+    end, folder, events = run(study, tmp_path)
     names = [f"{arm}-s{seed}" for arm in ("control", "k2", "k4") for seed in (1, 2)]
     assert sorted(end.records) == names
     assert sorted(events.ended) == names
@@ -134,15 +130,16 @@ def test_a_study_leaves_its_results(make_study: MakeStudy, cluster: Cluster, tmp
 def test_a_trial_gives_the_same_numbers_first_fifth_or_alone(
     make_study: MakeStudy, cluster: Cluster, tmp_path: Path
 ) -> None:
-    study = make_study(seeds=[1, 2], max_concurrent=1, train={"pretrain": True})
-    end, _, events = run(study, cluster, tmp_path)
+    """With Ray, whose processes run one trial after another."""
+    study, events = make_study(seeds=[1, 2], max_concurrent=1, train={"pretrain": True}), Events()
+    end = watched.run(study, cluster, tmp_path, events)
     assert events.started == list(end.records) == [f"{a}-s{s}" for a in ("control", "k2", "k4") for s in (1, 2)]
     for name in ("control-s1", "k4-s1"):
         record = end.records[name]
         assert without_clocks(record.history) == alone(record.config, tmp_path / name)
 
 
-def test_asha_spares_the_control(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
+def test_asha_spares_the_control(make_study: MakeStudy, tmp_path: Path) -> None:
     study = make_study(
         scheduler="asha",
         asha={"grace_period": 1, "reduction_factor": 2},
@@ -152,7 +149,7 @@ def test_asha_spares_the_control(make_study: MakeStudy, cluster: Cluster, tmp_pa
         mode="min",
         max_concurrent=1,
     )
-    end, folder, _ = run(study, cluster, tmp_path)
+    end, folder, _ = run(study, tmp_path)
     outcomes = {record.trial: record.outcome for record in end.records.values()}
     assert len(outcomes) == 6
     assert all(outcome == "finished" for trial, outcome in outcomes.items() if trial.startswith("control"))
@@ -163,50 +160,48 @@ def test_asha_spares_the_control(make_study: MakeStudy, cluster: Cluster, tmp_pa
     assert spent["stopped"]["trials"] == len(stopped)
 
 
-def test_optuna_runs_the_control_and_so_many_settings(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
+def test_optuna_runs_the_control_and_so_many_settings(make_study: MakeStudy, tmp_path: Path) -> None:
     study = make_study(
         searcher="optuna",
         trials=3,
         parameters={"cluster_size": {"values": [2, 4]}, "proportion": {"min": 0.5, "max": 1.0}},
         train={"epochs": 1, "proportion": 0.5},
     )
-    end, folder, _ = run(study, cluster, tmp_path)
+    end, folder, _ = run(study, tmp_path)
     assert sum(record.control for record in end.records.values()) == 1
     assert len(end.records) == 4
     assert (folder.path / "optuna.db").is_file()
 
 
-def test_a_failed_trial_is_recorded_and_the_others_go_on(
-    make_study: MakeStudy, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_failed_trial_is_recorded_and_the_others_go_on(make_study: MakeStudy, tmp_path: Path) -> None:
     # So large a rate makes embeddings that are no numbers.
     study = make_study(parameters={"learning_rate": {"values": [1e-3, 1e18]}, "cluster_size": {"value": 4}})
-    end, folder, _ = run(study, cluster, tmp_path)
+    end, folder, _ = run(study, tmp_path)
     assert len(end.failed) == 2
     assert {record.config.learning_rate for record in end.failed} == {1e18}
     assert len(end.records) == 4
     for record in end.failed:
         assert record.error
         assert "FloatingPointError" in record.error
-        assert "training.py" in (folder.logs / f"{record.trial}.log").read_text()  # the traceback
+        assert "loop.py" in (folder.logs / f"{record.trial}.log").read_text()  # the traceback
     assert json.loads((folder.path / "results.json").read_text())["best"]
 
 
-def test_the_same_command_again_runs_nothing_anew(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
-    end, folder, _ = run(make_study(), cluster, tmp_path)
+def test_the_same_command_again_runs_nothing_anew(make_study: MakeStudy, ended: StudyEnd, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "tiny")
     before = {path.name: path.stat().st_mtime_ns for path in folder.trials.iterdir()}
-    again, _, events = run(make_study(), cluster, tmp_path)
+    again, _, events = run(make_study(), tmp_path)
     assert events.started == []
-    assert again.records == end.records
+    assert again.records == ended.records
     assert {path.name: path.stat().st_mtime_ns for path in folder.trials.iterdir()} == before
 
 
-def test_an_ended_trial_is_not_run_again(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
-    first, folder, _ = run(make_study(), cluster, tmp_path)
+def test_an_ended_trial_is_not_run_again(make_study: MakeStudy, ended: StudyEnd, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "tiny")
     (folder.trials / "k2-s1.jsonl").unlink()
-    end, _, events = run(make_study(), cluster, tmp_path)
+    end, _, events = run(make_study(), tmp_path)
     assert events.started == ["k2-s1"]
-    assert without_clocks(end.records["k2-s1"].history) == without_clocks(first.records["k2-s1"].history)
+    assert without_clocks(end.records["k2-s1"].history) == without_clocks(ended.records["k2-s1"].history)
 
 
 def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: Path) -> None:
@@ -231,16 +226,16 @@ def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: P
         StudyFolder(tmp_path / "full").claim(make_study())
 
 
-def test_a_bad_image_ends_the_study_with_its_name(
-    make_study: MakeStudy, cluster: Cluster, pairs: Path, tmp_path: Path
-) -> None:
+def test_a_bad_image_ends_the_study_with_its_name(make_study: MakeStudy, pairs: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     for path in (pairs / "images").iterdir():
         (images / path.name).write_bytes(path.read_bytes())
     (images / "007.png").write_bytes(b"no picture at all")
+    events = Events()
     with pytest.raises(InputError, match=r"007\.png"):
-        run(make_study(train={"train_image_dir": str(images)}), cluster, tmp_path)
+        run_here(make_study(train={"train_image_dir": str(images)}), tmp_path, [events])
+    assert len(events.started) == 1 and events.ended == []
     assert not list((tmp_path / "tiny" / "trials").glob("*.jsonl")) or all(
         "outcome" not in path.read_text() for path in (tmp_path / "tiny" / "trials").glob("*.jsonl")
     )
