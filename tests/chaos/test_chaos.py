@@ -15,6 +15,7 @@ from tests.chaos.faults import KINDS, draw
 from tests.chaos.ledger import Ledger
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 def test_nothing_is_lost() -> None:
     work = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))  # pytest's own folders are too long for Ray's sockets

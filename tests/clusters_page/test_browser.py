@@ -10,6 +10,8 @@ import pytest
 from tests.html.browser import CONTRASTS, DRAWN
 from tune import main
 
+pytestmark = pytest.mark.slow
+
 IMAGES = """() => [...document.images].map(image => ({
     ready: image.complete && image.naturalWidth > 0, box: image.getBoundingClientRect().width,
 }))"""

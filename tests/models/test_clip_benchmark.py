@@ -29,6 +29,8 @@ REAL = ROOT.parent / "shared" / "real"
 
 pytest.importorskip("clip_benchmark", reason="pip install -r requirements-evaluation.txt")
 
+pytestmark = pytest.mark.slow
+
 
 def as_flickr30k(table: CaptionTable, folder: Path) -> Path:
     """Pairs as clip_benchmark has Flickr30k: images, and a text file of their names and captions."""

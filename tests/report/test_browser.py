@@ -6,6 +6,8 @@ from simclip.report import write_comparison, write_report
 from simclip.study.spec.arms import planned_trials
 from tests.html.browser import CONTRASTS, DRAWN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def page_of(make_up, tmp_path):

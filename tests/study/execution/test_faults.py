@@ -101,6 +101,7 @@ def tune(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_study_and_leaves_what_was_done(
     config: TrainConfig, tmp_path: Path, small_disk: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_full_disk_stops_the_study_and_leaves_what_was_done(
     assert len(list((small_disk / "tiny" / "trials").glob("*.jsonl"))) == 3
 
 
+@pytest.mark.slow
 def test_a_tracker_that_does_not_answer_stops_nothing(config: TrainConfig, tmp_path: Path) -> None:
     study = write_study(config, tmp_path / "tiny.yaml", train={"epochs": 3}, max_concurrent=1)
     end = tune(

@@ -56,6 +56,7 @@ def as_program(file: str, ray_folder: str, *words: str, **environment: str) -> s
     return end.stdout
 
 
+@pytest.mark.slow
 def test_a_lost_node_loses_nothing(make_study: Callable[..., StudyConfig], tmp_path: Path, ray_folder: str) -> None:
     long = {"epochs": 5, "iterations_per_epoch": 15}  # both nodes are in mid-trial at some moment
     study = make_study(train=long, seeds=[1, 2])
@@ -68,6 +69,7 @@ def test_a_lost_node_loses_nothing(make_study: Callable[..., StudyConfig], tmp_p
         assert without_clocks(record.history) == alone(record.config, tmp_path / "alone" / name)
 
 
+@pytest.mark.slow
 def test_each_node_prepares_and_checks_for_itself(
     make_study: Callable[..., StudyConfig], pairs: Path, tmp_path: Path, ray_folder: str
 ) -> None:

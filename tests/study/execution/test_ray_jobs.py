@@ -139,6 +139,7 @@ def study_file(config: TrainConfig, tmp_path: Path) -> Path:
     return write_study(config, tmp_path / "anywhere" / "sent.yaml", max_concurrent=1)
 
 
+@pytest.mark.slow
 def test_a_job_is_stopped_continued_and_followed_to_its_end(head: Head, study_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "results" / "sent"
     submit = ("submit", str(study_file), "train.epochs=20", "--results", str(folder.parent))
@@ -174,6 +175,7 @@ def test_a_job_is_stopped_continued_and_followed_to_its_end(head: Head, study_fi
     assert token.decode() not in "".join([first.out, stopped.out, second.out, log])
 
 
+@pytest.mark.slow
 def test_tokens_and_addresses(head: Head, study_file: Path, tmp_path: Path) -> None:
     submit = ["submit", str(study_file), "--results", str(tmp_path)]
     nobody = head.tune(*submit, address=f"http://127.0.0.1:{free_ports(1)[0]}")
@@ -190,6 +192,7 @@ def test_tokens_and_addresses(head: Head, study_file: Path, tmp_path: Path) -> N
         assert head.environment["RAY_AUTH_TOKEN"] not in answer.err
 
 
+@pytest.mark.slow
 def test_run_tells_in_one_line_why_a_cluster_does_not_take_it(head: Head, study_file: Path, tmp_path: Path) -> None:
     run = ["run", str(study_file), "--results", str(tmp_path)]
     for address, said in {
@@ -209,6 +212,7 @@ def test_run_tells_in_one_line_why_a_cluster_does_not_take_it(head: Head, study_
     assert not any(tmp_path.glob("[!c]*/trials"))
 
 
+@pytest.mark.slow
 def test_the_bundle_runs_by_itself(study_file: Path, tmp_path: Path) -> None:
     """With nothing but what travels, the study is read, and a study of the project is named as it lies there."""
     there = tmp_path / "there"

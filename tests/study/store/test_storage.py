@@ -217,6 +217,7 @@ def check_results(place: str, tmp_path: Path) -> None:
     assert best.read_bytes() == model.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_study_in_a_bucket_goes_on(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
     study = resolved(make_study(train={"epochs": 4}, max_concurrent=1), cluster)
     place = f"file://{tmp_path}/results/tiny"
@@ -224,6 +225,7 @@ def test_a_study_in_a_bucket_goes_on(make_study: MakeStudy, cluster: Cluster, tm
     check_results(place, tmp_path)
 
 
+@pytest.mark.slow
 def test_several_workers_store_in_a_bucket(make_study: MakeStudy, cluster: Cluster, tmp_path: Path) -> None:
     parameters = {"cluster_size": {"values": [4]}}
     study = make_study(parameters=parameters, resources={"cpus": 0.5, "workers": 2})
@@ -237,6 +239,7 @@ def test_several_workers_store_in_a_bucket(make_study: MakeStudy, cluster: Clust
     assert "epoch 2/2  loss" in log
 
 
+@pytest.mark.slow
 def test_a_study_on_s3_goes_on(make_study: MakeStudy, s3: dict[str, str], tmp_path: Path) -> None:
     make_study(train={"epochs": 4}, max_concurrent=1)
     place = f"s3://studies/{tmp_path.name}/tiny"
