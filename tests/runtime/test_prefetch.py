@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip import prefetch as module
+from simclip.runtime import prefetch as module
 from simclip.runtime.prefetch import prefetch
 
 
