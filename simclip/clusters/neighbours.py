@@ -1,7 +1,7 @@
-"""Nearest neighbours by cosine, exact: candidates by fast products in blocks, ranked in fp64, ties to the lower row.
+"""Exact nearest neighbours by cosine: candidates from fast products in blocks, ranked in fp64, ties to the lower row.
 
-How the candidates were found never shows: a list is cut where a row that was not among them could come between, and
-what a list cannot answer is looked up among all rows.
+The result does not depend on how the candidates were found: a list ends where a row outside of it could rank, and
+queries beyond the end of a list are answered from all rows.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-#: More than an fp32 product of unit vectors can be wrong by.
+#: Upper bound on the error of an fp32 product of unit vectors.
 ROUNDING = 1e-5
-#: The same of a bf16 product: 2**-8 for its factors and 2**-9 for the result, rounded up.
+#: Upper bound on the error of a bf16 product: 2**-8 for its factors and 2**-9 for the result, rounded up.
 BF16_ROUNDING = 6.5e-3
-#: More than the cosine of two equal unit vectors, rounded to fp32, can be off 1.
+#: Upper bound on the distance from 1 of the cosine of two equal unit vectors, rounded to fp32.
 EQUAL = 1e-6
-#: Candidates beyond those asked for, because some of them may already stand in the batch.
+#: Number of extra candidates, because some rows may already be in the batch.
 SLACK = 64
-#: Scores, and elements of candidates, held at once.
+#: Maximum number of scores, and of elements of candidates' embeddings, in memory at once.
 BLOCK_ELEMENTS, RANKED_ELEMENTS = 2**26, 2**22
-#: Anchors in one product.
+#: Maximum number of anchors in one product.
 BLOCK_ANCHORS = 512
-#: Below so many rows bf16 saves nothing.
+#: Number of rows up to which bf16 saves no time.
 FEW_ROWS = 8192
 
 
@@ -32,10 +32,10 @@ class Neighbours:
     """Rows in the order of their similarity to an anchor.
 
     Args:
-        embeddings: float32 [rows, d], rows of length 1; they stay on the host.
-        max_similarity: Rows at or above this cosine, to six decimals, are nobody's neighbours: likely duplicates,
-            false negatives.
-        device: Where the products are computed; on CUDA a bf16 copy of the embeddings lies there.
+        embeddings: float32 [rows, d], L2-normalised; they stay on the host.
+        max_similarity: Two rows at or above this cosine (to six decimals) are not neighbours: likely near-duplicates,
+            which would be false negatives.
+        device: Device of the products; a CUDA card holds a bf16 copy of the embeddings.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Neighbours:
         return len(self.embeddings)
 
     def prepare(self, anchors: np.ndarray, count: int) -> None:
-        """Rank about the first `count` neighbours of several anchors; those ranked before are forgotten."""
+        """Rank about the first `count` neighbours of several anchors, and forget earlier ones."""
         self._ranked = {}
         fast, rounding = self._fast, self._rounding
         self._rank_anchors(anchors, count, fast, rounding)
@@ -64,7 +64,7 @@ class Neighbours:
             self._rank_anchors(np.array(short, dtype=np.int64), count, self._exact, ROUNDING)
 
     def lists(self, count: int) -> np.ndarray:
-        """int32 [rows, count + SLACK], the first neighbours of every row; -1 where its list is cut."""
+        """The first neighbours of every row, int32 [rows, count + SLACK], padded with -1."""
         table = np.full((len(self), count + SLACK), -1, dtype=np.int32)
         for anchors in _blocks(np.arange(len(self)), BLOCK_ANCHORS):
             self.prepare(anchors, count)
@@ -73,11 +73,15 @@ class Neighbours:
         return table
 
     def nearest(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
-        """The `count` most similar rows that are free, nearest first; fewer where fewer are free.
+        """The `count` most similar free rows, nearest first; fewer if fewer are free.
 
         Args:
             anchor: A row.
-            taken: bool [rows], rows that cannot be chosen.
+            count: Number of neighbours.
+            taken: bool [rows], rows that are not free.
+
+        Returns:
+            int64 [count or fewer].
         """
         prepared = self._ranked.get(anchor)
         if prepared is not None:
@@ -87,14 +91,14 @@ class Neighbours:
         return self._among_all(anchor, count, taken)
 
     def _fast_copy(self) -> tuple[torch.Tensor, float]:
-        """The embeddings as the candidates' products take them, and the most that those can be wrong by."""
+        """The embeddings for the fast products, and an upper bound on the error of these."""
         has_bf16 = self._device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         if has_bf16 and len(self) > FEW_ROWS:
             return self._exact.to(self._device, torch.bfloat16), BF16_ROUNDING
         return self._exact, ROUNDING
 
     def _rank_anchors(self, anchors: np.ndarray, count: int, fast: torch.Tensor, rounding: float) -> None:
-        wanted = min(count + SLACK + 1, len(self))  # one more: the anchor itself
+        wanted = min(count + SLACK + 1, len(self))  # + 1 for the anchor itself
         for block in _blocks(anchors, BLOCK_ANCHORS):
             candidates, lowest = _candidates(fast, block, wanted)
             unseen = lowest + rounding if wanted < len(self) else np.full(len(block), -2.0)
@@ -103,7 +107,7 @@ class Neighbours:
                 self._keep(block[part], candidates[part], unseen[part])
 
     def _keep(self, anchors: np.ndarray, candidates: np.ndarray, unseen: np.ndarray) -> None:
-        """Rank [n, c] candidates of [n] anchors, each list cut at the cosine that a row outside of it could have."""
+        """Rank [n, c] candidates of [n] anchors; a list ends at the largest cosine that an unseen row could have."""
         cosines = self._cosines(anchors[:, None], candidates)
         order = np.lexsort((candidates, -cosines), axis=-1)
         candidates, cosines = (np.take_along_axis(each, order, axis=1) for each in (candidates, cosines))
@@ -112,7 +116,7 @@ class Neighbours:
             self._ranked[anchor] = row[mask]
 
     def _among_all(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
-        """The same from one product with every row; only those near the cut are ranked."""
+        """`nearest` from a product with every row, of which only the rows near the end are ranked."""
         scores = (self._exact @ self._exact[anchor]).numpy()
         scores[taken] = -np.inf
         scores[anchor] = -np.inf
@@ -134,29 +138,32 @@ class Neighbours:
         return cosines < limit
 
     def _cosines(self, anchors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """float64 [..., c], each summed by itself: a cosine does not depend on which others it comes with."""
+        """Cosines, float64 [..., c], each summed separately so that it does not depend on the other candidates."""
         return (self.embeddings[candidates].astype(np.float64) * self.embeddings[anchors]).sum(axis=-1)
 
 
 class ListedNeighbours(Neighbours):
-    """Neighbours whose lists were all made before (see `Neighbours.lists`)."""
+    """Neighbours with precomputed lists (see `Neighbours.lists`)."""
 
     def __init__(self, embeddings: np.ndarray, lists: np.ndarray, max_similarity: float | None = None) -> None:
         super().__init__(embeddings, max_similarity)
         self._lists = lists
 
     def prepare(self, anchors: np.ndarray, count: int) -> None:
-        """Look the lists up."""
+        """Look up the lists of several anchors."""
         self._ranked = {anchor: (row := self._lists[anchor])[row >= 0].astype(np.int64) for anchor in anchors.tolist()}
 
 
 def _candidates(fast: torch.Tensor, anchors: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """int64 [n, wanted], rows with the largest products, and float [n], the least of these products.
+    """Find the rows with the largest products.
 
     Args:
-        fast: [rows, d] on any device, in any precision.
+        fast: Embeddings [rows, d], on any device and in any precision.
         anchors: int64 [n], n at most BLOCK_ANCHORS.
-        wanted: At most the number of rows.
+        wanted: Number of candidates, at most the number of rows.
+
+    Returns:
+        The candidates, int64 [n, wanted], and the smallest product of each anchor's candidates, float64 [n].
     """
     queries = fast[torch.from_numpy(anchors).to(fast.device)]
     width = max(wanted, BLOCK_ELEMENTS // max(len(anchors), 1))

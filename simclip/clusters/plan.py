@@ -1,6 +1,6 @@
-"""The plan of an epoch: which rows stand in each batch (paper, Algorithm 1).
+"""The plan of an epoch: the rows of each batch (paper, Algorithm 1).
 
-A pure function of (embeddings, p, k, s, seed, epoch).
+It is a pure function of (embeddings, p, k, s, seed, epoch).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from simclip.runtime.randomness import generator
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a batch is made: N, p, k and s of Algorithm 1."""
+    """The composition of a batch: N, p, k and s of Algorithm 1."""
 
     batch_size: int
     proportion: float = 0.0
@@ -29,9 +29,9 @@ class Recipe:
 
     @property
     def cluster_sizes(self) -> list[int]:
-        """Sizes of a batch's clusters: floor(pN) rows in clusters of k, what k does not divide in a smaller one.
+        """Sizes of a batch's clusters: floor(pN) rows in clusters of k, the remainder in a smaller one.
 
-        A single row left over is no cluster; it joins the independent rows.
+        A remainder of one row is not a cluster; it joins the independent rows.
         """
         rows = clustered_rows(self.proportion, self.batch_size) if self.cluster_size > 1 else 0
         sizes = [self.cluster_size] * (rows // max(self.cluster_size, 1))
@@ -40,9 +40,9 @@ class Recipe:
 
 
 class Walk:
-    """The independent rows: shuffled permutations of all rows, one after the other.
+    """The independent rows: random permutations of all rows, one after the other.
 
-    A row that already stands in the batch keeps its place at the front and comes with the next batch.
+    A row that is already in the batch stays at the front of the queue for the next batch.
     """
 
     def __init__(self, rows: int, seed: int, epoch: int) -> None:
@@ -51,7 +51,7 @@ class Walk:
         self._permutations = 0
 
     def take(self, count: int, taken: np.ndarray) -> list[int]:
-        """The next `count` rows that are free; marks them in `taken`, bool [rows]."""
+        """Take the next `count` free rows, and mark them in `taken`, bool [rows]."""
         chosen: list[int] = []
         deferred: list[int] = []
         while len(chosen) < count:
@@ -69,17 +69,21 @@ class Walk:
 def plan_epoch(
     recipe: Recipe, neighbours: Neighbours | None, rows: int, iterations: int, seed: int, epoch: int
 ) -> Iterator[np.ndarray]:
-    """Plan the batches of one epoch, one by one: the first is there as soon as its own clusters are.
+    """Plan the batches of an epoch lazily.
 
-    The anchors' neighbours are ranked for several batches at once, for one in the beginning and then for more and more.
+    The neighbours of anchors are ranked for several batches at once: first for one, so that training starts early, then
+    for more and more.
 
     Args:
-        neighbours: Similarities of all rows; None will do where no batch has clusters.
-        rows: Rows of the training set, at least the batch size.
-        iterations: Batches of the epoch.
+        recipe: Composition of a batch.
+        neighbours: Similarities of all rows; may be None if no batch has clusters.
+        rows: Number of training rows, at least the batch size.
+        iterations: Number of batches.
+        seed: Seed of the run.
+        epoch: Epoch, counted from 0.
 
     Yields:
-        int64 [N], the rows of a batch: its clusters, anchors first, then its independent rows.
+        The rows of a batch, int64 [N]: its clusters, each with its anchor first, then its independent rows.
 
     Raises:
         InputError: `max_similarity` leaves an anchor too few neighbours.
@@ -113,7 +117,7 @@ def plan_batch(
 def grow(
     anchor: int, size: int, neighborhood: int, neighbours: Neighbours, taken: np.ndarray, draw: np.random.Generator
 ) -> list[int]:
-    """The other rows of an anchor's cluster: drawn from the s(k-1) most similar rows that are free.
+    """Draw the other rows of an anchor's cluster from the s(k-1) most similar free rows.
 
     Raises:
         InputError: `max_similarity` leaves the anchor too few neighbours.
@@ -129,7 +133,7 @@ def grow(
 
 
 def _growing(count: int, most: int) -> Iterator[range]:
-    """The numbers below count in runs of 1, 2, 4, ... and at most `most`."""
+    """Split range(count) into runs of 1, 2, 4, ... numbers, at most `most` each."""
     begin, size = 0, 1
     while begin < count:
         yield range(begin, min(begin + size, count))
@@ -137,12 +141,12 @@ def _growing(count: int, most: int) -> Iterator[range]:
 
 
 def _first_anchors(recipe: Recipe, rows: int, seed: int, epoch: int, batch: int) -> list[int]:
-    """The anchors of a batch unless some of them are taken by then."""
+    """The anchors of a batch, if none of them is taken before its turn."""
     return list(islice(_anchors(rows, seed, epoch, batch), len(recipe.cluster_sizes)))
 
 
 def _anchors(rows: int, seed: int, epoch: int, batch: int) -> Iterator[int]:
-    """Uniform draws; skipping those already in the batch makes each anchor uniform over the rows that are not."""
+    """Uniform draws. Skipping rows that are already in the batch keeps anchors uniform over the others."""
     draw = generator(seed, "anchor", epoch, batch)
     while True:
         yield int(draw.integers(rows))

@@ -1,4 +1,4 @@
-"""What clusters of some data are like: how similar neighbours are, what a max_similarity leaves out, some examples."""
+"""A survey of clusters: how similar neighbours are, what max_similarity excludes, and examples."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from simclip.clusters.plan import Recipe, grow
 from simclip.errors import InputError
 from simclip.runtime.randomness import generator
 
-#: Anchors that are surveyed, at most; figures about more rows are estimates from these.
+#: Maximum number of surveyed anchors; figures about more rows are estimates.
 SAMPLE = 2000
-#: Shares of rows; the survey tells which max_similarity leaves out so many.
+#: Shares of rows for which the survey finds the max_similarity that excludes that many.
 SHARES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
-#: Anchors whose similarities to all rows are held at once.
+#: Number of anchors whose similarities to all rows are in memory at once.
 BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Cosines of a sample of anchors; none of them knows of a max_similarity.
+    """Cosines of a sample of anchors, regardless of max_similarity.
 
     Attributes:
-        anchors: int64 [n], rows drawn at random; all of them where there are few.
-        cosines: float32 [n, s(k-1)], of their nearest neighbours, the nearest first.
-        random: float32 [n], of each anchor and a row drawn at random.
-        levels: Similarities, falling: 1, those that leave out the shares of rows above, and the one asked about.
-        above: int64 [n, levels], rows whose cosine to the anchor is at or above each level.
+        anchors: int64 [n], random rows, or all rows if they are few.
+        cosines: float32 [n, s(k-1)], cosines of the nearest neighbours, nearest first.
+        random: float32 [n], cosine of each anchor and a random row.
+        levels: Similarities in decreasing order: 1, those that exclude SHARES of the rows, and the one asked for.
+        above: int64 [n, levels], number of rows whose cosine to the anchor is at or above each level.
     """
 
     anchors: np.ndarray
@@ -42,26 +42,26 @@ class Survey:
 
     @property
     def nearest(self) -> np.ndarray:
-        """float32 [n], the cosine of each anchor's nearest neighbour."""
+        """Cosine of each anchor's nearest neighbour, float32 [n]."""
         return self.cosines[:, 0]
 
     def left_out(self, max_similarity: float) -> float:
-        """The share of rows that max_similarity keeps out of some cluster: those that have another row so similar."""
+        """Share of rows with a neighbour that max_similarity excludes, in [0, 1]."""
         return float((self.nearest >= max_similarity - EQUAL).mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Example:
-    """One cluster.
+    """A cluster as an example.
 
     Attributes:
         anchor: A row.
-        members: Its other rows, the most similar first.
-        cosines: Of the anchor and each of them.
-        excluded: Rows that max_similarity keeps out of it though they are nearer than a member, the most similar first.
-        excluded_cosines: Theirs.
-        looser: The share of surveyed anchors whose neighbours are less similar on average.
-        short: What is wrong where max_similarity leaves too few neighbours; training would stop.
+        members: The other rows, most similar first.
+        cosines: Cosine of the anchor and each member.
+        excluded: Near rows that max_similarity excludes, most similar first.
+        excluded_cosines: Cosine of the anchor and each excluded row.
+        looser: Share of surveyed anchors whose neighbours are less similar on average, in [0, 1].
+        short: The error that would stop training if max_similarity leaves too few neighbours, else empty.
     """
 
     anchor: int
@@ -74,16 +74,16 @@ class Example:
 
 
 def survey(embeddings: np.ndarray, recipe: Recipe, max_similarity: float | None, seed: int) -> Survey:
-    """Look at the neighbours of many rows.
+    """Survey the neighbours of many rows.
 
     Args:
-        embeddings: float32 [rows, d], rows of length 1.
-        recipe: Its k and s count.
-        max_similarity: One more level.
-        seed: Of the anchors.
+        embeddings: float32 [rows, d], L2-normalised.
+        recipe: Its k and s are used.
+        max_similarity: An additional level.
+        seed: Seed that draws the anchors.
 
     Raises:
-        InputError: There are fewer rows than a neighbourhood has.
+        InputError: There are fewer rows than a neighbourhood needs.
     """
     rows, count = len(embeddings), recipe.neighborhood * (recipe.cluster_size - 1)
     if count >= rows:
@@ -105,7 +105,7 @@ def survey(embeddings: np.ndarray, recipe: Recipe, max_similarity: float | None,
 
 
 def _scores(embeddings: np.ndarray, anchors: np.ndarray) -> Iterator[torch.Tensor]:
-    """float32 [block, rows], the cosines of all rows with each anchor; -2 with itself."""
+    """Cosines of blocks of anchors with all rows, float32 [block, rows]; -2 with itself."""
     every = torch.from_numpy(embeddings)
     for begin in range(0, len(anchors), BLOCK):
         block = torch.from_numpy(anchors[begin : begin + BLOCK])
@@ -117,27 +117,27 @@ def _scores(embeddings: np.ndarray, anchors: np.ndarray) -> Iterator[torch.Tenso
 def examples(
     embeddings: np.ndarray, recipe: Recipe, found: Survey, max_similarity: float | None, count: int, seed: int
 ) -> list[Example]:
-    """Clusters as training would grow them, from the tightest to the loosest: one of each of `count` equal parts.
+    """Make clusters as training would, from the tightest to the loosest: one from each of `count` equal parts.
 
     Args:
-        embeddings: float32 [rows, d].
-        recipe: Its k and s count.
-        found: Of these embeddings.
-        max_similarity: Rows at or above it are no neighbours.
-        count: Of examples, at most as many as anchors.
-        seed: Of which anchor stands for its part, and which neighbours are drawn.
+        embeddings: float32 [rows, d], L2-normalised.
+        recipe: Its k and s are used.
+        found: Survey of these embeddings.
+        max_similarity: See `Neighbours`.
+        count: Number of examples, at most the number of surveyed anchors.
+        seed: Seed that draws the anchor of each part, and the members.
     """
     size = recipe.cluster_size
     tightness = found.cosines.mean(axis=1)
     order = np.argsort(-tightness, kind="stable")
     edges = np.linspace(0, len(order), count + 1).astype(int)
     draw = generator(seed, "examples")
-    places = [int(draw.integers(low, high)) for low, high in pairwise(edges)]
+    positions = [int(draw.integers(low, high)) for low, high in pairwise(edges)]
     neighbours, free = Neighbours(embeddings, max_similarity), np.zeros(len(embeddings), dtype=bool)
     whole = Neighbours(embeddings)
     made = []
-    for place in places:
-        anchor, looser = int(found.anchors[order[place]]), 1 - (place + 1) / len(order)
+    for position in positions:
+        anchor, looser = int(found.anchors[order[position]]), 1 - (position + 1) / len(order)
         short = ""
         try:
             members = grow(anchor, size, recipe.neighborhood, neighbours, free, generator(seed, "example", anchor))
@@ -147,16 +147,23 @@ def examples(
         ranked = sorted(by_row, key=lambda row: (-by_row[row], row))
         excluded = _excluded(whole, embeddings, anchor, recipe.neighborhood * (size - 1), max_similarity)
         made.append(
-            Example(anchor, ranked, [by_row[row] for row in ranked], excluded,
-                    _cosines(embeddings, anchor, excluded).tolist(), looser, short)
-        )  # fmt: skip
+            Example(
+                anchor=anchor,
+                members=ranked,
+                cosines=[by_row[row] for row in ranked],
+                excluded=excluded,
+                excluded_cosines=_cosines(embeddings, anchor, excluded).tolist(),
+                looser=looser,
+                short=short,
+            )
+        )
     return made
 
 
 def pairs(embeddings: np.ndarray, found: Survey) -> list[tuple[int, int, float]]:
-    """For each level the surveyed row whose nearest neighbour is closest to it: row, neighbour and their cosine.
+    """For each level, the surveyed row whose nearest neighbour is closest to it: row, neighbour and cosine.
 
-    A pair that two levels would share stands once.
+    A pair of several levels is listed once.
     """
     whole, free = Neighbours(embeddings), np.zeros(len(embeddings), dtype=bool)
     made: dict[frozenset[int], tuple[int, int, float]] = {}
@@ -171,7 +178,7 @@ def pairs(embeddings: np.ndarray, found: Survey) -> list[tuple[int, int, float]]
 def _excluded(
     whole: Neighbours, embeddings: np.ndarray, anchor: int, count: int, max_similarity: float | None
 ) -> list[int]:
-    """Those of the `count` nearest rows that are at or above max_similarity."""
+    """The rows at or above max_similarity among the `count` nearest ones."""
     if max_similarity is None:
         return []
     nearest = whole.nearest(anchor, count, np.zeros(len(embeddings), dtype=bool))
@@ -180,5 +187,5 @@ def _excluded(
 
 
 def _cosines(embeddings: np.ndarray, anchor: int, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-    """float64 [n], as `Neighbours` ranks them."""
+    """Cosines as in `Neighbours`, float64 [n]."""
     return (embeddings[np.asarray(rows, dtype=np.int64)].astype(np.float64) * embeddings[anchor]).sum(axis=-1)

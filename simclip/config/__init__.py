@@ -1,1 +1,1 @@
-"""What a training run is: its fields, the schedule of p, and one-line messages for wrong fields."""
+"""Vocabulary of all schemas: fields with traits, the schedule of p, evaluation sets, one-line error messages."""

@@ -1,4 +1,4 @@
-"""The proportion p over the epochs, and the rows of a batch that it stands for."""
+"""The schedule of the proportion p, and the number of clustered rows in a batch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from fractions import Fraction
 
 
 def clustered_rows(proportion: float, batch_size: int) -> int:
-    """floor(pN), the rows of a batch that come in clusters.
+    """The number of rows in a batch that come in clusters: floor(pN).
 
-    p is taken as the fraction it was meant as: 0.29 of 100 rows is 29, not 28.
+    p is rounded to the nearest simple fraction: 0.29 of 100 rows is 29, not 28.
 
     Args:
         proportion: p in [0, 1].
@@ -18,19 +18,19 @@ def clustered_rows(proportion: float, batch_size: int) -> int:
 
 
 def doubling_epochs(epochs: int, intervals: int) -> list[int]:
-    """The epochs, counted from 0, at whose start p doubles under the warm-up (paper, section 3).
+    """The epochs, counted from 0, at the start of which p doubles during the warm-up (paper, section 3).
 
-    I intervals take I - 1 doublings. The original has I = 9 on 20 epochs and doubles at 4, 6, ..., 18: the first
-    interval is twice as long as the others. Other lengths scale; a run shorter than I has epochs that double twice.
+    I intervals have I - 1 doublings. The original has I = 9 in 20 epochs and doubles at 4, 6, ..., 18: the first
+    interval is twice as long as the others. Other lengths scale; in a run shorter than I, p may double twice per epoch.
     """
     return [epochs * (doubling + 1) // (intervals + 1) for doubling in range(1, intervals)]
 
 
 def warmup_proportions(final: float, epochs: int, intervals: int) -> list[float]:
-    """p of every epoch: final * 0.5**(I-1-i) in interval i (paper, section 3).
+    """The proportion of every epoch: final * 0.5**(I-1-i) in interval i (paper, section 3).
 
     Args:
-        final: p at the end, in [0, 1].
+        final: Final proportion, in [0, 1].
         epochs: Length of the run.
         intervals: I; 1 means no warm-up.
     """
@@ -39,5 +39,5 @@ def warmup_proportions(final: float, epochs: int, intervals: int) -> list[float]
 
 
 def doubled_proportions(initial: float, epochs: int, doublings: list[int]) -> list[float]:
-    """p of every epoch as the original has it: doubled at each of the epochs given, never above 1."""
+    """The proportion of every epoch as in the original: doubled at each of the given epochs, at most 1."""
     return [min(1.0, initial * 2.0 ** sum(epoch >= doubling for doubling in doublings)) for epoch in range(epochs)]

@@ -30,7 +30,7 @@ STEPS = 4
 SAMPLE = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Costs:
     """Rates measured on one run, from which similar runs are estimated.
 

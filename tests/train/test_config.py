@@ -107,3 +107,10 @@ def test_a_configuration_survives_being_written_down() -> None:
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
     assert [each.name for each in config.evaluation_sets] == ["val", "rare"]
     assert [str(each.tsv) for each in config.tables] == ["a.tsv"]
+
+
+def test_configurations_that_train_alike_have_one_key_whatever_fields_say_so() -> None:
+    plain = TrainConfig(proportion=0.5, epochs=2)
+    assert plain.run_key == TrainConfig(proportions=[0.5, 0.5], epochs=2, seed=9, warmup_intervals=3).run_key
+    assert plain.run_key != TrainConfig(proportions=[0.25, 0.5], epochs=2).run_key
+    assert plain.run_key != TrainConfig(proportion=0.5, epochs=2, learning_rate=1e-3).run_key
