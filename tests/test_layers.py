@@ -18,12 +18,11 @@ SOURCES = sorted((ROOT / "simclip").rglob("*.py"))
 #: The packages of simclip from the bottom up; those of one line do not import each other.
 ORDER = [
     ("errors",),
-    ("demo",),
     ("config",),
     ("runtime",),
     ("data",),
     ("models", "prepare"),
-    ("clusters", "evaluation"),
+    ("clusters", "evaluation", "demo"),
     ("train",),
     ("study.spec",),
     ("study.store",),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerFast, get_scheduler
 
 from simclip.demo.canvas import SIDE
@@ -22,6 +22,7 @@ from simclip.demo.captions import captions, words
 from simclip.demo.dataset import BASE, split
 from simclip.demo.pictures import draw
 from simclip.demo.scenes import KNOWN_KINDS, UNKNOWN, unrelated
+from simclip.models.loss import clip_loss
 
 TOKENS = 24
 SPECIAL = ("[pad]", "[bos]", "[unk]", "[eos]")
@@ -124,9 +125,7 @@ def contrastive_loss(model: CLIPModel, pictures: torch.Tensor, ids: torch.Tensor
     ids = ids[:, : int(ids.ne(0).sum(1).max())]  # [pad] is 0
     image = normalize(model.get_image_features(pictures / 127.5 - 1).pooler_output)
     text = normalize(model.get_text_features(ids).pooler_output)
-    logits = model.logit_scale.exp() * image @ text.T
-    own = torch.arange(len(ids))
-    return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
+    return clip_loss(image, text, model.logit_scale.exp())
 
 
 def make_base(folder: Path = BASE, recipe: Recipe | None = None) -> Path:

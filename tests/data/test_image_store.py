@@ -19,10 +19,11 @@ import pytest
 import torch
 from PIL import Image
 
-from simclip.data import image_store, progress
+from simclip.data import image_store
 from simclip.data.image_store import BLOCK, ImageStore, open_pictures
 from simclip.data.images import ImageFiles, Pictures, Transform, centre_crop, read_image, resize_antialiased
 from simclip.errors import InputError
+from simclip.runtime import progress
 from simclip.runtime.cache import cache_folder
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from simclip.models.tiny import main, make_tiny_clip, train_tokenizer
+from simclip.models.tiny import make_tiny_clip, train_tokenizer
+from simclip.tiny import main
 from simclip.train.config import TrainConfig
 from simclip.train.load import load_model
 from tests.conftest import draw_pair
