@@ -1,1 +1,1 @@
-"""The clusters page: what clusters of one's own data look like, before anything is spent on training."""
+"""The clusters page: clusters of your own data, before you spend time on training."""

@@ -1,4 +1,4 @@
-"""The page that shows real clusters."""
+"""The page that shows clusters of the training data."""
 
 from __future__ import annotations
 
@@ -12,87 +12,86 @@ import numpy as np
 
 from simclip.cli.wording.table import Cell, Column, Row, Table, text_cell
 from simclip.clusters.survey import Example, Survey
-from simclip.clusters_page.duplicates import Rule, Shown, plain
+from simclip.clusters_page.cards import Cards
+from simclip.clusters_page.duplicates import DuplicateRule, PageRow, normalized
 from simclip.clusters_page.plots import exclusion, similarities
 from simclip.clusters_page.subject import Subject
-from simclip.clusters_page.thumbnails import thumbnail
 from simclip.html.figure import style
 from simclip.html.page import inlined, render
 from simclip.runtime.files import write_atomically
 
 TEMPLATE = Path(__file__).parent / "templates" / "clusters.html.jinja"
 
-#: Rows of a cluster that the page has pictures of; the rest is counted.
-MOST_SHOWN = 31
-MOST_EXCLUDED = 8
 
-
-@dataclass(frozen=True)
-class Look:
-    """All that the page is made of.
+@dataclass(frozen=True, kw_only=True)
+class ClustersPage:
+    """Everything that the page is made of.
 
     Attributes:
-        rows: Of the training set, each with the caption that similarity was measured on.
-        examples: From the tightest cluster to the loosest.
-        pairs: Rows, their nearest neighbours and the cosine of both, the most similar first.
-        seed: Of the anchors.
+        subject: The data, the model and the cluster fields.
+        rows: The rows of the training set.
+        survey: Similarities of the surveyed anchors.
+        examples: Clusters, from the tightest to the loosest.
+        pairs: Rows, their nearest neighbours and the cosine similarity of both, the most similar first.
+        seed: Seed that the anchors are drawn with.
     """
 
     subject: Subject
-    rows: Sequence[Shown]
-    found: Survey
+    rows: Sequence[PageRow]
+    survey: Survey
     examples: Sequence[Example]
     pairs: Sequence[tuple[int, int, float]]
     seed: int
 
     @property
-    def rule(self) -> Rule:
-        """What is marked."""
-        return Rule.of(self.subject.config.max_similarity, self.found)
+    def rule(self) -> DuplicateRule:
+        """The rule that marks likely duplicates."""
+        return DuplicateRule.of(self.subject.config.max_similarity, self.survey)
 
 
-def write_look(look: Look, to: Path) -> Path:
-    """Write the page, pictures included."""
+def write_clusters_page(page: ClustersPage, to: Path) -> Path:
+    """Write the page, pictures included; returns its path."""
     with style():
-        drawn = inlined([draw(look.found, look.rule.line) for draw in (similarities, exclusion)])
-        text = render(TEMPLATE, pictures=drawn, **content(look))
+        drawn = inlined([draw(page.survey, page.rule.threshold) for draw in (similarities, exclusion)])
+        text = render(TEMPLATE, pictures=drawn, **content(page))
     write_atomically(to, text)
     return to
 
 
-def content(look: Look) -> dict[str, Any]:
-    """What the page says."""
+def content(page: ClustersPage) -> dict[str, Any]:
+    """The fields of the template."""
+    cards = Cards(page.rows, page.rule)
     return {
-        "name": look.subject.name,
-        "facts": [*facts(look)],
-        "headline": headline(look),
-        "tiles": [*tiles(look)],
-        "rule": str(look.rule),
-        "notes": [*notes(look)],
-        "levels": levels(look),
-        "pairs": [*pairs(look)],
-        "clusters": [*clusters(look)],
-        "seed": look.seed,
+        "name": page.subject.name,
+        "facts": [*facts(page)],
+        "headline": headline(page),
+        "tiles": [*tiles(page)],
+        "rule": str(page.rule),
+        "notes": [*notes(page)],
+        "levels": levels(page),
+        "pairs": [*cards.pairs(page.pairs)],
+        "clusters": [*cards.clusters(page.examples)],
+        "seed": page.seed,
     }
 
 
-def headline(look: Look) -> str:
-    """The page in a sentence, for the terminal too."""
-    config, found = look.subject.config, look.found
-    near, far = float(np.median(found.nearest)), float(np.median(found.cosines[:, -1]))
+def headline(page: ClustersPage) -> str:
+    """The main finding in a sentence, for the page and the terminal."""
+    config, survey = page.subject.config, page.survey
+    near, far = float(np.median(survey.nearest)), float(np.median(survey.cosines[:, -1]))
     neighbours = f"neighbours have similarities from {near:.3f} down to {far:.3f} (medians)"
-    if found.cosines.shape[1] == 1:
+    if survey.cosines.shape[1] == 1:
         neighbours = f"neighbour has a similarity of {near:.3f} (median)"
     return (
         f"In clusters of {config.cluster_size} by {config.similarity}, an anchor's {neighbours}; any two rows have "
-        f"{float(np.median(found.random)):.3f}."
+        f"{float(np.median(survey.random)):.3f}."
     )
 
 
-def facts(look: Look) -> Iterator[str]:
-    """Which data, model and fields."""
-    config = look.subject.config
-    yield f"{len(look.rows):,} rows"
+def facts(page: ClustersPage) -> Iterator[str]:
+    """The data, the model and the cluster fields."""
+    config = page.subject.config
+    yield f"{len(page.rows):,} rows"
     yield f"model {config.model}"
     yield f"similarity by {config.similarity}"
     yield f"cluster size k = {config.cluster_size}"
@@ -100,45 +99,49 @@ def facts(look: Look) -> Iterator[str]:
     yield f"max_similarity {'off' if config.max_similarity is None else format(config.max_similarity, 'g')}"
 
 
-def tiles(look: Look) -> Iterator[dict[str, str]]:
-    """The figures."""
-    found, config, line = look.found, look.subject.config, look.rule.line
-    captions = _doubled([plain(row.caption) for row in look.rows])
-    files = _doubled([row.path for row in look.rows])
+def tiles(page: ClustersPage) -> Iterator[dict[str, str]]:
+    """The main numbers."""
+    survey, config, threshold = page.survey, page.subject.config, page.rule.threshold
+    captions = _shared_fraction([normalized(row.caption) for row in page.rows])
+    files = _shared_fraction([row.path for row in page.rows])
     count = config.neighborhood * (config.cluster_size - 1)
-    yield {"name": "nearest neighbour", "value": f"{np.median(found.nearest):.3f}", "more": _middle(found.nearest)}
+    yield {"name": "nearest neighbour", "value": f"{np.median(survey.nearest):.3f}", "more": _central(survey.nearest)}
     if count > 1:
-        last = found.cosines[:, -1]
-        yield {"name": f"neighbour number {count}", "value": f"{np.median(last):.3f}", "more": _middle(last)}
-    yield {"name": "any two rows", "value": f"{np.median(found.random):.3f}", "more": _middle(found.random)}
-    yield {"name": f"rows with a neighbour at {line:.3f} or above", "value": _share(found.left_out(line)), "more": ""}
-    yield {"name": "rows whose caption another row has", "value": _share(captions), "more": ""}
+        last = survey.cosines[:, -1]
+        yield {"name": f"neighbour number {count}", "value": f"{np.median(last):.3f}", "more": _central(last)}
+    yield {"name": "any two rows", "value": f"{np.median(survey.random):.3f}", "more": _central(survey.random)}
+    yield {
+        "name": f"rows with a neighbour at {threshold:.3f} or above",
+        "value": _share(survey.left_out(threshold)),
+        "more": "",
+    }
+    yield {"name": "rows that share their caption", "value": _share(captions), "more": ""}
     if files:
-        yield {"name": "rows whose image another row has", "value": _share(files), "more": ""}
+        yield {"name": "rows that share their image", "value": _share(files), "more": ""}
 
 
-def notes(look: Look) -> Iterator[dict[str, Any]]:
-    """What has to be said beside the figures."""
-    config, surveyed = look.subject.config, len(look.found.anchors)
+def notes(page: ClustersPage) -> Iterator[dict[str, Any]]:
+    """Notes beside the numbers."""
+    config, surveyed = page.subject.config, len(page.survey.anchors)
     if config.pretrain:
-        yield {"text": "The model starts from random weights (pretrain): what is similar to it now tells little about "
+        yield {"text": "The model starts from random weights (pretrain): similarities before training say little about "
                        "later epochs.", "warn": True}  # fmt: skip
-    if surveyed < len(look.rows):
-        yield {"text": f"Figures are from {surveyed:,} anchors drawn with seed {look.seed}, compared with all "
-                       f"{len(look.rows):,} rows.", "warn": False}  # fmt: skip
-    for each in look.examples:
+    if surveyed < len(page.rows):
+        yield {"text": f"Numbers are from {surveyed:,} anchors drawn with seed {page.seed}, compared with all "
+                       f"{len(page.rows):,} rows.", "warn": False}  # fmt: skip
+    for each in page.examples:
         if each.short:
             yield {"text": f"Training would stop: {each.short}.", "warn": True}
             break
 
 
-def levels(look: Look) -> Table:
+def levels(page: ClustersPage) -> Table:
     """How many rows each level of max_similarity leaves out."""
-    found, rows = look.found, []
-    for place, level in enumerate(found.levels):
-        share, per_anchor = found.left_out(level), float(found.above[:, place].mean())
-        count = share * len(look.rows)
-        name = f"{level:.3f}" + (" (given)" if level == look.subject.config.max_similarity else "")
+    survey, rows = page.survey, []
+    for place, level in enumerate(survey.levels):
+        share, per_anchor = survey.left_out(level), float(survey.above[:, place].mean())
+        count = share * len(page.rows)
+        name = f"{level:.3f}" + (" (given)" if level == page.subject.config.max_similarity else "")
         cells = [
             Cell(_share(share), share),
             Cell(f"{count:,.0f}", round(count)),
@@ -155,54 +158,14 @@ def levels(look: Look) -> Table:
     )
 
 
-def pairs(look: Look) -> Iterator[dict[str, Any]]:
-    """Nearest neighbours at the table's similarities."""
-    for row, neighbour, cosine in look.pairs:
-        yield {"cosine": f"{cosine:.3f}", "rows": [card(look, row), card(look, neighbour, row, cosine)]}
-
-
-def card(
-    look: Look, row: int, anchor: int | None = None, cosine: float = 1.0, excluded: bool = False
-) -> dict[str, Any]:
-    """One row with its picture, and what it is to its anchor."""
-    shown = look.rows[row]
-    said, marks = None, []
-    if anchor is not None:
-        said, marks = f"{cosine:.3f}", look.rule.marks(look.rows[anchor], shown, -1.0 if excluded else cosine)
-    return {
-        "file": shown.path.name,
-        "src": thumbnail(shown.path),
-        "caption": shown.caption,
-        "cosine": said,
-        "marks": marks,
-    }
-
-
-def clusters(look: Look) -> Iterator[dict[str, Any]]:
-    """The examples, with pictures."""
-    for each in look.examples:
-        out = [*zip(each.excluded, each.excluded_cosines, strict=True)]
-        members = [*zip(each.members, each.cosines, strict=True)]
-        rest = members[MOST_SHOWN:]
-        yield {
-            "anchor": card(look, each.anchor),
-            "excluded": [card(look, row, each.anchor, cosine, excluded=True) for row, cosine in out[:MOST_EXCLUDED]],
-            "members": [card(look, row, each.anchor, cosine) for row, cosine in members[:MOST_SHOWN]],
-            "more_excluded": max(0, len(out) - MOST_EXCLUDED),
-            "rest": f"{len(rest)} more, down to {rest[-1][1]:.3f}" if rest else "",
-            "looser": f"{each.looser:.0%}",
-            "mean": f"{np.mean(each.cosines):.3f}" if each.cosines else "none",
-        }
-
-
 def _share(value: float) -> str:
     return f"{value:.0%}" if value in (0, 1) or value >= 0.1 else f"{value:.1%}"
 
 
-def _middle(values: np.ndarray) -> str:
+def _central(values: np.ndarray) -> str:
     low, high = np.quantile(values, [0.1, 0.9])
     return f"80% from {low:.3f} to {high:.3f}"
 
 
-def _doubled(items: Sequence[Any]) -> float:
+def _shared_fraction(items: Sequence[Any]) -> float:
     return sum(count for count in Counter(items).values() if count > 1) / len(items)

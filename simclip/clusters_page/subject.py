@@ -1,4 +1,4 @@
-"""What is looked at: the data, the model and the cluster fields of a study, or of a TSV and options."""
+"""What the clusters page is about: data, model and cluster fields, from a study or from a TSV and options."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from simclip.train.config import TrainConfig
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at.
+    """What the clusters page is about.
 
     Attributes:
-        name: For the page's head.
+        name: Title of the page.
         config: Data, model and cluster fields.
-        folder: The study's results, if it is one's.
+        folder: The study's results; None for a study file or a TSV.
     """
 
     name: str
@@ -36,26 +36,26 @@ class Subject:
     folder: StudyFolder | None = None
 
 
-def subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) -> Subject:
-    """Find out what is looked at.
+def load_subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) -> Subject:
+    """Read the subject of a page.
 
     Args:
         place: A results folder or its URI, a study file, or a TSV.
-        image_dir: Of a TSV.
-        fields: Training fields that are given outright; they go before the study's.
+        image_dir: Folder of the TSV's images.
+        fields: Training fields that replace the study's; None keeps the study's.
 
     Raises:
-        InputError: There is no such thing, or it does not go together.
+        InputError: The place does not exist, or the fields do not fit together.
     """
     path = Path(place)
     if not is_uri(place) and path.suffix.lower() not in (".yaml", ".yml") and not path.is_dir():
         if path.suffix.lower() != ".tsv" and not path.is_file():
             raise InputError(f"{place}: no such folder or file; give a study's results folder, a study file, or a TSV")
         if image_dir is None:
-            raise InputError(f"{place}: name the folder that its images lie in with --image-dir")
+            raise InputError(f"{place}: give the folder of its images with --image-dir")
         return Subject(path.name, _with(TrainConfig(train_tsv=path, train_image_dir=image_dir), fields))
     if image_dir is not None:
-        raise InputError(f"--image-dir goes with a TSV; {place} is a study, whose data are its own")
+        raise InputError(f"--image-dir is for a TSV; {place} is a study and names its own data")
     folder = None if path.suffix.lower() in (".yaml", ".yml") else StudyFolder.at(place)
     study = load_with_data(path) if folder is None else folder.study()
     config = _with(_largest(study), fields)
@@ -65,7 +65,7 @@ def subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) -> Su
 
 
 def _largest(study: StudyConfig) -> TrainConfig:
-    """The arm with the largest clusters: those of the others are its nearest rows."""
+    """The arm with the largest clusters, which contain those of the other arms."""
     if isinstance(study, SingleRun):
         return study.replicates[0].arm.config
     arms = foreseen_arms(study)
@@ -73,7 +73,7 @@ def _largest(study: StudyConfig) -> TrainConfig:
 
 
 def _with(config: TrainConfig, fields: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with other fields; that of no batch, so that k and N need not go together."""
+    """The configuration with other fields and without clusters in batches, so that k need not divide the batch size."""
     given = {name: value for name, value in fields.items() if value is not None}
     plain = {"batch_size": 2, "proportion": 0.0, "proportions": None, "image_store": "off", "epochs": 1}
     try:

@@ -17,9 +17,9 @@ from simclip.cli.output import say
 from simclip.clusters.embeddings import OFFLINE_SEED, offline_embeddings
 from simclip.clusters.plan import Recipe
 from simclip.clusters.survey import examples, pairs, survey
-from simclip.clusters_page.duplicates import Shown
-from simclip.clusters_page.page import Look, headline, write_look
-from simclip.clusters_page.subject import Subject, subject
+from simclip.clusters_page.duplicates import PageRow
+from simclip.clusters_page.page import ClustersPage, headline, write_clusters_page
+from simclip.clusters_page.subject import Subject, load_subject
 from simclip.data.training_set import TrainingData
 from simclip.errors import InputError
 from simclip.models.encoder import Encoder
@@ -60,23 +60,23 @@ def clusters(
     fields = {"model": model, "cluster_size": k, "neighborhood": neighborhood, "similarity": similarity,
               "max_similarity": max_similarity}  # fmt: skip
     _check(anchors, seed, out)
-    chosen = subject(place, image_dir, fields)
+    chosen = load_subject(place, image_dir, fields)
     if chosen.config.cluster_size < 2:
         raise InputError(f"k = {chosen.config.cluster_size}: a cluster has at least 2 rows; give another --k")
     disable_progress_bar()
-    look = look_at(chosen, anchors, seed, console)
-    page = write_look(look, out or (chosen.folder.path / PAGE if chosen.folder else Path(PAGE)))
-    shown = str(page)
+    page = survey_clusters(chosen, anchors, seed, console)
+    path = write_clusters_page(page, out or (chosen.folder.path / PAGE if chosen.folder else Path(PAGE)))
+    shown = str(path)
     if out is None and chosen.folder:
         chosen.folder.push()
         shown = chosen.folder.place(PAGE)
-    say(console, headline(look))
-    say(console, f"Marked as likely duplicates: {look.rule}.")
+    say(console, headline(page))
+    say(console, f"Marked as likely duplicates: {page.rule}.")
     say(console, f"Clusters: {shown}")
     return DONE
 
 
-def look_at(chosen: Subject, anchors: int, seed: int, console: Console) -> Look:
+def survey_clusters(chosen: Subject, anchors: int, seed: int, console: Console) -> ClustersPage:
     """Embed the rows as an offline run would, and look at their clusters.
 
     Raises:
@@ -96,13 +96,20 @@ def look_at(chosen: Subject, anchors: int, seed: int, console: Console) -> Look:
     limit = config.max_similarity
     found = survey(embeddings, recipe, limit, seed)
     made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed)
-    return Look(chosen, shown_rows(data), found, made, pairs(embeddings, found), seed)
+    return ClustersPage(
+        subject=chosen,
+        rows=page_rows(data),
+        survey=found,
+        examples=made,
+        pairs=pairs(embeddings, found),
+        seed=seed,
+    )
 
 
-def shown_rows(data: TrainingData) -> Sequence[Shown]:
+def page_rows(data: TrainingData) -> Sequence[PageRow]:
     """Every row with the caption that offline similarity is measured on."""
     drawn = data.drawn_captions(OFFLINE_SEED, 0, np.arange(len(data)))
-    return [Shown(path, data.table.captions[c]) for path, c in zip(data.table.images, drawn, strict=True)]
+    return [PageRow(path, data.table.captions[c]) for path, c in zip(data.table.images, drawn, strict=True)]
 
 
 def _check(anchors: int, seed: int, out: Path | None) -> None:
