@@ -1,1 +1,1 @@
-"""What the trial records say: ranking, verdict, best configuration, importances."""
+"""Analysis of a study's trial records: StudyResults, and the figures, warnings and files that are derived from it."""

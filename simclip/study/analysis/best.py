@@ -89,10 +89,10 @@ def read_trial(folder: StudyFolder, name: str) -> Best:
     """
     results = StudyResults.read(folder)
     if name not in results.ended:
-        raise InputError(f"{folder.path}: no trial {name!r} has ended there; {hint(name, results.ended)}")
+        raise InputError(f"{folder.place()}: no trial {name!r} has ended there; {hint(name, results.ended)}")
     record, verdict = results.ended[name], results.verdict
     if record.best is None:
-        raise InputError(f"{folder.path}: trial {name} {record.outcome} and has no score to compare with")
+        raise InputError(f"{folder.place()}: trial {name} {record.outcome} and has no score to compare with")
     arm = next((arm for arm in verdict.arms if arm.name == record.arm), None) if verdict else None
     return describe_trial(results.study, record, record.stage, arm)
 

@@ -1,1 +1,1 @@
-"""Results on disk or in a bucket: where they lie, trial records, which changes may extend them."""
+"""The results of a study on disk or in a bucket: layout, trial records, and compatible changes of the study."""

@@ -56,11 +56,11 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def listed(fields: Mapping[str, tuple[Any, Any]], most: int = 3) -> str:
-    """The first fields with both values, and the number of further ones, as text for a message."""
-    said = [f"{name} is {there!r} there and {here!r} here" for name, (there, here) in list(fields.items())[:most]]
-    more = len(fields) - len(said)
-    return ", ".join(said) + (f" (and {more} more)" if more else "")
+def described(fields: Mapping[str, tuple[Any, Any]], most: int = 3) -> str:
+    """The first fields with both values, and the number of further ones, for a message."""
+    shown = [f"{name} is {there!r} there and {here!r} here" for name, (there, here) in list(fields.items())[:most]]
+    more = len(fields) - len(shown)
+    return ", ".join(shown) + (f" (and {more} more)" if more else "")
 
 
 def _defaults() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import dump
 from simclip.study.store import layout
 from simclip.study.store.bucket import Bucket, Mirror
-from simclip.study.store.compatibility import flat, listed, refused_changes
+from simclip.study.store.compatibility import described, flat, refused_changes
 from simclip.study.store.records import Record, read_all
 from simclip.study.store.storage import Disk, Storage, is_uri
 
@@ -115,8 +115,8 @@ class StudyFolder:
             raise InputError(f"{self.place()}: not empty and no study's results: give another folder with --results")
         if earlier is not None and (fields := refused_changes(earlier, study, read_all(self.trials))):
             raise InputError(
-                f"{self.place()}: holds another study: {listed(fields)}; change the study's name or --results, or move "
-                "the earlier results aside with --fresh"
+                f"{self.place()}: holds another study: {described(fields)}; change the study's name or --results, or "
+                "move the earlier results aside with --fresh"
             )
         write_atomically(self.file, dump(study))
         self.push()
