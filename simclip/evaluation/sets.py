@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from simclip.config.evaluation_set import Embeddings, EvaluationSet, SetContents
 from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures
 from simclip.data.input_format import InputFormat
 from simclip.data.tokens import Tokens
+from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 from simclip.models.caching_encoder import CachingEncoder
 from simclip.models.encoder import Encoder
 

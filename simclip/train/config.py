@@ -7,10 +7,12 @@ from typing import Literal, NamedTuple
 
 from pydantic import model_validator
 
-from simclip.config.evaluation_set import AnySet, EvaluationSet, kinds
 from simclip.config.proportion import clustered_rows, warmup_proportions
 from simclip.config.schema import DEFAULT_METRIC, Objective, Proportion, Strict, field, metric_weights
 from simclip.data.table import Table
+from simclip.evaluation.evaluation_set import EvaluationSet
+from simclip.evaluation.kinds import AnySet
+from simclip.evaluation.kinds.retrieval import RetrievalSet
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 
@@ -194,10 +196,7 @@ class TrainConfig(Strict):
         """Every evaluation set, `val` first."""
         if self.val_tsv is None or self.val_image_dir is None:
             return list(self.evaluate)
-        val = kinds()["retrieval"].model_validate(
-            {"kind": "retrieval", "name": "val", "tsv": self.val_tsv, "image_dir": self.val_image_dir}
-        )
-        return [val, *self.evaluate]
+        return [RetrievalSet(name="val", tsv=self.val_tsv, image_dir=self.val_image_dir), *self.evaluate]
 
     @property
     def lr_defaults(self) -> LearningRateDefaults:

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from simclip.config.evaluation_set import kinds
 from simclip.data.table import Table
+from simclip.evaluation.kinds import KINDS
 from simclip.study.spec.study import Asha, Budget, Confirm, Resources, StudyConfig
 from simclip.train.config import TrainConfig
 from tests.docs.pages import BY_NAME
@@ -22,7 +22,7 @@ TABLES: list[tuple[str, type[BaseModel], Collection[str]]] = [
     ("The study", StudyConfig, ("train",)),
     ("`train`", TrainConfig, ("seed", "metric", "mode")),
     ("`train.train_tables`", Table, ()),
-    *((f"Evaluation sets: `kind: {kind}`", schema, ("kind",)) for kind, schema in kinds().items()),
+    *((f"Evaluation sets: `kind: {kind}`", schema, ("kind",)) for kind, schema in KINDS.items()),
     ("`confirm`", Confirm, ()),
     ("`budget`", Budget, ()),
     ("`resources`", Resources, ()),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from simclip.config.evaluation_set import kinds
+from simclip.evaluation.kinds import KINDS
 from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 from tests.docs.defaults import BEGIN, END, tables
 from tests.docs.pages import BY_NAME, PAGES, README, ROOT, Page
@@ -87,7 +87,7 @@ def test_cluster_settings_and_metrics_are_all_described() -> None:
     settings = BY_NAME["study-files"].section("Cluster settings")
     assert [field for field in CLUSTER_FIELDS if f"`{field}`" not in settings] == []
     text = BY_NAME["evaluation-sets"].text
-    for kind, schema in kinds().items():
+    for kind, schema in KINDS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{kind}` |")]
         left_out = [name for name in schema.metrics if f"`{name}`" not in row and not name.startswith("i2t_")]
         assert left_out == []

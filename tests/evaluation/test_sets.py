@@ -206,7 +206,7 @@ def test_a_set_that_the_objective_needs_has_no_turns(config: TrainConfig, crepe:
 
 @pytest.mark.parametrize("name", ["train", "share"])
 def test_a_set_cannot_have_the_name_of_other_figures(config: TrainConfig, crepe: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=f"no evaluation set can be named '{name}': figures of training are"):
+    with pytest.raises(ValueError, match=f"no evaluation set can be named '{name}': the name is reserved"):
         with_sets(config, pairs_set(config, crepe, name=name))
 
 

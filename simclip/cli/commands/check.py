@@ -15,10 +15,10 @@ from rich.console import Console
 
 from simclip.cli.exits import DONE, FAILED
 from simclip.cli.output import say
-from simclip.config.evaluation_set import EvaluationSet
 from simclip.data.pair_table import read_table
 from simclip.data.table import Table
 from simclip.errors import InputError
+from simclip.evaluation.evaluation_set import EvaluationSet
 from simclip.prepare.overlap import Match, find_overlaps
 from simclip.prepare.write_table import write_whole
 from simclip.study.execution.preflight import arms_by_input

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from simclip.config.evaluation_set import EvaluationSet, is_share
+from simclip.evaluation.evaluation_set import EvaluationSet
+from simclip.evaluation.kinds import is_share
 from simclip.study.store.records import Record
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from simclip.config.evaluation_set import Embeddings, EvaluationSet, SetContents
 from simclip.errors import InputError
+from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from simclip.config.evaluation_set import Embeddings, EvaluationSet, SetContents, kinds
 from simclip.errors import InputError
+from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ class PairsSet(EvaluationSet):
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         names = pairs.category_names
-        reserved = {metric for kind in kinds().values() for metric in kind.metrics}
+        reserved = {metric for kind in EvaluationSet.__subclasses__() for metric in kind.metrics}
         if taken := [name for name in names if name in reserved]:
             raise InputError(f"{where}: category {taken[0]!r} is a metric's name: choose another")
         categories = np.array([names.index(category) for category in pairs.categories])

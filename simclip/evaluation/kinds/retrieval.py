@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from simclip.config.evaluation_set import Embeddings, EvaluationSet, SetContents
+from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from simclip.config.evaluation_set import AnySet, EvaluationSet
 from simclip.config.explain import hint
 from simclip.config.schema import DEFAULT_METRIC, Objective, Strict, metric_weights
+from simclip.evaluation.evaluation_set import EvaluationSet
+from simclip.evaluation.kinds import AnySet
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import typed
 from simclip.train.config import TrainConfig

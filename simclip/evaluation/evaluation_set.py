@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema
-from pydantic_core import CoreSchema
+from pydantic import Field
 
 from simclip.config.schema import Strict
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-KINDS = "simclip.evaluation.kinds"
 
 
 @dataclass(frozen=True)
@@ -118,32 +112,3 @@ class EvaluationSet(Strict):
             reported: Names of all metrics that the set reported, as <set>/<metric>.
         """
         return [name for name in self.qualified(self.metrics) if name in reported]
-
-
-@cache
-def kinds() -> Mapping[str, type[EvaluationSet]]:
-    """The class of every kind by its name, from the modules of `simclip.evaluation.kinds`."""
-    modules = [importlib.import_module(f"{KINDS}.{module.name}") for module in _modules()]
-    classes = [each for module in modules for each in vars(module).values() if _is_kind(each)]
-    return {each.model_fields["kind"].default: each for each in classes}
-
-
-def _modules() -> list[pkgutil.ModuleInfo]:
-    return list(pkgutil.iter_modules(importlib.import_module(KINDS).__path__))
-
-
-def _is_kind(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, EvaluationSet) and value is not EvaluationSet
-
-
-def _schema(source: type[EvaluationSet], handler: GetCoreSchemaHandler) -> CoreSchema:
-    return handler(Annotated[Union[tuple(kinds().values())], Field(discriminator="kind")])  # noqa: UP007
-
-
-#: Type of a field that takes a set of any kind.
-AnySet = Annotated[EvaluationSet, GetPydanticSchema(_schema)]
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric <set>/<name> is a share between 0 and 1, not a loss."""
-    return all(metric.rpartition("/")[2] not in kind.losses for kind in kinds().values())
