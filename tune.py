@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -15,44 +14,43 @@ from simclip.config.explain import hint
 from simclip.errors import InputError
 from simclip.runtime.gc import paused_gc
 
-#: Where each command is. To import all takes seconds, so that only the one that was asked for is.
+#: The module of each command and its summary. Importing all of them takes seconds, so only the one asked for is.
 COMMANDS = {
-    "run": "simclip.cli.commands.run",
-    "report": "simclip.cli.commands.report",
-    "reproduce": "simclip.cli.commands.run",
-    "export": "simclip.cli.commands.export",
-    "fields": "simclip.cli.commands.fields",
-    "prepare": "simclip.cli.commands.prepare",
-    "check": "simclip.cli.commands.check",
-    "clusters": "simclip.cli.commands.clusters",
-    "submit": "simclip.cli.commands.jobs",
-    "status": "simclip.cli.commands.jobs",
-    "stop": "simclip.cli.commands.jobs",
-    "logs": "simclip.cli.commands.jobs",
+    "run": ("run", "Run a study or resume it: finished trials are not run again, interrupted ones go on."),
+    "report": ("report", "Write the report of a study, running or finished, or of several studies side by side."),
+    "reproduce": ("run", "Run the best configuration again, alone, and compare its metrics to the last bit."),
+    "export": ("export", "Write a study's best model, or any CLIP, to a folder that Hugging Face and OpenCLIP load."),
+    "fields": ("fields", "List the fields of a study file; a study can search every field of `train`."),
+    "prepare": ("prepare", "Write a table of pairs from published annotations."),
+    "check": ("check", "Check that every image exists and that no evaluation image is trained on (else exit code 1)."),
+    "clusters": ("clusters", "Write a page of real clusters: what k, s and max_similarity mean on your data."),
+    "submit": ("jobs", "Submit a study to a Ray cluster as a job, or resume it; a running job is not submitted twice."),
+    "status": ("jobs", "Show the state of a study, from its results folder or as a job."),
+    "stop": ("jobs", "Stop a job like Ctrl-C does, and wait for its end: the current step ends and is saved."),
+    "logs": ("jobs", "Print the output of a job."),
 }
 
 
 def command(name: str) -> Callable[..., int]:
     """The function of a command."""
     with paused_gc():
-        function: Callable[..., int] = getattr(import_module(COMMANDS[name]), name)
+        module = import_module(f"simclip.cli.commands.{COMMANDS[name][0]}")
+    function: Callable[..., int] = getattr(module, name)
     return function
 
 
-def described(name: str) -> Callable[[], int]:
-    """Stands for a command where its name and summary are all that is wanted."""
-    source = Path(__file__).parent.joinpath(*COMMANDS[name].split(".")).with_suffix(".py").read_text(encoding="utf-8")
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
+def listed(name: str) -> Callable[[], int]:
+    """Stands for a command in the list of commands, which shows its name and summary only."""
 
     def stand_in() -> int:
         raise AssertionError(name)
 
-    stand_in.__doc__ = ast.get_docstring(functions[0])
+    stand_in.__doc__ = COMMANDS[name][1]
     return stand_in
 
 
 def called(first: str, *rest: str) -> int:
-    """Run a command by its name and the words that follow; without a name, say which there are.
+    """Run a command by its name and the words that follow; a flag instead of a name lists the commands.
 
     Raises:
         InputError: There is no command of this name.
@@ -65,13 +63,13 @@ def called(first: str, *rest: str) -> int:
         meant = f"did you mean python tune.py run {first}?" if is_study else hint(first, COMMANDS)
         raise InputError(f"no such command: {first}; {meant}")
     return tyro.extras.subcommand_cli_from_dict(
-        {name: described(name) for name in COMMANDS},
+        {name: listed(name) for name in COMMANDS},
         prog="python tune.py", description=__doc__, args=[first, *rest], config=config,
     )  # fmt: skip
 
 
 def main(words: list[str]) -> int:
-    """Run a command; without one, the demo study. Returns the exit code."""
+    """Run a command, by default the demo study; returns the exit code."""
     return exit_code(lambda: called(*(words or ["run"])))
 
 

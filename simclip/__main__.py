@@ -9,16 +9,14 @@ import sys
 from rich.console import Console
 
 from simclip.cli.commands.original import parse
-from simclip.cli.commands.run import connected, this_command
 from simclip.cli.exits import INTERRUPTED, exit_code, leave
 from simclip.cli.output import say
-from simclip.cli.session import conclude, hold, settle
-from simclip.cli.terminal.plain_lines import LogTail
-from simclip.study.execution.cluster import Cluster
+from simclip.runtime.gc import paused_gc
+from simclip.study.execution.ownership import typed_again
+from simclip.study.execution.resources import Cluster, resolve_for_resume
 from simclip.study.spec.single_run import single_run
 from simclip.study.spec.study import Resources
 from simclip.study.store.folder import StudyFolder
-from simclip.train.precompute import prepare
 from simclip.train.preflight import check_inputs
 
 
@@ -28,30 +26,36 @@ def main(words: list[str]) -> int:
 
 
 def train(words: list[str]) -> int:
-    """Train as the original's flags say."""
+    """Train according to the original's flags."""
     console, run = Console(), parse(words)
     for note in run.notes:
         say(console, note)
     if run.digits:
         say(console, run.digits.write(run.config.caption_columns))
     check_inputs(run.config)
+    folder = StudyFolder(run.save_dir)
+    say(console, f"Run {run.name}: results in {folder.path}")
+    with paused_gc():
+        from simclip.cli import session
+        from simclip.cli.terminal.plain_lines import LogTail
+        from simclip.train.precompute import prepare
     for line in prepare(run.config):
         say(console, line)
     os.environ.setdefault("WANDB_PROJECT", run.project)
-    cluster = connected(console, None)
-    folder = StudyFolder(run.save_dir)
+    cluster = session.connect_to_ray(console, None)
     study = single_run(run.name, run.config, whole_machine(cluster, run.data_parallel))
-    study = settle(study, cluster, folder)
+    study = resolve_for_resume(study, cluster, folder)
     log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
-    end = hold(console, study, cluster, folder, study.replicates, log)
-    code = conclude(console, end, folder, shlex.join(["python", "tune.py", "reproduce", str(folder.path)]))
+    end = session.run_and_show(console, study, cluster, folder, study.replicates, log)
+    reproduce_command = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
+    code = session.conclude(console, end, folder, reproduce_command)
     if code == INTERRUPTED:
-        say(console, f"Interrupted. To begin again: {this_command()}")
+        say(console, f"Interrupted. To resume: {typed_again()}")
     return code
 
 
 def whole_machine(cluster: Cluster, data_parallel: bool) -> Resources:
-    """A worker on every visible GPU, or one worker; the CPUs in equal parts."""
+    """One worker per visible GPU, or one worker; each gets an equal share of the CPUs."""
     workers = max(1, int(cluster.gpus)) if data_parallel else 1
     return Resources(workers=workers, cpus=max(1, cluster.cpus // workers), gpus=min(1, cluster.gpus))
 

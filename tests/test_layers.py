@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-import tune
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "simclip").rglob("*.py"))
@@ -114,19 +111,3 @@ def test_the_core_imports_no_ray_wandb_or_optuna() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("command", ["fields", "prepare", "status", "report"])
-def test_what_trains_nothing_does_not_wait_for_torch(command: str) -> None:
-    program = (
-        f"import sys, tune; tune.command({command!r}); print(*sorted({{'torch', 'transformers'}} & {{*sys.modules}}))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "" and done.returncode == 0, done
-
-
-def test_the_help_names_every_command_as_its_own_help_does() -> None:
-    """The list is made without importing them."""
-    assert set(tune.COMMANDS) >= {"run", "report", "reproduce", "clusters"}
-    for name in tune.COMMANDS:
-        assert tune.described(name).__doc__ == inspect.getdoc(tune.command(name))

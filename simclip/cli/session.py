@@ -1,4 +1,4 @@
-"""One study from start to end, as a person sees it."""
+"""One study from start to end, as a person sees it. It imports torch and Ray, which takes seconds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from simclip.cli.exits import DONE, FAILED, INTERRUPTED
+from simclip.cli.exits import DONE, FAILED, INTERRUPTED, heed_termination
 from simclip.cli.output import say
+from simclip.cli.terminal.forecast_table import forecast_table
 from simclip.cli.terminal.live_table import progress_listener
 from simclip.cli.terminal.outcome import closing, confirmation, ranking
-from simclip.study.execution.cluster import AnyStudy, Cluster, resolved
+from simclip.study.execution.cluster import connect, own_folder, prepare_nodes
 from simclip.study.execution.events import Listener
-from simclip.study.execution.ownership import held
-from simclip.study.execution.preflight import prepare_nodes
-from simclip.study.execution.prometheus import Metrics
+from simclip.study.execution.forecast import check_models, forecast
+from simclip.study.execution.ownership import Owner, own_file
+from simclip.study.execution.preflight import prepare_study
 from simclip.study.execution.ray_executor import RayExecutor
-from simclip.study.execution.run import StudyEnd, run_study
-from simclip.study.execution.trackers import TensorBoard, WeightsAndBiases, wandb_status
+from simclip.study.execution.resources import Cluster, resolve_for_resume
+from simclip.study.execution.run import StudyEnd, finished_study, run_study
+from simclip.study.execution.trackers import Prometheus, TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.search.asha import scheduler
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -27,15 +29,52 @@ from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_records
 
 
-def settle(study: AnyStudy, cluster: Cluster, folder: StudyFolder) -> AnyStudy:
-    """The study with its resources filled in, and with the threads that its earlier results were made with."""
-    threads = (folder.recorded() or {}).get("train.threads")
-    if study.train.threads is None and threads is not None:
-        study = study.model_copy(update={"train": study.train.model_copy(update={"threads": threads})})
-    return resolved(study, cluster)
+def prepare(console: Console, study: StudyConfig) -> None:
+    """Load model and data once, cache what the trials share, and print notes about the data."""
+    say(console, "Loading model and data...")
+    for line in prepare_study(study):
+        say(console, line)
 
 
-def hold(
+def connect_to_ray(console: Console, address: str | None) -> Cluster:
+    """Connect to a Ray cluster, or start one on this machine, and print where its dashboard is."""
+    say(console, f"Connecting to Ray at {address}..." if address else "Starting Ray...")
+    cluster = connect(address)
+    heed_termination()
+    gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
+    where = f"dashboard at {cluster.dashboard}" if cluster.dashboard else "no dashboard (pip install ray[default])"
+    say(console, f"Ray: {cluster.cpus:g} CPUs{gpus}; {where}")
+    return cluster
+
+
+def show_forecast(console: Console, study: StudyConfig, folder: StudyFolder, address: str | None) -> None:
+    """Print arms, trials and the estimated cost."""
+    check_models(study)
+    cluster = connect_to_ray(console, address)
+    study = resolve_for_resume(study, cluster, folder)
+    say(console, "Starting workers...")
+    console.print(forecast_table(study, forecast(study, cluster)))
+
+
+def finished(study: StudyConfig, folder: StudyFolder, retry_failed: bool) -> StudyEnd | None:
+    """The end of a study of which no trial is left to run, found without Ray; None if one is left."""
+    if folder.mirror or not folder.file.is_file():
+        return None  # a bucket needs the cluster's lock
+    with own_file(folder.path, Owner.me()) as done:
+        end = finished_study(study, folder, retry_failed)
+        if end:
+            done()
+    return end
+
+
+def set_aside(console: Console, cluster: Cluster, folder: StudyFolder) -> None:
+    """Move earlier results out of the way, unless a running study writes them."""
+    if any(folder.path.glob("[!.]*")):
+        with own_folder(folder.place(), cluster.shared):
+            say(console, f"Earlier results are now in {folder.move_aside()}")
+
+
+def run_and_show(
     console: Console,
     study: StudyConfig,
     cluster: Cluster,
@@ -44,21 +83,21 @@ def hold(
     shown: Listener | None = None,
     retry_failed: bool = False,
 ) -> StudyEnd:
-    """Run a study and show it.
+    """Run a study and show its progress.
 
     Args:
         console: Where to show it.
-        study: With its resources filled in.
-        cluster: That it runs on.
+        study: The study, with its resources filled in.
+        cluster: The cluster that it runs on.
         folder: Its results.
-        trials: By default those that the study plans.
-        shown: What shows the progress; by default a table, or lines where there is no terminal.
+        trials: The trials to run; by default those that the study plans.
+        shown: What shows the progress; by default a table, or lines if there is no terminal.
         retry_failed: Run trials again that failed in earlier runs.
 
     Raises:
         InputError: The folder belongs to another study or another running command, or a trial found its input wrong.
     """
-    with held(folder.place(), cluster.shared) as done:
+    with own_folder(folder.place(), cluster.shared) as done:
         folder.claim(study)
         for line in prepare_nodes(study, folder.storage):
             say(console, line)
@@ -67,9 +106,10 @@ def hold(
         if (why_off := scheduler(study)[1]) is not None:
             say(console, why_off)
         ended = read_records(folder.trials)
-        listeners: list[Listener] = [TensorBoard(folder.path / layout.TENSORBOARD), Metrics(study, ended)]
+        listeners: list[Listener] = [TensorBoard(folder.path / layout.TENSORBOARD), Prometheus(study, ended)]
         if tracked:
             listeners.append(WeightsAndBiases(study.name, folder.path, lambda line: say(console, line)))
+        say(console, "Starting workers...")
         listeners.append(shown or progress_listener(console, study, folder.logs, ended))
         end = run_study(study, RayExecutor(study, cluster, folder), folder, listeners, trials, retry_failed)
         if not end.interrupted:
@@ -84,18 +124,18 @@ def conclude(
     reproduce: str,
     report: str | None = None,
 ) -> int:
-    """Print what came of a study; returns the exit code.
+    """Print the outcome of a study; returns the exit code.
 
     Args:
         console: Where to print.
         end: How it ended.
         folder: Its results.
         reproduce: The command that runs the best configuration again.
-        report: The page, if there is one.
+        report: Place of the report, if there is one.
     """
     say(console, "")
     if end.left_out:
-        say(console, "The budget ended the search before all of its trials. Raise it for more.")
+        say(console, "The budget ended the search before all of its trials. Raise the budget to run more.")
     console.print(ranking(end.results))
     say(console, "")
     if (confirmed := confirmation(end.results)) is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from simclip.errors import InputError
+
 
 def clustered_rows(proportion: float, batch_size: int) -> int:
     """The number of rows in a batch that come in clusters: floor(pN).
@@ -41,3 +43,14 @@ def warmup_proportions(final: float, epochs: int, intervals: int) -> list[float]
 def doubled_proportions(initial: float, epochs: int, doublings: list[int]) -> list[float]:
     """The proportion of every epoch as in the original: doubled at each of the given epochs, at most 1."""
     return [min(1.0, initial * 2.0 ** sum(epoch >= doubling for doubling in doublings)) for epoch in range(epochs)]
+
+
+def rows_per_worker(batch_size: int, workers: int) -> int:
+    """Rows of a batch that each worker takes.
+
+    Raises:
+        InputError: The batch cannot be split evenly.
+    """
+    if batch_size % workers:
+        raise InputError(f"batch_size {batch_size} cannot be shared by {workers} workers: use a multiple of {workers}")
+    return batch_size // workers

@@ -223,3 +223,16 @@ def read_names(tsv: Path) -> list[str]:
         InputError: The file is wrong or has no column `image`.
     """
     return list(read_tsv(tsv)["image"])
+
+
+def check_rows(rows: int, batch_size: int) -> None:
+    """Refuse a training set that does not fill a batch.
+
+    Raises:
+        InputError: It has fewer rows than a batch.
+    """
+    if rows < batch_size:
+        raise InputError(
+            f"the training set has {rows} rows, fewer than batch_size {batch_size}: "
+            "give more pairs or a smaller batch_size"
+        )

@@ -17,7 +17,7 @@ from simclip.data.augment import random_crops
 from simclip.data.image_store import BLOCK, open_pictures
 from simclip.data.images import Pictures, in_threads, read_square, resize_antialiased
 from simclip.data.input_format import InputFormat
-from simclip.data.pair_table import CaptionTable, read_training_tables
+from simclip.data.pair_table import CaptionTable, check_rows, read_training_tables
 from simclip.data.table import Table
 from simclip.data.tokens import Tokens
 from simclip.errors import InputError
@@ -157,19 +157,6 @@ def load_training_data(
         data_workers=data_workers,
         skipped=len(skipped),
     )
-
-
-def check_rows(rows: int, batch_size: int) -> None:
-    """Refuse a training set that does not fill a batch.
-
-    Raises:
-        InputError: There are fewer rows than `batch_size`.
-    """
-    if rows < batch_size:
-        raise InputError(
-            f"the training set has {rows} rows, fewer than batch_size {batch_size}: "
-            "give more pairs or a smaller batch_size"
-        )
 
 
 def training_size(image_size: int) -> int:

@@ -23,10 +23,9 @@ from simclip.models.families import (
     trained_model,
     untrained_model,
 )
+from simclip.models.model_folder import check_model_files, is_local
 from simclip.runtime.cache import fingerprint, weights_bytes
 from simclip.runtime.randomness import generator
-
-WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def load_clip(
         InputError: The hub does not have the model, or the folder does not hold a complete CLIP.
     """
     check_model_folder(name, needs_weights=not pretrain)
-    if preprocessor and _is_local(preprocessor) and not Path(preprocessor).is_dir():
+    if preprocessor and is_local(preprocessor) and not Path(preprocessor).is_dir():
         raise InputError(f"no such preprocessor folder: {preprocessor}; give a local folder or a hub name")
     source = preprocessor or name
     loading = f"model {name!r}"
@@ -119,31 +118,17 @@ def load_clip(
 
 
 def check_model_folder(model: str, needs_weights: bool = True) -> None:
-    """Refuse a local folder that cannot be loaded; hub names are not checked.
+    """Refuse a local folder that cannot be loaded; hub names are left to the hub.
 
     Raises:
-        InputError: The folder has no config.json or no weights, or its model cannot be trained.
+        InputError: A file is missing, or the model belongs to a family that cannot be trained.
     """
-    folder = Path(model)
-    if not folder.is_dir():
-        if _is_local(model):
-            raise InputError(f"no such model folder: {model}; give a local Hugging Face folder or a hub name")
-        return
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} is not a model folder: it has no config.json")
-    if needs_weights and not any(True for pattern in WEIGHTS for _ in folder.glob(pattern)):
-        raise InputError(
-            f"{folder} has no weights (model.safetensors or pytorch_model.bin): save the model there again"
-        )
-    try:
-        model_config(model)
-    except Exception as error:
-        raise _not_loading(f"model {model!r}", error) from error
-
-
-def _is_local(model: str) -> bool:
-    """Whether a name can only be a folder: hub names look like owner/model."""
-    return Path(model).is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
+    check_model_files(model, needs_weights)
+    if Path(model).is_dir():
+        try:
+            model_config(model)
+        except Exception as error:
+            raise _not_loading(f"model {model!r}", error) from error
 
 
 def _not_loading(what: str, error: Exception) -> InputError:

@@ -21,9 +21,7 @@ from transformers import CLIPConfig, PreTrainedTokenizerBase
 from simclip.data.images import resize_bicubic
 from simclip.errors import InputError
 from simclip.models.clip import Clip, load_clip
-
-#: Families whose towers OpenCLIP has too, layer by layer.
-COUNTERPARTS = ("clip", "metaclip_2")
+from simclip.models.model_folder import check_counterpart, check_target
 
 #: Replacements that turn Hugging Face's names of weights into OpenCLIP's, applied in order.
 NAMES = {
@@ -60,9 +58,8 @@ def export_model(source: str, to: Path) -> Clip:
     Raises:
         InputError: The source is not a CLIP, OpenCLIP has no such model, or the target is not empty.
     """
-    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-        raise InputError(f"{to} already exists: give a new or an empty folder with --to")
-    _check_family(source)
+    check_target(to)
+    check_counterpart(source)
     clip = load_clip(source)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -173,16 +170,3 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
     return tokenizer
-
-
-def _check_family(source: str) -> None:
-    """Refuse families that OpenCLIP does not have; other problems show when the model is loaded."""
-    try:
-        family = json.loads(Path(source, "config.json").read_text(encoding="utf-8")).get("model_type", "clip")
-    except (OSError, ValueError, AttributeError):
-        return
-    if family not in COUNTERPARTS:
-        raise InputError(
-            f"{source} is a model of the family {family}, which has no OpenCLIP counterpart: export takes "
-            f"{' and '.join(COUNTERPARTS)}"
-        )

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simclip.data.images import in_threads, read_square
 from simclip.prepare.coco_ids import coco_id
 from simclip.runtime.progress import with_progress
 
@@ -80,6 +79,8 @@ def _digests(training: Sequence[Path], testing: Sequence[Path]) -> dict[Path, by
 
 
 def _mapped(paths: Sequence[Path], digest: Callable[[Path], bytes], what: str) -> dict[Path, bytes]:
+    from simclip.data.images import in_threads  # imports torch
+
     unique = list(dict.fromkeys(paths))
     with closing(in_threads(lambda number: digest(unique[number]), len(unique))) as digests:
         return dict(zip(unique, with_progress(digests, what, len(unique), 0, 1), strict=True))
@@ -90,6 +91,8 @@ def _bytes_digest(path: Path) -> bytes:
 
 
 def _pixels_digest(path: Path) -> bytes:
+    from simclip.data.images import read_square  # imports torch
+
     pixels = read_square(path, 0, _whole)
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 

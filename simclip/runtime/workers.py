@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional as differentiable
 
-from simclip.errors import InputError
+from simclip.config.proportion import rows_per_worker
 
 #: Sent by the first worker instead of an array that it failed to make.
 BROKEN = -1
@@ -43,11 +43,7 @@ class Workers:
         Raises:
             InputError: The batch size is not a multiple of the number of workers.
         """
-        if batch_size % self.size:
-            raise InputError(
-                f"batch_size {batch_size} cannot be shared by {self.size} workers: use a multiple of {self.size}"
-            )
-        each = batch_size // self.size
+        each = rows_per_worker(batch_size, self.size)
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def stream(self, arrays: Iterator[np.ndarray] | None, count: int, length: int) -> Iterator[np.ndarray]:

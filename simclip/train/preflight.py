@@ -1,21 +1,20 @@
-"""Check the input of a run before any time is spent on it."""
+"""Checks of a run's input that need neither torch nor transformers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from simclip.config.explain import hint
+from simclip.config.proportion import rows_per_worker
 from simclip.config.schema import metric_weights
-from simclip.data.pair_table import read_training_tables
-from simclip.data.training_set import check_rows
+from simclip.data.pair_table import check_rows, read_training_tables
 from simclip.errors import InputError
-from simclip.models.clip import check_model_folder
-from simclip.runtime.workers import Workers
+from simclip.models.model_folder import check_model_files
 from simclip.train.config import TrainConfig
 
 
 def check_inputs(config: TrainConfig, workers: int = 1) -> None:
-    """Read tables and look for every file of a run; images are not decoded and hub names are not checked.
+    """Read tables and look for every file of a run; images are not decoded, models not loaded.
 
     Args:
         config: The run.
@@ -25,8 +24,8 @@ def check_inputs(config: TrainConfig, workers: int = 1) -> None:
         InputError: The first problem found.
     """
     check_metric(config)
-    Workers(size=workers).share_of(config.batch_size)
-    check_model_folder(config.model, needs_weights=not config.pretrain)
+    rows_per_worker(config.batch_size, workers)
+    check_model_files(config.model, needs_weights=not config.pretrain)
     check_rows(len(read_training_tables(config.tables, config.caption_columns)), config.batch_size)
     for each in config.evaluation_sets:
         each.read(config.caption_columns)

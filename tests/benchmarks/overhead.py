@@ -78,9 +78,9 @@ class LogWatch:
 
 def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: float | None) -> Row:
     """Run a study of trials one after the other."""
-    from simclip.study.execution.cluster import resolved
     from simclip.study.execution.events import Listener
     from simclip.study.execution.ray_executor import RayExecutor
+    from simclip.study.execution.resources import resolved
     from simclip.study.execution.run import run_study
     from simclip.study.spec.arms import Trial
     from simclip.study.spec.study_file import load_study

@@ -97,7 +97,7 @@ def pickled_nonsense(folder: Path) -> None:
 
 
 SPOILT = {
-    "no config": (without("config.json"), "is no model folder: it has no config.json"),
+    "no config": (without("config.json"), "is not a model folder: it has no config.json"),
     "no weights": (without("model.safetensors"), "has no weights .*: save the model there again"),
     "another family": (other_family, "its config.json says model_type bert"),
     "a damaged config": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),

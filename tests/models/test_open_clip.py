@@ -250,7 +250,7 @@ def folder_with(**files: str) -> Callable[[Path], Path]:
     ("source", "parts"),
     [
         (lambda folder: folder, ["no such folder", "results folder of a study, or a model folder"]),
-        (folder_with(), ["is no model folder", "config.json"]),
+        (folder_with(), ["is not a model folder", "config.json"]),
         (folder_with(config="{}"), ["has no weights"]),
         (folder_with(config="[]", model="{"), ["has no weights"]),
         (folder_of(SiglipConfig()), ["family siglip", "no OpenCLIP counterpart", "clip and metaclip_2"]),
@@ -275,10 +275,10 @@ def test_targets_that_are_refused(tiny_model: Path, tmp_path: Path, capsys: pyte
     (tmp_path / "file").write_text("kept")
     before = sorted(tmp_path.rglob("*"))
     for to, said in [
-        (tmp_path / "full", "is there already"),
-        (tmp_path / "file", "is there already"),
+        (tmp_path / "full", "already exists"),
+        (tmp_path / "file", "already exists"),
         (tmp_path / "file" / "below", "cannot be written"),
-        ("s3://bucket/model", "folders of its own machine"),
+        ("s3://bucket/model", "loads from local folders"),
     ]:
         assert main(["export", str(tiny_model), "--to", str(to)]) == 2
         shown = capsys.readouterr().err

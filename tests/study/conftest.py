@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import ray
 
-from simclip.study.execution.cluster import Cluster, connect
+from simclip.study.execution.cluster import connect
+from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.study import StudyConfig

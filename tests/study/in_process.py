@@ -14,9 +14,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from simclip.errors import full_disk_error, input_error
-from simclip.study.execution.cluster import Cluster, resolved
 from simclip.study.execution.events import Listener
 from simclip.study.execution.recorder import Recorder
+from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.execution.trial import Placement, train_trial, tune_result
 from simclip.study.search.searcher import StageSearcher

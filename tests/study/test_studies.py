@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from simclip.demo import ensure_dataset
-from simclip.study.execution.cluster import resolved
+from simclip.study.execution.resources import resolved
 from simclip.study.spec.arms import Trial, planned_arms, planned_trials
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.study import StudyConfig

@@ -11,9 +11,9 @@ from typing import Any
 import ray
 import ray._private.state
 
-from simclip.study.execution.cluster import Cluster, resolved
 from simclip.study.execution.events import Listener
 from simclip.study.execution.ray_executor import RayExecutor
+from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig

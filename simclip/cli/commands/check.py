@@ -1,4 +1,4 @@
-"""`tune.py check`: whether images are there, and whether a model is tested on what it is trained on."""
+"""`tune.py check`: do all images exist, and is no evaluation image also a training image?"""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from simclip.prepare.write_table import write_whole
 from simclip.study.execution.preflight import arms_by_input
 from simclip.study.spec.study_file import load_with_data
 
-#: Images that a line names.
+#: Maximum number of images to name in a line.
 NAMED = 3
 
 
 @dataclass(frozen=True)
 class Files:
-    """What is trained on and what is evaluated on.
+    """The images that a study or some tables name.
 
     Attributes:
-        trained: Training images, and the table that each stands in.
-        evaluated: The images of each evaluation set.
+        trained: Training images, each with its table.
+        evaluated: Images of each evaluation set, by its name.
     """
 
     trained: Mapping[Path, Table]
@@ -47,18 +47,19 @@ def check(
     pixels: bool = False,
     to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> int:
-    """Look for every image, and for evaluation images that are trained on (exit code 1 if there are any).
+    """Check that every image exists and that no evaluation image is trained on (else exit code 1).
 
     Args:
-        targets: a study file, with overrides if you like; or a training table and the tables it is evaluated on.
-        images: for tables: their image folder, once for all of them or once for each.
-        pixels: compare decoded pixels too, which finds pictures that were saved again without loss.
-        to: write the names of the training images that are evaluated on to this file, for `prepare ... --exclude`.
+        targets: a study file and overrides; or a training table and the tables to evaluate on.
+        images: image folder of the tables: one for all of them, or one per table.
+        pixels: also compare decoded pixels, which finds images that were re-encoded without loss.
+        to: write the names of the training images found in evaluation sets to this file, for prepare's --exclude.
     """
     console = Console()
     if not targets:
-        raise InputError("nothing to check: give a study file, or a training table and those it is evaluated on")
+        raise InputError("nothing to check: give a study file, or a training table and the tables to evaluate on")
     files = _of_tables(targets, images) if targets[0].endswith(".tsv") else _of_study(targets, images)
+    say(console, f"Comparing {len(files.trained):,} training images with {len(files.evaluated)} evaluation sets...")
     found = find_overlaps(list(files.trained), files.evaluated, pixels)
     say(console, f"training: {len(files.trained):,} images, all there")
     for name, paths in files.evaluated.items():
@@ -79,7 +80,7 @@ def check(
 
 
 def lines_of(name: str, count: int, matches: Sequence[Match]) -> list[str]:
-    """What is to be said about one evaluation set."""
+    """The lines to print about one evaluation set."""
     same = [each for each in matches if each.same_picture]
     alike = [each for each in matches if not each.same_picture]
     ways = {how: sum(each.how == how for each in same) for how in dict.fromkeys(each.how for each in same)}
@@ -100,7 +101,7 @@ def _named(matches: Sequence[Match]) -> str:
 
 
 def _commands(files: Files, seen: Iterable[Path], to: Path | None) -> list[str]:
-    """What keeps the images out: first the list of their names, then each table without them."""
+    """Commands that keep the images out: first one that lists their names, then one per table."""
     if to is None:
         return [join(["python", *sys.argv, "--to", "seen.txt"])]
     tables = dict.fromkeys(files.trained[path] for path in seen)
@@ -112,9 +113,9 @@ def _commands(files: Files, seen: Iterable[Path], to: Path | None) -> list[str]:
 
 
 def _of_study(targets: Sequence[str], images: Sequence[Path]) -> Files:
-    """Of all arms together, the confirm stage's test sets included."""
+    """The images of all arms, including the test sets of the confirm stage."""
     if images:
-        raise InputError("--images is for tables: a study names the folders of its images itself")
+        raise InputError("--images is for tables: a study file names its image folders itself")
     configs = [arm.config for arm in arms_by_input(load_with_data(Path(targets[0]), tuple(targets[1:])))]
     tables = [(each, config.caption_columns) for config in configs for each in config.tables]
     sets: list[tuple[EvaluationSet, list[str] | None]] = []
@@ -127,9 +128,11 @@ def _of_study(targets: Sequence[str], images: Sequence[Path]) -> Files:
 
 def _of_tables(targets: Sequence[str], images: Sequence[Path]) -> Files:
     if len(targets) < 2:
-        raise InputError(f"{targets[0]} alone: give the tables too that it is evaluated on")
+        raise InputError(f"{targets[0]} alone: also give the tables to evaluate on")
     if len(images) not in (1, len(targets)):
-        raise InputError(f"--images stands {len(images)} times: once for all {len(targets)} tables, or once for each")
+        raise InputError(
+            f"--images is given {len(images)} times: give one for all {len(targets)} tables, or one per table"
+        )
     folders = images if len(images) > 1 else [*images] * len(targets)
     (first, folder), *rest = zip(map(Path, targets), folders, strict=True)
     evaluated = {str(tsv): read_table(tsv, place).images for tsv, place in rest}

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
 from rich.console import Console
-from torch import nn
-from transformers.utils.logging import disable_progress_bar
 
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
-from simclip.clusters.embeddings import OFFLINE_SEED, offline_embeddings
-from simclip.clusters.plan import Recipe
-from simclip.clusters.survey import examples, pairs, survey
-from simclip.clusters_page.duplicates import PageRow
-from simclip.clusters_page.page import ClustersPage, headline, write_clusters_page
-from simclip.clusters_page.subject import Subject, load_subject
-from simclip.data.training_set import TrainingData
+from simclip.clusters_page.subject import load_subject
 from simclip.errors import InputError
-from simclip.models.encoder import Encoder
-from simclip.runtime.device import Compute
-from simclip.runtime.workers import Workers
-from simclip.train.load import load_data, load_model
+from simclip.models.model_folder import check_model_files
+from simclip.runtime.gc import paused_gc
 
 PAGE = "clusters.html"
 
@@ -42,7 +30,7 @@ def clusters(
     seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 1,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> int:
-    """Write a page that shows real clusters: what k, s and max_similarity mean on these data, before training.
+    """Write a page of real clusters: what k, s and max_similarity mean on your data.
 
     Args:
         place: results folder of a study or its URI, a study file, or a TSV of pairs.
@@ -63,6 +51,13 @@ def clusters(
     chosen = load_subject(place, image_dir, fields)
     if chosen.config.cluster_size < 2:
         raise InputError(f"k = {chosen.config.cluster_size}: a cluster has at least 2 rows; give another --k")
+    check_model_files(chosen.config.model)
+    say(console, f"Clusters of {chosen.name}: loading the model...")
+    with paused_gc():
+        from transformers.utils.logging import disable_progress_bar
+
+        from simclip.clusters_page.measure import survey_clusters
+        from simclip.clusters_page.page import headline, write_clusters_page
     disable_progress_bar()
     page = survey_clusters(chosen, anchors, seed, console)
     path = write_clusters_page(page, out or (chosen.folder.path / PAGE if chosen.folder else Path(PAGE)))
@@ -74,42 +69,6 @@ def clusters(
     say(console, f"Marked as likely duplicates: {page.rule}.")
     say(console, f"Clusters: {shown}")
     return DONE
-
-
-def survey_clusters(chosen: Subject, anchors: int, seed: int, console: Console) -> ClustersPage:
-    """Embed the rows as an offline run would, and look at their clusters.
-
-    Raises:
-        InputError: Model or data are not as they should be, or too few for such clusters.
-    """
-    config = chosen.config
-    clip = load_model(config)
-    data = load_data(config, clip)
-    recipe = Recipe(2, 1.0, config.cluster_size, config.neighborhood)
-    if anchors > len(data):
-        raise InputError(f"--anchors {anchors}: there are {len(data)} rows")
-    compute = Compute.choose(config.precision)
-    nn.Module.to(clip.model, compute.device)
-    encoder = Encoder(clip, compute, Workers(), config.val_batch_size, config.data_workers)
-    with console.status(f"embedding {len(data):,} rows by {config.similarity}"):
-        embeddings = offline_embeddings(config.similarity, data, encoder)
-    limit = config.max_similarity
-    found = survey(embeddings, recipe, limit, seed)
-    made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed)
-    return ClustersPage(
-        subject=chosen,
-        rows=page_rows(data),
-        survey=found,
-        examples=made,
-        pairs=pairs(embeddings, found),
-        seed=seed,
-    )
-
-
-def page_rows(data: TrainingData) -> Sequence[PageRow]:
-    """Every row with the caption that offline similarity is measured on."""
-    drawn = data.drawn_captions(OFFLINE_SEED, 0, np.arange(len(data)))
-    return [PageRow(path, data.table.captions[c]) for path, c in zip(data.table.images, drawn, strict=True)]
 
 
 def _check(anchors: int, seed: int, out: Path | None) -> None:

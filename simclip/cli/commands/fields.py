@@ -12,7 +12,7 @@ from simclip.train.config import TrainConfig
 
 
 def fields() -> int:
-    """List the fields of `train`, each of which a study can search, and those of a study."""
+    """List the fields of a study file; a study can search every field of `train`."""
     console = Console()
     for title, schema, elsewhere in (("train", TrainConfig, STUDY_FIELDS), ("study", StudyConfig, ["train"])):
         say(console, f"\n{title}:")

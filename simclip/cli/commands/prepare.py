@@ -171,7 +171,7 @@ Format = (
 
 
 def prepare(source: Annotated[Format, tyro.conf.arg(name="")]) -> int:
-    """Write a table of pairs from annotations as they are published."""
+    """Write a table of pairs from published annotations."""
     console = Console()
     for line in source.write():
         say(console, line)

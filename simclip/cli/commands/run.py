@@ -1,4 +1,4 @@
-"""`tune.py run` and `tune.py reproduce`."""
+"""`tune.py run` and `tune.py reproduce`. What takes seconds to import comes after the input has been checked."""
 
 from __future__ import annotations
 
@@ -10,21 +10,14 @@ import tyro
 from rich.console import Console
 
 from simclip.cli.arguments import Overrides
-from simclip.cli.exits import DONE, FAILED, INTERRUPTED, heed_termination
+from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
-from simclip.cli.session import conclude, hold, settle
-from simclip.cli.terminal.comparison_table import comparison_table, repetition_lines
-from simclip.cli.terminal.forecast_table import forecast_table
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
-from simclip.report import write_report
-from simclip.study.analysis.best import read_best, read_trial
-from simclip.study.analysis.reproduce import compare, repeated, rerun
-from simclip.study.execution.cluster import Cluster, connect
-from simclip.study.execution.forecast import forecast
-from simclip.study.execution.ownership import held, typed_again
-from simclip.study.execution.preflight import check_study, prepare_study
-from simclip.study.spec.study import StudyConfig
+from simclip.runtime.gc import paused_gc
+from simclip.study.execution.ownership import check_free, typed_again
+from simclip.study.execution.preflight import check_study
+from simclip.study.execution.resources import resolve_for_resume, with_recorded_threads
 from simclip.study.spec.study_file import DEMO, DEMO_DATA, load_with_data
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
@@ -42,39 +35,47 @@ def run(
     retry_failed: bool = False,
     address: Address = None,
 ) -> int:
-    """Run a study, or go on with it: what has ended is not run again, what was cut off goes on after its last epoch.
+    """Run a study or resume it: finished trials are not run again, interrupted ones go on.
 
     Args:
         study: study file.
-        overrides: changes to it, such as train.epochs=2.
-        results: folder that holds a folder per study, or a URI such as s3://bucket/results.
+        overrides: changes to it, e.g. train.epochs=2.
+        results: folder that holds a folder per study, or a URI, e.g. s3://bucket/results.
         retry_failed: run trials again that failed in earlier runs.
-        demo: shrink the study to the embedded data, to see in minutes what it does.
+        demo: shrink the study to the built-in demo data, to see in minutes what it does.
         dry_run: print arms, trials and the estimated cost, and run nothing.
-        fresh: move earlier results of the study aside and begin anew.
-        address: of a Ray cluster that runs already; by default $RAY_ADDRESS, else Ray is started here.
+        fresh: move earlier results of the study aside and start anew.
+        address: address of a running Ray cluster; by default $RAY_ADDRESS, else Ray is started on this machine.
     """
     console = Console()
     loaded = load_with_data(study, overrides, demo)
     check_study(loaded)
     folder = StudyFolder.at(f"{results.rstrip('/')}/{loaded.name}")
+    if not dry_run:
+        check_free(folder.path)
+        if not fresh:
+            folder.check_claim(with_recorded_threads(loaded, folder))
+    say(console, f"Study {loaded.name}: results in {folder.place()}")
+    with paused_gc():
+        from simclip.cli import session
+        from simclip.report import write_report
     if dry_run:
-        cluster = connected(console, address)
-        loaded = settle(loaded, cluster, folder)
-        console.print(forecast_table(loaded, forecast(loaded, cluster)))
+        session.show_forecast(console, loaded, folder, address)
         return DONE
-    prepared(console, loaded)
-    cluster = connected(console, address)
-    if fresh:
-        set_aside(console, cluster, folder)
-    loaded = settle(loaded, cluster, folder)
-    end = hold(console, loaded, cluster, folder, retry_failed=retry_failed)
+    end = None if fresh else session.finished(loaded, folder, retry_failed)
+    if end is None:
+        session.prepare(console, loaded)
+        cluster = session.connect_to_ray(console, address)
+        if fresh:
+            session.set_aside(console, cluster, folder)
+        loaded = resolve_for_resume(loaded, cluster, folder)
+        end = session.run_and_show(console, loaded, cluster, folder, retry_failed=retry_failed)
     write_report(folder)
     folder.push()
-    again = shlex.join(["python", "tune.py", "reproduce", folder.place()])
-    code = conclude(console, end, folder, again, folder.place(layout.REPORT))
+    reproduce_command = shlex.join(["python", "tune.py", "reproduce", folder.place()])
+    code = session.conclude(console, end, folder, reproduce_command, folder.place(layout.REPORT))
     if code == INTERRUPTED:
-        say(console, f"Interrupted. To resume: {this_command()}")
+        say(console, f"Interrupted. To resume: {typed_again()}")
     return code
 
 
@@ -84,28 +85,36 @@ def reproduce(
     seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     address: Address = None,
 ) -> int:
-    """Run the single best configuration again, alone, and compare its metrics to the last bit.
+    """Run the best configuration again, alone, and compare its metrics to the last bit.
 
     Args:
         study: results folder of a study, or its URI.
-        trial: another trial of the study than its best.
-        seeds: run so many fresh seeds instead of the recorded one, and compare with the confirmed interval.
-        address: of a Ray cluster that runs already; by default $RAY_ADDRESS, else Ray is started here.
+        trial: another trial of the study than its best one.
+        seeds: run this number of fresh seeds instead of the recorded one, and compare with the confirmed interval.
+        address: address of a running Ray cluster; by default $RAY_ADDRESS, else Ray is started on this machine.
     """
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds {seeds}: expected at least 1")
     console, results = Console(), StudyFolder.at(study)
+    from simclip.study.analysis.best import read_best, read_trial
+    from simclip.study.analysis.reproduce import compare, repeated, rerun
+
     best = read_trial(results, trial) if trial else read_best(results.path)
     single = rerun(best, seeds)
     if DEMO_DATA in single.train.model_dump_json():
         ensure_dataset()
     check_study(single)
-    prepared(console, single)
     folder = results.inside("-".join(["reproduced", *([trial] if trial else []), *(["seeds"] if seeds else [])]))
-    cluster = connected(console, address)
-    set_aside(console, cluster, folder)
-    # With its recorded threads and resources, so that there is nothing to settle.
-    end = hold(console, single, cluster, folder, single.replicates)
+    check_free(folder.path)
+    say(console, f"Reproducing {best.trial}: results in {folder.place()}")
+    with paused_gc():
+        from simclip.cli import session
+        from simclip.cli.terminal.comparison_table import comparison_table, repetition_lines
+    session.prepare(console, single)
+    cluster = session.connect_to_ray(console, address)
+    session.set_aside(console, cluster, folder)
+    # Threads and resources are the recorded ones.
+    end = session.run_and_show(console, single, cluster, folder, single.replicates)
     if end.interrupted:
         return INTERRUPTED
     records = [end.records[each.name] for each in single.replicates]
@@ -116,31 +125,3 @@ def reproduce(
     comparison = compare(best, records[0])
     console.print(comparison_table(comparison, repetition, folder))
     return DONE if all(each.same for each in comparison) else FAILED
-
-
-def set_aside(console: Console, cluster: Cluster, folder: StudyFolder) -> None:
-    """Move earlier results out of the way, unless a study that runs is writing them."""
-    if any(folder.path.glob("[!.]*")):
-        with held(folder.place(), cluster.shared):
-            say(console, f"Earlier results are now in {folder.move_aside()}")
-
-
-def prepared(console: Console, study: StudyConfig) -> None:
-    """Make on this machine what the study's trials share, and print what was left out."""
-    for line in prepare_study(study):
-        say(console, line)
-
-
-def connected(console: Console, address: str | None) -> Cluster:
-    """A cluster, and the line that says where its dashboard is."""
-    cluster = connect(address)
-    heed_termination()
-    gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
-    where = f"dashboard at {cluster.dashboard}" if cluster.dashboard else "no dashboard (pip install ray[default])"
-    say(console, f"Ray: {cluster.cpus:g} CPUs{gpus}; {where}")
-    return cluster
-
-
-def this_command() -> str:
-    """What was typed, and goes on with the study."""
-    return typed_again()

@@ -10,7 +10,7 @@ from simclip.cli.wording.formatting import Metric, counted, duration
 from simclip.cli.wording.verdict import headline
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
-from simclip.study.execution.ownership import Owner, holder, last_holder
+from simclip.study.execution.ownership import Owner, last_owner, owner
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.store.compatibility import under_recorded_names
@@ -27,7 +27,7 @@ def status_lines(folder: StudyFolder) -> Iterator[str]:
         InputError: The folder holds no study's results.
     """
     results = StudyResults.read(folder)
-    now, last = holder(folder.path), last_holder(folder.path)
+    now, last = owner(folder.path), last_owner(folder.path)
     yield f"{results.study.name}: {_state(folder, results, now, last)}"
     yield _trials(results, running=now is not None)
     for record in results.records.values():

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+import scipy  # imports scipy.stats and scipy.optimize, which take a second, on first use
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -62,7 +62,7 @@ def spread(values: Sequence[float]) -> Spread:
     if len(values) < 2:
         return Spread(len(values), *values)
     mean, std = statistics.fmean(values), statistics.stdev(values)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * std / math.sqrt(len(values))
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * std / math.sqrt(len(values))
     return Spread(len(values), mean, std, mean - half, mean + half)
 
 
@@ -74,7 +74,7 @@ def paired(arm: Mapping[int, float], control: Mapping[int, float]) -> Paired:
         return Paired(differences, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about nearly equal differences, whose t is rightly large
-        p = stats.ttest_rel([arm[seed] for seed in seeds], [control[seed] for seed in seeds]).pvalue
+        p = scipy.stats.ttest_rel([arm[seed] for seed in seeds], [control[seed] for seed in seeds]).pvalue
     return Paired(differences, float(p))
 
 
@@ -97,8 +97,8 @@ def power(difference: float, std: float, pairs: int, tests: int = 1) -> float:
         tests: Number of arms tested together; the level is divided by it, so that Holm's correction has at least this
             power.
     """
-    critical = stats.t.isf(ALPHA / tests / 2, pairs - 1)
-    return float(stats.nct.sf(critical, pairs - 1, abs(difference) / std * math.sqrt(pairs)))
+    critical = scipy.stats.t.isf(ALPHA / tests / 2, pairs - 1)
+    return float(scipy.stats.nct.sf(critical, pairs - 1, abs(difference) / std * math.sqrt(pairs)))
 
 
 def detectable(std: float, pairs: int, tests: int = 1) -> float | None:
@@ -108,7 +108,7 @@ def detectable(std: float, pairs: int, tests: int = 1) -> float | None:
     largest = 2.0
     while power(largest, 1.0, pairs, tests) < POWER:
         largest *= 2
-    return std * float(optimize.brentq(lambda effect: power(effect, 1.0, pairs, tests) - POWER, 1e-6, largest))
+    return std * float(scipy.optimize.brentq(lambda effect: power(effect, 1.0, pairs, tests) - POWER, 1e-6, largest))
 
 
 def pairs_needed(difference: float, std: float, tests: int = 1) -> int | None:
@@ -126,6 +126,6 @@ def expected_range(confirmed: Spread, runs: int) -> tuple[float, float] | None:
     """The 95% t prediction interval for the mean of further runs; None if fewer than two runs were confirmed."""
     if confirmed.mean is None or confirmed.std is None:
         return None
-    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, confirmed.n - 1))
+    t = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, confirmed.n - 1))
     half = t * confirmed.std * math.sqrt(1 / confirmed.n + 1 / runs)
     return confirmed.mean - half, confirmed.mean + half

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 import yaml
 
 from simclip.runtime.files import write_atomically
@@ -99,6 +98,17 @@ def hardware(cpus: float, gpus: float) -> dict[str, Any]:
         cpus: CPUs of the Ray cluster.
         gpus: GPUs of the Ray cluster.
     """
+    import torch
+
     names = sorted({torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())})
     return {"cluster_cpus": cpus, "cluster_gpus": gpus, "gpu": names, "machine": platform.machine(),
             "system": platform.platform(), "driver_cores": os.cpu_count()}  # fmt: skip
+
+
+def recorded_hardware(folder: Path) -> dict[str, Any] | None:
+    """What the last run of a study ran on; None if that is not known."""
+    try:
+        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["hardware"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return found if isinstance(found, dict) and {"cluster_cpus", "cluster_gpus"} <= found.keys() else None

@@ -1,69 +1,67 @@
-"""The Ray cluster that a study runs on, and what of it each trial gets."""
+"""The Ray cluster that a study runs on: connecting, preparing its nodes, owning a results folder on it."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
 import os
 import socket
-from dataclasses import dataclass
-from typing import TypeVar
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import ray
-from ray.exceptions import AuthenticationError
+from ray.exceptions import (
+    ActorAlreadyExistsError,
+    AuthenticationError,
+    NodeDiedError,
+    RayError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
 from ray.tune import PlacementGroupFactory
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from simclip.errors import InputError
+from simclip.study.execution.ownership import PATIENCE_SECONDS, Owner, own_file, patiently, refusal
+from simclip.study.execution.preflight import check_study, prepare_study
+from simclip.study.execution.resources import Cluster, worker_resources
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
+from simclip.study.store.storage import Storage, is_uri
 
-AnyStudy = TypeVar("AnyStudy", bound=StudyConfig)
-
-#: A head that does not take a connection by then is not there.
+#: Namespace of the actors that stand for owned folders.
+NAMESPACE = "simclip"
+#: Connection timeout, in seconds.
 CONNECT_SECONDS = 10.0
-#: What to do where a cluster asks for one.
+#: How to pass the token of a cluster that asks for one.
 TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to what `ray get-auth-token` prints there"
-#: What the driver of a nested trainer asks for: a sliver of the head, since it only waits.
+#: Resources of the driver of a nested trainer: a sliver of the head, since it only waits.
 DRIVER = {"node:__internal_head__": 0.001}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What a connected Ray cluster has.
-
-    Attributes:
-        cpus: CPUs of all nodes.
-        gpus: GPUs of all nodes.
-        dashboard: Address of the dashboard, or None.
-        shared: Whether it was there before, so that other drivers may run on it.
-    """
-
-    cpus: float
-    gpus: float
-    dashboard: str | None
-    shared: bool = False
 
 
 def connect(address: str | None = None) -> Cluster:
     """Connect to a Ray cluster, or start one on this machine.
 
     Args:
-        address: Of a running cluster; by default $RAY_ADDRESS, else a local one is started.
+        address: Address of a running cluster; by default $RAY_ADDRESS, else a local cluster is started.
 
     Raises:
-        InputError: Nobody answers there, or not to this token.
+        InputError: No cluster answers there, or it does not accept the token.
     """
-    # Our own records, tables and log files say what Ray's would.
+    # Our own records, tables and log files replace Ray's.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "64")  # else it warns of nested trainers' processes
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's makes fit() return as if all were done
+    os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "64")  # fewer bring warnings about nested trainers
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's handler makes fit() return as if it had finished
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address not in ("local", "auto"):
         _check_answers(address)
     try:
-        # The dashboard is on loopback unless the cluster was started otherwise.
+        # The dashboard listens on loopback unless the cluster was started otherwise.
         context = ray.init(
             address=address, log_to_driver=False, logging_level=logging.ERROR,
             include_dashboard=address == "local" or None,
@@ -75,14 +73,14 @@ def connect(address: str | None = None) -> Cluster:
         token = f"the cluster asks for a token: {TOKEN}" if "token" in reasons else " ".join(reasons.split())
         raise InputError(f"Ray cluster at {address}: {token}") from None
     for name in ("ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails stands in the trial's record and log
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are in the trial's record and log
     resources = ray.cluster_resources()
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
     return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard, address != "local")
 
 
 def _check_answers(address: str) -> None:
-    """Ask the address of a cluster's head; Ray itself would wait for it for minutes."""
+    """Refuse an address where nothing answers; Ray itself would wait for minutes."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or "/" in host:
         raise InputError(
@@ -97,52 +95,121 @@ def _check_answers(address: str) -> None:
         ) from None
 
 
-def resolved(study: AnyStudy, cluster: Cluster) -> AnyStudy:
-    """The study with the resources of a trial and its torch threads filled in, as a rerun needs them.
-
-    By default a worker gets one GPU and its share of the CPUs, or one CPU where there is no GPU.
-
-    Raises:
-        InputError: The cluster cannot hold one trial.
-    """
-    asked = study.resources
-    gpus = asked.gpus if asked.gpus is not None else float(cluster.gpus > 0)
-    cpus = asked.cpus or (max(1.0, cluster.cpus // cluster.gpus * gpus) if gpus and cluster.gpus else 1.0)
-    for name, each, there in (("cpus", cpus, cluster.cpus), ("gpus", gpus, cluster.gpus)):
-        if each * asked.workers > there:
-            raise InputError(
-                f"resources: a trial of {asked.workers} workers with {each:g} {name} each does not fit "
-                f"the cluster's {there:g} {name}: lower resources.{name} or resources.workers"
-            )
-    train = study.train
-    if train.threads is None:
-        train = train.model_copy(update={"threads": max(1, math.floor(cpus))})
-    resources = asked.model_copy(update={"cpus": cpus, "gpus": gpus})
-    return study.model_copy(update={"resources": resources, "train": train})
-
-
 def placement(study: StudyConfig) -> PlacementGroupFactory:
-    """What Tune reserves for one trial of a resolved study."""
+    """Resources that Tune reserves for one trial of a resolved study."""
     if study.resources.workers > 1:
         return PlacementGroupFactory([DRIVER])
     return PlacementGroupFactory([worker_resources(study)])
 
 
-def worker_resources(study: StudyConfig) -> dict[str, float]:
-    """What one worker of a resolved study gets."""
-    bundle = {"CPU": study.resources.cpus or 1.0}
-    return {**bundle, "GPU": study.resources.gpus} if study.resources.gpus else bundle
-
-
-def concurrency(study: StudyConfig, cluster: Cluster) -> int:
-    """Trials that run at a time: as many as the cluster holds, or the study allows."""
-    each = worker_resources(study)
-    there = {"CPU": cluster.cpus, "GPU": cluster.gpus}
-    fits = min(int(there[name] // (amount * study.resources.workers)) for name, amount in each.items())
-    return max(1, min(fits, study.max_concurrent or fits))
-
-
 def is_lost() -> bool:
-    """Whether the Ray node that this process is connected to has gone, so that nothing will start any more."""
+    """Whether the Ray node of this process is lost, so that no trial can start any more."""
     here = ray.get_runtime_context().get_node_id()
     return not any(node["Alive"] for node in ray.nodes() if node["NodeID"] == here)
+
+
+def prepare_nodes(study: StudyConfig, storage: Storage) -> list[str]:
+    """Check the study's input on every other node, and prepare what `prepare_study` has prepared on this one.
+
+    A node that joins later prepares what it lacks when its first trial starts.
+
+    Args:
+        study: The study, checked and prepared on this node.
+        storage: The storage of its results, which every node has to reach; the study file lies there.
+
+    Returns:
+        Lines about data that were left out or shortened on other nodes.
+
+    Raises:
+        InputError: The first error, with the node's address.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
+    there = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes if node != here}
+    answers = {node: _prepare.options(scheduling_strategy=it).remote(study, storage) for node, it in there.items()}
+    lines = []
+    for node, answer in answers.items():
+        try:
+            notes, error = ray.get(answer)
+        except (NodeDiedError, WorkerCrashedError, TaskUnschedulableError):
+            continue  # the node is lost; no trial will run there
+        name = f"node {nodes[node]['NodeManagerAddress']}"
+        if error:
+            raise InputError(f"{name}: {error}")
+        lines += [f"{name}: {line}" for line in notes]
+    return lines
+
+
+@ray.remote(num_cpus=0)
+def _prepare(study: StudyConfig, storage: Storage) -> tuple[list[str], str | None]:
+    """The lines to show about this node, and the error, if there is one."""
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            if not storage.fetch(layout.STUDY, Path(scratch)).is_file():
+                raise InputError(f"{storage} is another folder there: give one that every node sees, or s3://...")
+        check_study(study)
+        return prepare_study(study), None
+    except InputError as error:
+        return [], str(error)
+
+
+class OwnerActor:
+    """The named actor that stands for an owned results folder on a cluster."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def owner(self) -> Owner:
+        """The driver that made the actor."""
+        return self._owner
+
+
+@contextlib.contextmanager
+def own_folder(results: Path | str, shared: bool, patience: float = PATIENCE_SECONDS) -> Iterator[Callable[[], None]]:
+    """Own a results folder while the block runs, or until this process dies.
+
+    Yields a function to call when the study has run to its end. On file systems without locks, only the cluster's lock
+    protects the folder.
+
+    Args:
+        results: The folder, created if missing; or a URI, which only the cluster's lock can protect.
+        shared: Whether other drivers may run on the connected Ray cluster.
+        patience: Seconds to wait for a lock whose owner may have just died.
+
+    Raises:
+        InputError: Another driver owns it.
+    """
+    owner, uri = Owner.me(), is_uri(results)
+    with contextlib.ExitStack() as locks:
+        done: Callable[[], None] = lambda: None  # noqa: E731
+        if not uri:
+            done = locks.enter_context(own_file(Path(results).absolute(), owner, patience))
+        if shared or uri:
+            locks.enter_context(_own_name(str(results if uri else Path(results).absolute()), owner, patience))
+        yield done
+
+
+@contextlib.contextmanager
+def _own_name(results: str, owner: Owner, patience: float) -> Iterator[None]:
+    kind = ray.remote(OwnerActor).options(name=results, namespace=NAMESPACE, num_cpus=0)
+    made: list[Any] = []
+
+    def make() -> bool:
+        with contextlib.suppress(ActorAlreadyExistsError):
+            made.append(kind.remote(owner))
+        return bool(made)
+
+    if not patiently(make, patience):
+        raise refusal(results, _named_owner(results))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RayError):  # the lock is lost together with the cluster
+            ray.kill(made[0])
+
+
+def _named_owner(results: str) -> Owner | None:
+    """The owner according to the named actor; None if the actor has just died."""
+    with contextlib.suppress(ValueError, RayError):
+        return ray.get(ray.get_actor(results, namespace=NAMESPACE).owner.remote(), timeout=PATIENCE_SECONDS)
+    return None

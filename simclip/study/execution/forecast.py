@@ -7,8 +7,10 @@ from typing import Any
 
 import ray
 
+from simclip.models.clip import check_model_folder
 from simclip.study.analysis.confirm import confirm_trial_count
-from simclip.study.execution.cluster import Cluster, concurrency
+from simclip.study.execution.preflight import arms_by_input
+from simclip.study.execution.resources import Cluster, concurrency
 from simclip.study.spec.arms import Arm, foreseen_arms
 from simclip.study.spec.study import StudyConfig
 from simclip.train.probe import Costs, probe
@@ -46,6 +48,16 @@ class Forecast:
     gpu_hours: float
     wall_hours: float
     disk: int
+
+
+def check_models(study: StudyConfig) -> None:
+    """Refuse models that cannot be trained, before anything is spent.
+
+    Raises:
+        InputError: A file is missing, or the model belongs to a family that cannot be trained.
+    """
+    for arm in arms_by_input(study):
+        check_model_folder(arm.config.model, needs_weights=not arm.config.pretrain)
 
 
 def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:

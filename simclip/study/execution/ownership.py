@@ -1,8 +1,8 @@
-"""One running driver at a time for a results folder; the lock dies with its owner.
+"""One running driver at a time for a results folder: the file lock, and who owns it.
 
-Drivers that share a file system meet at a file lock, which the kernel drops with the process that holds it. Drivers of
-one Ray cluster also meet at a named actor, which Ray ends together with the driver that made it: they may see no common
-locks (some NFS mounts), or write to an object store.
+The kernel releases the lock together with the process that owns it. Drivers on one Ray cluster also use a named actor
+(see `cluster.own_folder`), which Ray ends together with its driver: some NFS mounts share no locks, and buckets have
+none. The lock is `flock` and not the filelock package: that one empties the file, which tells who the owner is.
 """
 
 from __future__ import annotations
@@ -18,34 +18,29 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
-
-import ray
-from ray.exceptions import ActorAlreadyExistsError, RayError
+from typing import IO
 
 from simclip.errors import InputError
-from simclip.study.store.storage import is_uri
 
 LOCK = ".lock"
-NAMESPACE = "simclip"
-#: In the environment of a study's Ray job: its id, and the command that was typed to submit it.
+#: Environment variables of a study's Ray job: its id, and the command that submitted it.
 JOB, COMMAND = "SIMCLIP_JOB", "SIMCLIP_COMMAND"
-#: For so long a lock may outlive its owner: until a killed driver is missed by its cluster.
+#: Grace period after the owner dies, in seconds: until the cluster notices that a driver was killed.
 PATIENCE_SECONDS = 10.0
 RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The driver that holds a results folder, or was the last to hold it.
+    """The driver that owns a results folder, or was the last one to own it.
 
     Attributes:
-        host: Its machine.
-        pid: Its process.
-        job: The id of its Ray job, if it is one that was submitted.
-        since: When it took the folder, in seconds since 1970 (UTC).
-        command: What was typed, and goes on with the study.
-        cwd: Where it was typed; None for a job.
+        host: Name of its machine.
+        pid: Process id.
+        job: Id of its Ray job, if it was submitted as one.
+        since: Start of the ownership, in seconds since 1970 (UTC).
+        command: The command that was typed, which also resumes the study.
+        cwd: Folder in which it was typed; None for a job.
         done: Whether the study ran to its end.
     """
 
@@ -70,49 +65,12 @@ class Owner:
 
 
 def typed_again() -> str:
-    """What was typed, in a job to submit it, without what would begin the study anew."""
+    """The command that was typed (in a job: the one that submitted it), without --fresh."""
     return os.environ.get(COMMAND) or shlex.join(["python", *(word for word in sys.argv if word != "--fresh")])
 
 
-class Holder:
-    """The named actor that stands for a held folder on a cluster."""
-
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
-
-    def owner(self) -> Owner:
-        """Who made it."""
-        return self._owner
-
-
-@contextlib.contextmanager
-def held(results: Path | str, shared: bool, patience: float = PATIENCE_SECONDS) -> Iterator[Callable[[], None]]:
-    """Hold a results folder for as long as this process lives, or the block lasts.
-
-    The block gets a function, to be called when the study has run to its end.
-
-    Where the file system knows no locks, the cluster's lock alone counts.
-
-    Args:
-        results: The folder, made if it is not there; or a URI, which only the cluster's lock can protect.
-        shared: Whether other drivers may run on the connected Ray cluster: it was not started for this study alone.
-        patience: Seconds to wait for a lock whose owner may have just died.
-
-    Raises:
-        InputError: Another driver holds it.
-    """
-    owner, uri = Owner.me(), is_uri(results)
-    with contextlib.ExitStack() as locks:
-        done: Callable[[], None] = lambda: None  # noqa: E731
-        if not uri:
-            done = locks.enter_context(_held_file(Path(results).absolute(), owner, patience))
-        if shared or uri:
-            locks.enter_context(_held_name(str(results if uri else Path(results).absolute()), owner, patience))
-        yield done
-
-
-def holder(folder: Path) -> Owner | None:
-    """The driver that holds a folder now, as far as this machine's file system tells."""
+def owner(folder: Path) -> Owner | None:
+    """The driver that owns a folder now, according to the file lock; None if it is free."""
     path = folder / LOCK
     if not path.exists():
         return None
@@ -120,8 +78,18 @@ def holder(folder: Path) -> Owner | None:
         return None if _locked(file, fcntl.LOCK_SH) else _written(file)
 
 
-def last_holder(folder: Path) -> Owner | None:
-    """The driver that held a folder last, whether or not it still does."""
+def check_free(folder: Path) -> None:
+    """Refuse a folder in which a study runs.
+
+    Raises:
+        InputError: Another driver owns it.
+    """
+    if now := owner(folder):
+        raise refusal(str(folder), now)
+
+
+def last_owner(folder: Path) -> Owner | None:
+    """The driver that owned a folder last, whether or not it still does."""
     path = folder / LOCK
     if not path.exists():
         return None
@@ -130,40 +98,26 @@ def last_holder(folder: Path) -> Owner | None:
 
 
 @contextlib.contextmanager
-def _held_file(folder: Path, owner: Owner, patience: float) -> Iterator[Callable[[], None]]:
+def own_file(folder: Path, owner: Owner, patience: float = PATIENCE_SECONDS) -> Iterator[Callable[[], None]]:
+    """Own a folder by its file lock while the block runs.
+
+    Yields a function to call when the study has run to its end.
+
+    Args:
+        folder: The folder, created if missing.
+        owner: This driver.
+        patience: Seconds to wait for a lock whose owner may have just died.
+
+    Raises:
+        InputError: Another driver owns it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+", encoding="utf-8") as file:
-        if not _patiently(lambda: _locked(file, fcntl.LOCK_EX), patience):
-            raise _refusal(str(folder), _written(file))
+        if not patiently(lambda: _locked(file, fcntl.LOCK_EX), patience):
+            raise refusal(str(folder), _written(file))
         _write(file, owner)
         yield lambda: _write(file, replace(owner, done=True))
-        # closing the file drops the lock
-
-
-@contextlib.contextmanager
-def _held_name(results: str, owner: Owner, patience: float) -> Iterator[None]:
-    kind = ray.remote(Holder).options(name=results, namespace=NAMESPACE, num_cpus=0)
-    made: list[Any] = []
-
-    def make() -> bool:
-        with contextlib.suppress(ActorAlreadyExistsError):
-            made.append(kind.remote(owner))
-        return bool(made)
-
-    if not _patiently(make, patience):
-        raise _refusal(results, _named(results))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(RayError):  # a lost cluster has lost the lock too
-            ray.kill(made[0])
-
-
-def _named(results: str) -> Owner | None:
-    """The owner that a named actor tells of; None where it has just gone."""
-    with contextlib.suppress(ValueError, RayError):
-        return ray.get(ray.get_actor(results, namespace=NAMESPACE).owner.remote(), timeout=PATIENCE_SECONDS)
-    return None
+        # closing the file releases the lock
 
 
 def _locked(file: IO[str], kind: int) -> bool:
@@ -189,7 +143,8 @@ def _written(file: IO[str]) -> Owner | None:
     return None
 
 
-def _patiently(attempt: Callable[[], bool], patience: float) -> bool:
+def patiently(attempt: Callable[[], bool], patience: float) -> bool:
+    """Repeat an attempt until it succeeds or some seconds have passed; returns whether it succeeded."""
     until = time.monotonic() + patience
     while not attempt():
         if time.monotonic() > until:
@@ -198,7 +153,8 @@ def _patiently(attempt: Callable[[], bool], patience: float) -> bool:
     return True
 
 
-def _refusal(results: str, owner: Owner | None) -> InputError:
+def refusal(results: str, owner: Owner | None) -> InputError:
+    """The error that another driver owns the results."""
     return InputError(
         f"{results}: a study runs there already ({owner or 'another driver'}): wait for its end, or see how it stands: "
         f"{shlex.join(['python', 'tune.py', 'status', results])}"

@@ -15,8 +15,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from simclip.errors import LostError, causes, full_disk_error, input_error
 from simclip.study.analysis.write_results import hardware
-from simclip.study.execution.cluster import Cluster, concurrency, is_lost, placement, worker_resources
+from simclip.study.execution.cluster import is_lost, placement
 from simclip.study.execution.recorder import Recorder
+from simclip.study.execution.resources import Cluster, concurrency, worker_resources
 from simclip.study.execution.trial import Placement, run_trial
 from simclip.study.search.searcher import StageSearcher
 from simclip.study.spec.arms import Trial

@@ -9,12 +9,14 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
+from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.write_results import write_results
+from simclip.study.analysis.write_results import recorded_hardware, write_results
 from simclip.study.execution.budget import Budget
 from simclip.study.execution.events import Listener
 from simclip.study.execution.recorder import Executor, Recorder
+from simclip.study.execution.resources import AnyStudy, Cluster, concurrency, resolve_for_resume
 from simclip.study.search.asha import scheduler
 from simclip.study.search.optuna import optuna_searcher
 from simclip.study.search.searcher import PlannedTrials, StageSearcher
@@ -76,11 +78,11 @@ def run_study(
     folder.delete_scratch()
     recorder = Recorder(study, folder, listeners, retry_failed)
     recorder.tidy()
-    stages = _Stages(study, executor, folder, recorder, trials)
+    stages = _Stages(study, folder, recorder, executor.concurrency, trials)
     interrupted = False
     if stages.anything_left:
         try:
-            stages.run(listeners)
+            stages.run(executor, listeners)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -95,19 +97,50 @@ def run_study(
     return StudyEnd(recorder.results, interrupted, stages.budget.exhausted)
 
 
+def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = False) -> StudyEnd | None:
+    """The end of a study of which no trial is left to run, its results derived anew; None if there may be one.
+
+    Assumes the cluster of the last run, which results.json describes: without one, nothing has been finished.
+
+    Args:
+        study: The study.
+        folder: Its results.
+        retry_failed: Whether failed trials are to run again.
+
+    Raises:
+        InputError: The folder belongs to another study or another running command.
+    """
+    hardware = recorded_hardware(folder.path)
+    if hardware is None:
+        return None
+    cluster = Cluster(hardware["cluster_cpus"], hardware["cluster_gpus"], dashboard=None)
+    try:
+        study = resolve_for_resume(study, cluster, folder)
+    except InputError:
+        return None  # the study asks for more than that cluster had
+    recorder = Recorder(study, folder, [], retry_failed)
+    stages = _Stages(study, folder, recorder, concurrency(study, cluster), None)
+    if stages.anything_left:
+        return None
+    folder.claim(study)
+    recorder.tidy()
+    _derive(study, folder, hardware)
+    return StudyEnd(recorder.results, interrupted=False, left_out=stages.budget.exhausted)
+
+
 class _Stages:
     """The search and the confirm stage of one run."""
 
     def __init__(
         self,
         study: StudyConfig,
-        executor: Executor,
         folder: StudyFolder,
         recorder: Recorder,
+        concurrency: int,
         trials: Sequence[Trial] | None,
     ) -> None:
-        self.study, self.executor, self.folder, self.recorder = study, executor, folder, recorder
-        self.budget = Budget(study, recorder.records, executor.concurrency)
+        self.study, self.folder, self.recorder, self.concurrency = study, folder, recorder, concurrency
+        self.budget = Budget(study, recorder.records, concurrency)
         self._given = trials is not None
         if trials is None:
             trials = under_recorded_names(planned_trials(study), recorder.begun.of_stage("search"))
@@ -115,20 +148,21 @@ class _Stages:
 
     @property
     def anything_left(self) -> bool:
-        """Whether a trial has not ended that the study wants; Optuna wants more as long as it finds more."""
-        return bool(self._search or self._optuna_searches or self._confirming())
+        """Whether the study has trials left that its budget allows; Optuna may find that it has none."""
+        searches = bool(self._search or self._optuna_searches) and self.budget.allows_another()
+        return searches or bool(self._confirming())
 
-    def run(self, listeners: Sequence[Listener]) -> None:
+    def run(self, executor: Executor, listeners: Sequence[Listener]) -> None:
         """Run one stage after the other."""
         for listener in listeners:
-            listener.study_started(self._search, self.executor.concurrency)
+            listener.study_started(self._search, self.concurrency)
         if self._search or self._optuna_searches:
-            self._run_stage(self._searcher(), scheduler(self.study)[0])
+            self._run_stage(executor, self._searcher(), scheduler(self.study)[0])
         if again := self._confirming():
             for listener in listeners:
                 listener.confirm_started(again, self.recorder.records)
             checkpoints = self.folder.checkpoints(each.name for each in again)
-            self._run_stage(PlannedTrials(self.study, again, checkpoints), None)
+            self._run_stage(executor, PlannedTrials(self.study, again, checkpoints), None)
 
     @property
     def _optuna_searches(self) -> bool:
@@ -158,10 +192,10 @@ class _Stages:
         checkpoints = self.folder.checkpoints(begun)
         return optuna_searcher(self.study, self.folder.path / layout.OPTUNA, begun, checkpoints, self.budget)
 
-    def _run_stage(self, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
+    def _run_stage(self, executor: Executor, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
         """Run one stage, and delete what only a running stage needs."""
         self.recorder.searcher = searcher
-        self.executor.run_stage(searcher, self.recorder, early_stopping)
+        executor.run_stage(searcher, self.recorder, early_stopping)
         self.folder.delete_scratch()
 
 

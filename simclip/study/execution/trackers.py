@@ -1,4 +1,4 @@
-"""TensorBoard files and Weights & Biases runs, one per trial, written by the driver."""
+"""Trackers, run by the driver: TensorBoard files and Weights & Biases runs per trial, and Prometheus gauges."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import wandb
+from ray.util.metrics import Gauge
 from torch.utils.tensorboard import SummaryWriter
 
 from simclip.study.execution.events import Listener
 from simclip.study.spec.arms import Trial
+from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 from simclip.train.history import Row
 
-#: So long W&B may take to open a run, and in the end to take what is left.
-MOST_SECONDS = 60
+#: Timeout in seconds for W&B to open a run, and to upload the rest at the end.
+WANDB_SECONDS = 60
 
 
 def scalars(row: Row) -> dict[str, float]:
-    """What of an epoch can be plotted, under names that group by their first part."""
+    """The figures of an epoch to plot; names group by their first part."""
     return {name if "/" in name else f"run/{name}": value for name, value in row.items() if name != "epoch"}
 
 
@@ -47,22 +49,22 @@ class TensorBoard(Listener):
 
 
 class WeightsAndBiases(Listener):
-    """A W&B run per trial, grouped by study. Training never waits for W&B: without an answer, runs are kept offline.
+    """A W&B run per trial, grouped by study. Training never waits for W&B: if it does not answer, runs stay offline.
 
     Args:
         study: Name of the study.
-        folder: W&B's files go into a folder wandb/ in it.
-        say: Told in a line what W&B could not do.
+        folder: W&B's files go to the folder wandb/ in it.
+        notify: Called with one line for every W&B problem.
     """
 
-    def __init__(self, study: str, folder: Path, say: Callable[[str], None]) -> None:
-        self.study, self.folder, self.say = study, folder, say
+    def __init__(self, study: str, folder: Path, notify: Callable[[str], None]) -> None:
+        self.study, self.folder, self.notify = study, folder, notify
         self._runs: dict[str, wandb.Run] = {}
         self._finishing: list[threading.Thread] = []
         self._offline = False
 
     def trial_started(self, trial: Trial) -> None:
-        """Open the trial's run; one that goes on after its process was lost is open already."""
+        """Open the trial's run, unless it is open already because the trial's process was lost."""
         if trial.name in self._runs:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ class WeightsAndBiases(Listener):
         except wandb.Error as error:
             self._offline = True
             reason = str(error).splitlines()[0]
-            self.say(f"Weights & Biases does not answer ({reason}): its runs are kept offline. {self._upload}")
+            self.notify(f"Weights & Biases does not answer ({reason}): runs are kept offline. {self._upload}")
             self._runs[trial.name] = self._open(trial)
 
     def epoch_ended(self, trial: Trial, row: Row) -> None:
@@ -79,22 +81,22 @@ class WeightsAndBiases(Listener):
         self._runs[trial.name].log(scalars(row), step=row["epoch"])
 
     def trial_ended(self, trial: Trial, record: Record) -> None:
-        """Close the trial's run; a failed one is marked so."""
+        """Close the trial's run, and mark it if the trial failed."""
         if run := self._runs.pop(trial.name, None):
             if record.score is not None:
                 run.summary.update({"score": record.score, "outcome": record.outcome})
             self._finish(run, int(record.outcome == "failed"))
 
     def study_ended(self) -> None:
-        """Close the runs of trials that were interrupted, and wait a while for what is still to be sent."""
+        """Close the runs of interrupted trials, and wait for uploads up to the timeout."""
         for run in self._runs.values():
             self._finish(run, 1)
         self._runs.clear()
-        deadline = time.monotonic() + MOST_SECONDS
+        deadline = time.monotonic() + WANDB_SECONDS
         for thread in self._finishing:
             thread.join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in self._finishing):
-            self.say(f"Weights & Biases has not taken everything. {self._upload}")
+            self.notify(f"Weights & Biases has not uploaded everything. {self._upload}")
 
     @property
     def _upload(self) -> str:
@@ -113,21 +115,77 @@ class WeightsAndBiases(Listener):
             settings=wandb.Settings(
                 console="off",
                 silent=True,
-                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", MOST_SECONDS)),
+                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", WANDB_SECONDS)),
             ),
         )
 
     def _finish(self, run: wandb.Run, exit_code: int) -> None:
-        """Close a run beside what goes on: it waits until all is sent."""
+        """Close a run in the background, since closing waits for its upload."""
         thread = threading.Thread(target=run.finish, kwargs={"exit_code": exit_code}, daemon=True)
         thread.start()
         self._finishing.append(thread)
 
 
-def wandb_status(environment: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether to track with W&B, and a line that says why or why not; nothing is asked and nobody called.
+class Prometheus(Listener):
+    """Prometheus gauges per study and per running trial, on the metrics endpoint of the driver's Ray node.
 
-    It is on when a key is there (`wandb login` or WANDB_API_KEY) or WANDB_MODE is set to online or offline.
+    Ray has to be connected. It adds its own prefix: ray_simclip_epoch{study="demo", trial="k4-p0.5-fixed-s1"}.
+
+    Args:
+        study: The study.
+        ended: Records of the trials that ended in earlier runs.
+    """
+
+    def __init__(self, study: StudyConfig, ended: Mapping[str, Record]) -> None:
+        self._of = {"study": study.name}
+        self._best_of = max if study.mode == "max" else min
+        self._outcomes: dict[str, str | None] = {name: record.outcome for name, record in ended.items()}
+        self._scores = {name: record.score for name, record in ended.items() if record.score is not None}
+        per_study, per_trial = ("study",), ("study", "trial")
+        self._speed = Gauge("simclip_pairs_per_second", "Training pairs per second, of the last epoch", per_trial)
+        self._waits = Gauge("simclip_data_wait_share", "Share of the last epoch spent waiting for data", per_trial)
+        self._epoch = Gauge("simclip_epoch", "Trained epochs", per_trial)
+        self._best = Gauge("simclip_best_so_far", "Best objective of any trial after any epoch", per_study)
+        self._ended = {
+            outcome: Gauge(f"simclip_trials_{outcome}", f"Trials that {ended}", per_study)
+            for outcome, ended in (("finished", "finished"), ("stopped", "were stopped early"), ("failed", "failed"))
+        }
+        self._set_study_gauges()
+
+    def epoch_ended(self, trial: Trial, row: Row) -> None:
+        """Set the gauges of the trial, and the best score so far."""
+        if row["epoch"] == 0:
+            return  # the base model
+        self._set_trial_gauges(trial, row["pairs_per_second"], row["share/data"], row["epoch"])
+        self._scores[trial.name] = self._best_of(row["metric"], self._scores.get(trial.name, row["metric"]))
+        self._set_study_gauges()
+
+    def trial_ended(self, trial: Trial, record: Record) -> None:
+        """Zero the speed gauges of a finished trial; failed trials are excluded from the best score."""
+        self._outcomes[trial.name] = record.outcome
+        self._scores.pop(trial.name, None)
+        if record.score is not None and record.outcome != "failed":
+            self._scores[trial.name] = record.score
+        self._set_trial_gauges(trial, 0, 0, record.history[-1]["epoch"] if record.history else 0)
+        self._set_study_gauges()
+
+    def _set_trial_gauges(self, trial: Trial, pairs_per_second: float, data_wait: float, epoch: int) -> None:
+        tags = {**self._of, "trial": trial.name}
+        self._speed.set(pairs_per_second, tags)
+        self._waits.set(data_wait, tags)
+        self._epoch.set(epoch, tags)
+
+    def _set_study_gauges(self) -> None:
+        if self._scores:
+            self._best.set(self._best_of(self._scores.values()), self._of)
+        for outcome, gauge in self._ended.items():
+            gauge.set(list(self._outcomes.values()).count(outcome), self._of)
+
+
+def wandb_status(environment: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether to track with W&B, and a line that says why or why not; nothing is sent.
+
+    It is on if there is a key (`wandb login` or WANDB_API_KEY) or WANDB_MODE is set to online or offline.
     """
     mode = environment.get("WANDB_MODE", "")
     if mode in ("disabled", "dryrun"):

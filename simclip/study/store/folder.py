@@ -110,6 +110,16 @@ class StudyFolder:
         """
         if self.mirror:
             self.mirror.pull()  # another driver may have written results since
+        self.check_claim(study)
+        write_atomically(self.file, dump(study))
+        self.push()
+
+    def check_claim(self, study: StudyConfig) -> None:
+        """Refuse a study that neither continues nor extends the study of these results.
+
+        Raises:
+            InputError: The folder holds another study's results, or files that are no study's results.
+        """
         earlier = self.recorded()
         if earlier is None and any(self.path.glob("[!.]*")):
             raise InputError(f"{self.place()}: not empty and no study's results: give another folder with --results")
@@ -118,8 +128,6 @@ class StudyFolder:
                 f"{self.place()}: holds another study: {described(fields)}; change the study's name or --results, or "
                 "move the earlier results aside with --fresh"
             )
-        write_atomically(self.file, dump(study))
-        self.push()
 
     def push(self) -> None:
         """Send the small files that have changed to the bucket, if the results are in one."""

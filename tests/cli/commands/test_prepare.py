@@ -222,9 +222,9 @@ def test_check_a_study_with_its_test_sets(
     ("words", "part"),
     [
         ([], "nothing to check"),
-        (["{t}"], "give the tables too"),
-        (["{t}", "{t}"], "--images stands 0 times: once for all 2 tables"),
-        (["{t}", "{t}", "--images", "{i}", "--images", "{i}", "--images", "{i}"], "--images stands 3 times"),
+        (["{t}"], "also give the tables"),
+        (["{t}", "{t}"], "--images is given 0 times: give one for all 2 tables"),
+        (["{t}", "{t}", "--images", "{i}", "--images", "{i}", "--images", "{i}"], "--images is given 3 times"),
         (["{t}", "{t}", "--images", "{i}/val2014"], "1 of 1 images are not in"),
         (["studies/demo.yaml", "--images", "{i}"], "--images is for tables"),
         (["studies/none.yaml"], "studies/none.yaml"),

@@ -14,7 +14,8 @@ from simclip.cli.terminal.study_status import status_lines
 from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
-from simclip.study.execution.ownership import COMMAND, JOB, LOCK, Owner, held
+from simclip.study.execution.cluster import own_folder
+from simclip.study.execution.ownership import COMMAND, JOB, LOCK, Owner
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.folder import StudyFolder
@@ -54,7 +55,7 @@ def text(folder: StudyFolder) -> str:
 
 
 def test_a_study_that_runs(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    with held(folder.path, shared=False):
+    with own_folder(folder.path, shared=False):
         said = text(folder)
     assert f"toy: running (process {os.getpid()} on " in said
     assert "Trials: 1 finished, 1 in progress, 1 not begun" in said
@@ -64,7 +65,7 @@ def test_a_study_that_runs(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch)
     assert "To resume" not in said
 
     monkeypatch.setenv(JOB, "toy-12ab")
-    with held(folder.path, shared=False):
+    with own_folder(folder.path, shared=False):
         assert "toy: running (Ray job toy-12ab, process" in text(folder)
 
 
@@ -72,7 +73,7 @@ def test_an_interrupted_study_says_how_to_go_on(
     folder: StudyFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sys.argv", ["tune.py", "run", "toy.yaml", "--fresh"])
-    with held(folder.path, shared=False):
+    with own_folder(folder.path, shared=False):
         pass
     said = text(folder)
     assert "toy: interrupted (last run: process" in said
@@ -85,13 +86,13 @@ def test_an_interrupted_study_says_how_to_go_on(
 
     monkeypatch.setenv(COMMAND, "python tune.py submit toy.yaml --results /shared")
     monkeypatch.setenv(JOB, "toy-12ab")
-    with held(folder.path, shared=False):
+    with own_folder(folder.path, shared=False):
         pass
     assert text(folder).endswith("To resume: python tune.py submit toy.yaml --results /shared")
 
 
 def test_a_study_that_has_ended(folder: StudyFolder, trials: Trials) -> None:
-    with held(folder.path, shared=False) as done:
+    with own_folder(folder.path, shared=False) as done:
         finish(folder, trials)
         done()
     said = text(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from simclip.study.analysis.results import StudyResults
-from simclip.study.execution.model_retention import drop_trailing_models
+from simclip.study.execution.recorder import drop_trailing_models
 from simclip.study.spec.study import Confirm, StudyConfig
 from simclip.study.store.storage import Disk
 from tests.study.made_up import by_name, record

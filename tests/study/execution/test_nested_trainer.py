@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from simclip.study.execution.cluster import Cluster
+from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig

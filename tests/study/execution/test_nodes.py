@@ -20,10 +20,11 @@ import ray
 from ray.cluster_utils import Cluster as Nodes
 
 from simclip.errors import InputError
-from simclip.study.execution.cluster import Cluster, connect, resolved
+from simclip.study.execution.cluster import connect, prepare_nodes
 from simclip.study.execution.events import Listener
-from simclip.study.execution.preflight import prepare_nodes, prepare_study
+from simclip.study.execution.preflight import prepare_study
 from simclip.study.execution.ray_executor import RayExecutor
+from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import run_study
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig

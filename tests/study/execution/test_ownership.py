@@ -13,8 +13,9 @@ import pytest
 import ray
 
 from simclip.errors import InputError
-from simclip.study.execution.cluster import Cluster
-from simclip.study.execution.ownership import LOCK, NAMESPACE, held, holder, last_holder
+from simclip.study.execution.cluster import NAMESPACE, own_folder
+from simclip.study.execution.ownership import LOCK, last_owner, owner
+from simclip.study.execution.resources import Cluster
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -22,12 +23,12 @@ import sys
 from pathlib import Path
 import ray
 from simclip.errors import InputError
-from simclip.study.execution.ownership import held
+from simclip.study.execution.cluster import own_folder
 results, address, patience = sys.argv[1], sys.argv[2], float(sys.argv[3])
 if address:
     ray.init(address, log_to_driver=False)
 try:
-    with held(results if "://" in results else Path(results), bool(address), patience):
+    with own_folder(results if "://" in results else Path(results), bool(address), patience):
         print("held", flush=True)
         sys.stdin.readline()
 except InputError as error:
@@ -61,23 +62,23 @@ def said(process: subprocess.Popen) -> str:
 def test_one_driver_at_a_time(begin: Begin, tmp_path: Path) -> None:
     first, folder = begin(tmp_path / "study"), tmp_path / "study"
     assert said(first) == "held"
-    with pytest.raises(InputError) as refused, held(folder, shared=False, patience=0):
+    with pytest.raises(InputError) as refused, own_folder(folder, shared=False, patience=0):
         pass
     assert "\n" not in str(refused.value)
     for part in (str(folder), f"process {first.pid} on", "since 20", f"python tune.py status {folder}"):
         assert part in str(refused.value)
-    assert holder(folder).pid == first.pid
+    assert owner(folder).pid == first.pid
 
     first.stdin.write("go\n")
     first.stdin.flush()
     first.wait()
-    assert holder(folder) is None
-    with held(folder, shared=False, patience=0) as done:
-        assert holder(folder).pid == os.getpid()
-        assert not holder(folder).done
+    assert owner(folder) is None
+    with own_folder(folder, shared=False, patience=0) as done:
+        assert owner(folder).pid == os.getpid()
+        assert not owner(folder).done
         done()
-    assert last_holder(folder).pid == os.getpid()
-    assert last_holder(folder).done
+    assert last_owner(folder).pid == os.getpid()
+    assert last_owner(folder).done
 
 
 def test_a_killed_owner_blocks_nobody(begin: Begin, tmp_path: Path) -> None:
@@ -85,9 +86,9 @@ def test_a_killed_owner_blocks_nobody(begin: Begin, tmp_path: Path) -> None:
     assert said(first) == "held"
     first.send_signal(signal.SIGKILL)
     first.wait()
-    assert holder(tmp_path) is None
-    assert last_holder(tmp_path).pid == first.pid
-    with held(tmp_path, shared=False, patience=0):
+    assert owner(tmp_path) is None
+    assert last_owner(tmp_path).pid == first.pid
+    with own_folder(tmp_path, shared=False, patience=0):
         pass
 
 
@@ -98,18 +99,18 @@ def test_of_many_that_begin_at_once_one_gets_it(begin: Begin, tmp_path: Path) ->
 
 
 def test_a_child_of_the_owner_does_not_keep_it(begin: Begin, tmp_path: Path) -> None:
-    with held(tmp_path, shared=False, patience=0):
+    with own_folder(tmp_path, shared=False, patience=0):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert holder(tmp_path) is None
+    assert owner(tmp_path) is None
     child.communicate(b"\n")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "a"}'])
 def test_whatever_stands_in_the_file_the_lock_alone_counts(tmp_path: Path, text: str) -> None:
     (tmp_path / LOCK).write_text(text)
-    assert holder(tmp_path) is None and last_holder(tmp_path) is None
-    with held(tmp_path, shared=False, patience=0):
-        assert holder(tmp_path).pid == os.getpid()
+    assert owner(tmp_path) is None and last_owner(tmp_path) is None
+    with own_folder(tmp_path, shared=False, patience=0):
+        assert owner(tmp_path).pid == os.getpid()
 
 
 def test_drivers_of_a_cluster_without_common_locks(cluster: Cluster, begin: Begin) -> None:
@@ -118,11 +119,11 @@ def test_drivers_of_a_cluster_without_common_locks(cluster: Cluster, begin: Begi
     first = begin(results, address)
     assert said(first) == "held"
     with pytest.raises(InputError, match=rf"s3://bucket/results/study: .*process {first.pid} on"):  # noqa: SIM117
-        with held(results, shared=True, patience=0):
+        with own_folder(results, shared=True, patience=0):
             pass
     first.send_signal(signal.SIGKILL)
     first.wait()
-    with held(results, shared=True, patience=60):
+    with own_folder(results, shared=True, patience=60):
         assert ray.get(ray.get_actor(results, namespace=NAMESPACE).owner.remote()).pid == os.getpid()
-    with held(results, shared=True, patience=60):
+    with own_folder(results, shared=True, patience=60):
         pass

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import ray
 
-from simclip.study.execution.cluster import Cluster, resolved
-from simclip.study.execution.prometheus import Metrics
 from simclip.study.execution.ray_executor import RayExecutor
+from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import run_study
+from simclip.study.execution.trackers import Prometheus
 from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.folder import StudyFolder
@@ -44,14 +44,14 @@ def test_prometheus_reads_the_studys_figures(
     study = resolved(make_study(name="measured"), cluster)
     folder = StudyFolder(tmp_path / "measured")
     folder.claim(study)
-    records = run_study(study, RayExecutor(study, cluster, folder), folder, [Metrics(study, {})]).records
+    records = run_study(study, RayExecutor(study, cluster, folder), folder, [Prometheus(study, {})]).records
     best = max(record.score for record in records.values())
 
     # A study that goes on with one trial, two being known from a run before.
     trial = next(each for each in planned_trials(study) if each.name == "control-s1")
     row = records[trial.name].history[1]
     earlier = {name: record for name, record in records.items() if name != trial.name}
-    Metrics(study.model_copy(update={"name": "resumed"}), earlier).epoch_ended(trial, row)
+    Prometheus(study.model_copy(update={"name": "resumed"}), earlier).epoch_ended(trial, row)
 
     until = time.monotonic() + SECONDS
     while exported("resumed").get("simclip_trials_finished") is None and time.monotonic() < until:

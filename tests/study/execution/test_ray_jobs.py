@@ -23,7 +23,7 @@ from typing import NamedTuple
 import pytest
 
 from simclip.errors import InputError
-from simclip.study.execution.ray_jobs import bundle, check_travels, results_of
+from simclip.study.execution.job_bundle import bundle, check_travels, results_of
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.study_file import load_study
@@ -149,7 +149,7 @@ def test_a_job_is_stopped_continued_and_followed_to_its_end(head: Head, study_fi
     assert job[2] == str(folder)
 
     # The same study again is the same job, and begins anew only once that has ended.
-    assert f"runs already, as job {job[1]}" in head.tune(*submit).out
+    assert f"is already running as job {job[1]}" in head.tune(*submit).out
     assert head.tune(*submit, "--fresh").code == 2
 
     wait_for(lambda: any(len(record.history) > 2 for record in read_all(folder / "trials").values()))

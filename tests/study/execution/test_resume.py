@@ -12,8 +12,8 @@ import pytest
 import ray
 
 from simclip.errors import InputError
-from simclip.study.execution.cluster import Cluster
 from simclip.study.execution.events import Listener
+from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig

@@ -13,7 +13,7 @@ from transformers import CLIPModel
 
 from simclip.errors import InputError
 from simclip.study.analysis.best import read_best
-from simclip.study.execution.cluster import Cluster
+from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial, planned_arms
 from simclip.study.spec.study import StudyConfig

@@ -17,9 +17,10 @@ import pytest
 import ray
 
 from simclip.errors import InputError
-from simclip.study.execution.cluster import Cluster, connect, resolved
+from simclip.study.execution.cluster import connect
 from simclip.study.execution.events import Listener
 from simclip.study.execution.ray_executor import RayExecutor
+from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.spec.arms import Trial, planned_trials
 from simclip.study.spec.study import StudyConfig
