@@ -35,10 +35,11 @@ def flags(pairs: Path, model: Path, save_dir: Path, *more: str) -> list[str]:
     ("clusters", "name", "proportions"),
     [
         (["--num-clusters=2", "--synthesis-prop=1.0"], "text+p1+k4+s1+seed0", [1.0] * 5),
-        (
+        pytest.param(
             ["--warmup-prop", "--cluster-size", "4", "--synthesis-prop", "1/2"],
             "warmup+text+p1+k4+s1+seed0",
             [0.5, 0.5, 0.5, 0.5, 1.0],
+            marks=pytest.mark.slow,
         ),
     ],
 )

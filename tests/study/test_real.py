@@ -26,6 +26,7 @@ def run(*words: str) -> str:
     return process.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no photographs at {REAL}")
 def test_a_short_study_of_real_photographs(tmp_path: Path) -> None:
     for name, rows in (("train", 96), ("val", 48)):

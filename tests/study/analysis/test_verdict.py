@@ -12,6 +12,7 @@ import pytest
 from simclip.evaluation.kinds.classification import ClassificationSet
 from simclip.evaluation.kinds.pairs import PairsSet
 from simclip.evaluation.kinds.retrieval import RetrievalSet
+from simclip.study.analysis import verdict
 from simclip.study.analysis.confirm import (
     confirm_trials,
     detectable_difference,
@@ -243,6 +244,13 @@ def template_of(study: StudyConfig) -> dict[str, Record]:
     return {arm.name: Record.of(Trial(arm, 1), []) for arm in planned_arms(study)}
 
 
+@pytest.fixture
+def no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of seeds that would be needed takes half of a verdict's time and decides nothing."""
+    monkeypatch.setattr(verdict, "pairs_needed", lambda *of: None)
+
+
+@pytest.mark.usefixtures("no_advice")
 @pytest.mark.parametrize("confirm", [(1, 3), (2, 3), (3, 5)])
 def test_without_an_effect_few_studies_say_better(make, confirm: tuple[int, int]) -> None:
     study, studies = make(SIZES, confirm, seeds=(1, 2, 3)), 1000
@@ -251,6 +259,7 @@ def test_without_an_effect_few_studies_say_better(make, confirm: tuple[int, int]
     assert false <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
 
 
+@pytest.mark.usefixtures("no_advice")
 @pytest.mark.parametrize(("confirm", "effect"), [((1, 5), 2.0), ((1, 3), 4.0), ((1, 8), 1.2)])
 def test_a_planted_effect_is_seen_as_often_as_theory_says(make, confirm: tuple[int, int], effect: float) -> None:
     study, studies = make(SIZES, confirm, seeds=(1,)), 600
