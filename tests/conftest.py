@@ -67,6 +67,18 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("SIMCLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run their trials in the test's process instead of starting Ray."""
+    from simclip.cli import session
+    from tests.study.in_process import ONE_CPU, InProcess
+
+    monkeypatch.setattr(session, "connect", lambda address: ONE_CPU)
+    monkeypatch.setattr(session, "heed_termination", lambda: None)
+    monkeypatch.setattr(session, "prepare_nodes", lambda study, storage: [])
+    monkeypatch.setattr(session, "RayExecutor", lambda study, cluster, folder: InProcess(folder))
+
+
 def draw_pair(number: int) -> tuple[Image.Image, list[str]]:
     """A picture of two colours and three captions of it, another for every number below 48."""
     names = list(COLOURS)

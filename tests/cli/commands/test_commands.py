@@ -224,7 +224,10 @@ def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_interrupted_it_says_how_to_go_on_and_the_same_command_does(study_file: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("without_ray")
+def test_interrupted_it_says_how_to_go_on_and_the_same_command_does(
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     long = ["train.epochs=3", "train.iterations_per_epoch=60"]  # seconds per trial: not over before the signal
     words = ["run", str(study_file), *long, "--results", str(tmp_path / "results")]
     first = tune(*words)
@@ -238,9 +241,8 @@ def test_interrupted_it_says_how_to_go_on_and_the_same_command_does(study_file: 
     done = {path.name: path.read_text() for path in folder.glob("*.jsonl") if "outcome" in path.read_text()}
     assert 0 < len(done) < 3
 
-    second = tune(*words)
-    out, err = second.communicate(timeout=240)
-    assert second.returncode == 0, err
+    assert main(words) == 0
+    out = capsys.readouterr().out
     assert {path.name for path in folder.glob("*.jsonl")} == {"control-s1.jsonl", "k2-s1.jsonl", "k4-s1.jsonl"}
     for name, text in done.items():
         assert (folder / name).read_text() == text
@@ -287,20 +289,29 @@ def test_a_study_with_both_stages_leaves_tracks(finished: Path) -> None:
     assert (finished / "report.html").is_file()
 
 
-def reproduced(*words: str) -> tuple[int, str]:
-    process = tune("reproduce", *words)
-    out, err = process.communicate(timeout=120)
-    assert err == ""
-    return process.returncode, " ".join(out.split())
+Reproduce = Callable[..., tuple[int, str]]
 
 
-def test_reproduce_passes(finished: Path) -> None:
+@pytest.fixture
+def reproduced(without_ray: None, capsys: pytest.CaptureFixture[str]) -> Reproduce:
+    """Runs `tune.py reproduce`; returns its exit code and what it prints."""
+
+    def run(*words: str) -> tuple[int, str]:
+        code = main(["reproduce", *words])
+        out, err = capsys.readouterr()
+        assert err == ""
+        return code, " ".join(out.split())
+
+    return run
+
+
+def test_reproduce_passes(finished: Path, reproduced: Reproduce) -> None:
     code, out = reproduced(str(finished))
     assert code == 0 and "PASS" in out
     assert (finished / "reproduced" / "best" / "model.safetensors").is_file()
 
 
-def test_reproduce_tells_a_difference(finished: Path, tmp_path: Path) -> None:
+def test_reproduce_tells_a_difference(finished: Path, reproduced: Reproduce, tmp_path: Path) -> None:
     results = shutil.copytree(finished, tmp_path / "tiny", ignore=shutil.ignore_patterns("reproduced*"))
     best = results / "best.yaml"
     content: dict[str, Any] = yaml.safe_load(best.read_text())
@@ -312,7 +323,7 @@ def test_reproduce_tells_a_difference(finished: Path, tmp_path: Path) -> None:
     assert "val/loss" in out and "outside of the range of one such run" in out
 
 
-def test_a_trial_can_be_run_on_fresh_seeds(finished: Path) -> None:
+def test_a_trial_can_be_run_on_fresh_seeds(finished: Path, reproduced: Reproduce) -> None:
     code, out = reproduced(str(finished), "--trial", "control-s1001", "--seeds", "2")
     seeds = ["2000", "2001"]
     assert all(f"(seed {seed})" in out for seed in seeds)
@@ -323,7 +334,7 @@ def test_a_trial_can_be_run_on_fresh_seeds(finished: Path) -> None:
     assert sorted(path.name for path in records.iterdir()) == [f"control-s{seed}.jsonl" for seed in seeds]
 
 
-def test_any_trial_can_be_run_again(finished: Path) -> None:
+def test_any_trial_can_be_run_again(finished: Path, reproduced: Reproduce) -> None:
     code, out = reproduced(str(finished), "--trial", "k2-s1")
     assert code == 0 and "PASS: all" in out
 
