@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and one line on stderr where it could not do its work."""
+"""How a command ends: its exit code, and one line on stderr if it failed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 
 def leave(code: int) -> NoReturn:
-    """End the process without a last look at every object of torch and Ray for garbage, which takes two seconds."""
+    """End the process without a final garbage collection, which takes two seconds with torch and Ray."""
     gc.freeze()
     sys.exit(code)
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Run a command and return its exit code; wrong input and Ctrl-C become a line and a code of their own."""
+    """Run a command and return its exit code; wrong input, Ctrl-C and a full disk are reported in one line."""
     # A terminal that cannot show a character of a caption must not end a study.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -34,36 +34,36 @@ def exit_code(command: Callable[[], int]) -> int:
         fail(str(error))
         return WRONG_INPUT
     except LostError as error:
-        fail(f"{error}: type the same command again; all that was finished is on record")
+        fail(f"{error}: run the same command to resume; finished trials are kept")
         return FAILED
     except KeyboardInterrupt:
         fail("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # as in `python tune.py | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
         return NO_READER
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
-        fail(f"no space left for {error.filename or 'a file'}: free some and type the same command again; all that was "
-             "finished is on record")  # fmt: skip
+        fail(f"no space left for {error.filename or 'a file'}: free some and run the same command to resume; finished "
+             "trials are kept")  # fmt: skip
         return FAILED
 
 
 def heed_termination() -> None:
-    """Let SIGTERM do what Ctrl-C does: Ray's jobs, Kubernetes and batch systems end a process with it.
+    """Treat SIGTERM like Ctrl-C: Ray jobs, Kubernetes and batch systems end a process with it.
 
-    Ray puts a handler of its own in place when it connects, so that this is called once more after that.
+    Ray installs its own handler when it connects, so this is called again after that.
     """
     signal.signal(signal.SIGTERM, _as_ctrl_c)
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
-    # The handler is called, not the signal raised: a Ray job begins with SIGINT blocked.
+    # Calls the handler instead of raising the signal: a Ray job starts with SIGINT blocked.
     handler = signal.getsignal(signal.SIGINT)
     (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
 
 
 def fail(message: str) -> None:
-    """Print one line to stderr, exactly as it is, for a message that is to be searched for or piped on."""
+    """Print one line to stderr without wrapping it, so that it can be searched for or piped."""
     print(f"error: {message}", file=sys.stderr, flush=True)

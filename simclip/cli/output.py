@@ -1,4 +1,4 @@
-"""A plain line for whoever typed the command."""
+"""Plain lines on the terminal."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from rich.text import Text
 
 
 def say(console: Console, line: str) -> None:
-    """Print a line as it is, whole, however wide the console."""
+    """Print a line without wrapping or markup, whatever the width of the console."""
     console.print(Text(line), soft_wrap=True)

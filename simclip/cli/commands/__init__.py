@@ -1,1 +1,1 @@
-"""One module per command; each is imported only when it is asked for."""
+"""One module per command; imported only when it is called."""

@@ -35,14 +35,14 @@ def clusters(
     Args:
         place: results folder of a study or its URI, a study file, or a TSV of pairs.
         image_dir: folder of a TSV's images.
-        model: hub name or folder of the model that similarity is measured with; by default the study's.
-        k: rows in a cluster; by default the largest of the study's.
+        model: hub name or folder of the model that measures similarity; by default the study's.
+        k: rows in a cluster; by default the largest k of the study.
         neighborhood: s; by default the study's.
-        max_similarity: rows at or above it are no neighbours; by default the study's.
-        similarity: embeddings to measure it on; by default the study's.
-        anchors: clusters to show, from the tightest to the loosest.
-        seed: of the anchors.
-        out: the page; by default clusters.html in the study's results, or here.
+        max_similarity: rows with this similarity or more are not neighbours; by default the study's.
+        similarity: embeddings to compare; by default the study's.
+        anchors: number of clusters to show, from the tightest to the loosest.
+        seed: seed that chooses the anchors.
+        out: file of the page; by default clusters.html in the study's results, or in the working folder.
     """
     console = Console()
     fields = {"model": model, "cluster_size": k, "neighborhood": neighborhood, "similarity": similarity,

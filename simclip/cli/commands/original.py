@@ -24,17 +24,17 @@ WITHOUT_SYNTHESIS = ("synthesis_prop", "num_clusters", "cluster_size", "neighbor
 
 @dataclass(frozen=True)
 class Run:
-    """One run as the original's flags describe it.
+    """A run as described by the original's flags.
 
     Attributes:
-        name: Experiment and run in one name, for logs.
-        project: The experiment alone, under which loggers file the run.
-        save_dir: Absolute folder of all that the run leaves. Settings that the original varies have folders of their
+        name: Name of experiment and run, for logs.
+        project: Name of the experiment, under which loggers file the run.
+        save_dir: Absolute folder of the run's results. Settings that the original varies have folders of their
             own unless --log-dir or --run-name says otherwise.
-        data_parallel: Whether to use every visible GPU, or one.
-        config: What decides the numbers.
-        notes: Lines to print before the run starts.
-        digits: What --mnist-injection mixes in, to be written before the run starts; config names its table already.
+        data_parallel: Whether to use every visible GPU instead of one.
+        config: The configuration of the training run.
+        notes: Lines to print before the run.
+        digits: The digits of --mnist-injection, to be written before the run; the configuration names their table.
     """
 
     name: str
@@ -47,19 +47,19 @@ class Run:
 
 
 def parse(argv: Sequence[str] | None = None) -> Run:
-    """Read the flags; dashes and underscores in their names are the same.
+    """Read the flags; dashes and underscores in their names are equivalent.
 
     Args:
-        argv: The words after the command; sys.argv's when None.
+        argv: The words after the command; by default sys.argv's.
 
     Raises:
-        InputError: An unknown flag, a value that is none, or flags that do not fit together.
+        InputError: An unknown flag, an invalid value, or flags that contradict each other.
         SystemExit: After --help.
     """
     flags = read_flags(sys.argv[1:] if argv is None else argv)
     if missing := [_flag(name) for name in REQUIRED if name not in flags]:
         raise InputError(
-            f"{', '.join(missing)} missing: a run needs pairs and their images, to train and to validate on"
+            f"{', '.join(missing)} missing: a run needs pairs and their images for training and validation"
         )
     ordinary = [name for name in TrainConfig.model_fields if name in flags and name not in CLUSTER_FIELDS]
     fields = {name: flags[name] for name in ordinary} | _cluster_fields(flags)
@@ -80,7 +80,7 @@ def parse(argv: Sequence[str] | None = None) -> Run:
 
 
 def describe(config: TrainConfig, digits: Digits | None = None) -> str:
-    """A run's name made of the settings that the original varies, such as text+p1+k16+s1+seed1."""
+    """A run's name made of the settings that the original varies, e.g. text+p1+k16+s1+seed1."""
     words = ["pretrain"] if config.pretrain else []
     words += [f"mnist{digits.count}"] if digits else []
     if config.is_control:
@@ -111,12 +111,12 @@ def _cluster_fields(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _doublings(flags: dict[str, Any]) -> list[int]:
-    """The epochs of this run that p doubles at, each once."""
+    """The epochs of this run at which p doubles, without duplicates."""
     return sorted({epoch for epoch in flags.get("upweight_epochs", DOUBLINGS) if epoch < flags["epochs"]})
 
 
 def _cluster_size(flags: dict[str, Any], final: float) -> int:
-    """k as given, or floor(pN) / C; p is the final one, since k stays the same while p warms up."""
+    """k as given, or floor(pN) / C with the final p, since k stays the same while p warms up."""
     if final == 0:
         return 1
     if "num_clusters" not in flags and ("cluster_size" in flags or flags["warmup_prop"]):

@@ -12,25 +12,23 @@ from simclip.config.schema import parse_fraction
 from simclip.errors import InputError
 from simclip.train.config import DEFAULT_MODEL
 
-#: Flags whose job a better mechanism does now, by destination.
+#: Flags that a better mechanism has replaced, by destination.
 SUPERSEDED = ("save_freq", "log_offset", "preprocess_neighbors")
 
 
 class Parser(argparse.ArgumentParser):
-    """Argparse whose complaints are InputErrors of one line."""
+    """An argparse parser whose errors are one-line InputErrors."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print."""
+        """Raise the message that argparse would print."""
         raise InputError(f"{message} (--help lists the flags)")
 
 
 def read_flags(argv: Sequence[str]) -> dict[str, Any]:
-    """The flags that were given, and the defaults of those that have one, by destination.
-
-    A destination that is a field of TrainConfig holds that field.
+    """The given flags and the defaults of the others, by destination; many destinations are fields of TrainConfig.
 
     Raises:
-        InputError: An unknown flag, with the nearest known one, or a value that is none.
+        InputError: An unknown flag, with the most similar known one, or an invalid value.
         SystemExit: After --help.
     """
     parser = build_parser()
@@ -48,7 +46,7 @@ def flag_names(parser: argparse.ArgumentParser) -> dict[str, str]:
 
 
 def build_parser() -> Parser:
-    """All flags. What has no default here is absent unless given, and left to TrainConfig."""
+    """All flags. A flag without a default here is absent unless given, and TrainConfig decides."""
     parser = Parser(
         prog="python -m simclip",
         description="One fine-tuning run of CLIP with similarity clusters, by the original's flags. "
@@ -62,7 +60,7 @@ def build_parser() -> Parser:
     _add_clusters(parser.add_argument_group("similarity clusters"))
     _add_mixed_in(parser.add_argument_group("a rare set mixed in"))
     _add_training(parser.add_argument_group("length, batches, optimisation"))
-    _add_superseded(parser.add_argument_group("accepted, but a better mechanism does their job now"))
+    _add_superseded(parser.add_argument_group("accepted without effect"))
     return parser
 
 
@@ -164,7 +162,7 @@ def _add_mixed_in(group: argparse._ArgumentGroup) -> None:
         type=_count,
         default=0,
         metavar="N",
-        help="mix so many MNIST digits into training; default: 0",
+        help="number of MNIST digits to mix into training; default: 0",
     )
     group.add_argument(
         "--mnist-dir",
@@ -202,7 +200,7 @@ def _switch(group: argparse._ArgumentGroup, flag: str, default: bool, text: str)
 
 
 class _Listed(argparse.Action):
-    """One list of all words, each of which may hold several items between commas."""
+    """One list of all words; a word may hold several items, separated by commas."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         setattr(namespace, self.dest, [item for word in values for item in word])

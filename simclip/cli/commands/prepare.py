@@ -1,4 +1,4 @@
-"""`tune.py prepare`: tables of pairs from annotations as they are published."""
+"""`tune.py prepare`: tables of pairs from published annotations."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ from simclip.prepare.exclude import Exclusion, names_in
 from simclip.prepare.mnist import Digits, write_test_digits
 from simclip.prepare.write_table import Prepared, prepare_table
 
-#: COCO's files that hold none of Karpathy's test images, or that nobody trains on.
+#: COCO files without Karpathy's test images, or that nobody trains on.
 CLEAN = ("train2014", "val2017")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """What every format is prepared with."""
+    """Options of every format."""
 
     images: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """folder that the images lie in"""
+    """folder of the images"""
     out: Annotated[Path, tyro.conf.arg(metavar="TSV")]
-    """table to write; one that is there is replaced"""
+    """table to write; an existing one is replaced"""
     exclude: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FILE")] = ()
     """images to keep out: a list with a name per line, a TSV, or splits as dataset_coco.json:val,test"""
 
     def rows(self) -> tuple[list[Described], list[str]]:
-        """What the annotations hold, and lines about it."""
+        """The rows of the annotations, and notes about them."""
         raise NotImplementedError
 
     def write(self) -> list[str]:
-        """Write the table; what is to be said about it, in lines."""
+        """Write the table; returns notes about it."""
         rows, notes = self.rows()
         return [*report(prepare_table(rows, self.images, self.out, self.exclude), self), *notes]
 
     @property
     def source(self) -> Path:
-        """The file or folder that is read."""
+        """The file or folder to read."""
         return self.images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations(Preparation):
-    """The formats that have an annotation file."""
+    """Options of the formats with an annotation file."""
 
     annotations: Annotated[Path, tyro.conf.arg(metavar="FILE")]
     """the annotation file"""
@@ -75,7 +75,7 @@ class Coco(Annotations):
     """COCO's captions: captions_train2017.json and its like."""
 
     def rows(self) -> tuple[list[Described], list[str]]:
-        """The images of the file, and a warning where Karpathy's test images are among them."""
+        """The images of the file, and a warning if Karpathy's test images are among them."""
         rows = read_coco(self.annotations)
         clean = any(part in self.annotations.name for part in CLEAN) or not any(coco_id(row.image) for row in rows)
         if clean or any("COCO_val2014_" in name for source in self.exclude for name in names_in(source)):
@@ -98,7 +98,7 @@ class Karpathy(Annotations):
     """train,restval or val or test"""
 
     def rows(self) -> tuple[list[Described], list[str]]:
-        """The images of the splits, and a line where `train` was meant with `restval`."""
+        """The images of the splits, and a note if `restval` was probably meant too."""
         splits = [split.strip() for split in self.split.split(",")]
         rows, counts = read_karpathy(self.annotations, splits)
         rest = counts.get("restval")
@@ -130,7 +130,7 @@ class Sidecar(Preparation):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Annotations):
-    """A table of pairs that is there already, to keep images out of it."""
+    """An existing table of pairs, to remove images from it."""
 
     def rows(self) -> tuple[list[Described], list[str]]:
         """The rows of the table."""
@@ -148,12 +148,12 @@ class Mnist:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """folder to write them into"""
     count: Annotated[int, tyro.conf.arg(metavar="N")] = 50
-    """training digits, as evenly as they come"""
+    """number of training digits, spread evenly over the classes"""
     seed: int = 1
-    """which of them"""
+    """seed that chooses the digits"""
 
     def write(self) -> list[str]:
-        """Write both; where they are, in lines."""
+        """Write both; returns their places."""
         if self.count < 1 or self.seed < 0:
             raise InputError(f"--count {self.count} --seed {self.seed}: expected at least 1 and 0")
         digits = Digits(self.mnist_dir, self.count, self.seed, self.out)
@@ -179,7 +179,7 @@ def prepare(source: Annotated[Format, tyro.conf.arg(name="")]) -> int:
 
 
 def report(prepared: Prepared, source: Preparation) -> list[str]:
-    """What was written, kept out and changed, in lines."""
+    """Lines about what was written, kept out and changed."""
     each = f"{prepared.fewest} to {prepared.most}" if prepared.fewest < prepared.most else str(prepared.most)
     lines = [f"{source.out}: {prepared.images:,} images, {prepared.captions:,} captions ({each} an image)"]
     lines += [_kept_out(exclusion, source.source) for exclusion in prepared.exclusions]

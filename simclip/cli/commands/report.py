@@ -23,7 +23,7 @@ def report(
 
     Args:
         studies: results folders or their URIs.
-        to: the page; by default report.html in the study's folder, or comparison.html here for several studies.
+        to: file of the page; by default report.html in the study's folder, or comparison.html in the working folder.
     """
     console = Console()
     if not studies:

@@ -1,4 +1,4 @@
-"""What a study may take: the search stops in time to confirm what it has found."""
+"""The budget of a study: the search ends early enough for the confirm stage."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from simclip.study.store.records import Record
 
 
 class Budget:
-    """Decides before each trial of the search whether there is room for it and for the confirm stage after it.
+    """Decides before each trial of the search whether the budget allows it and the confirm stage after it.
 
     Args:
-        study: With its resources filled in.
-        records: Of all trials that have ended, kept up to date by whoever runs them.
-        concurrency: Trials at a time.
-        clock: Seconds since any moment.
+        study: The study, with its resources filled in.
+        records: Records of all trials that have ended; the recorder keeps it up to date.
+        concurrency: Maximum number of trials at a time.
+        clock: Returns a monotonic time in seconds.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class Budget:
         self.exhausted = False
 
     def begin(self, trial: Trial) -> None:
-        """A trial begins."""
+        """Note the start of a trial."""
         self._begun.add(trial.name)
         self._running[trial.name] = self._clock()
 
     def allows_another(self) -> bool:
-        """Whether one more trial may begin; once there is no room, there will be none."""
+        """Whether one more trial may start; once it is False, it stays False."""
         self.exhausted = self.exhausted or not self._has_room()
         return not self.exhausted
 
@@ -55,7 +55,7 @@ class Budget:
             return False
         ended = [record for record in self._records.values() if record.outcome in ("finished", "stopped")]
         if not ended:
-            return True  # nothing is known yet of how long a trial takes
+            return True  # how long a trial takes is not known yet
         seconds = statistics.fmean(record.seconds for record in ended)
         arms = {record.arm for record in self._records.values() if not record.control}
         confirming = confirm_trial_count(self._study, len(arms) + 1)

@@ -1,4 +1,4 @@
-"""Who is told what happens in a study: tables, trackers, logs."""
+"""Events of a running study, for progress tables, trackers and logs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from simclip.train.history import Row
 
 
 class Listener:
-    """Told of every event in the driver, in order; the methods do nothing until overridden."""
+    """Receives every event of a study, in order, in the driver; by default the methods do nothing."""
 
     def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
-        """Before the first trial, with those that the search plans; an Optuna search plans none ahead."""
+        """The study starts; `trials` are those that the search plans, which are none with Optuna."""
 
     def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
-        """The search is over, and these trials are to confirm what its records say."""
+        """The search has ended; `trials` are those of the confirm stage, `records` those of the search."""
 
     def trial_started(self, trial: Trial) -> None:
-        """A trial has got its resources."""
+        """A trial has got its resources and starts."""
 
     def epoch_ended(self, trial: Trial, row: Row) -> None:
-        """An epoch's record is on disk; epoch 0 is the untouched model."""
+        """The record of an epoch is on disk; epoch 0 is the base model."""
 
     def trial_ended(self, trial: Trial, record: Record) -> None:
-        """A trial has ended, one way or another; its record is on disk."""
+        """A trial has finished, was stopped or has failed; its record is on disk."""
 
     def study_ended(self) -> None:
         """No more events will come."""

@@ -1,4 +1,4 @@
-"""What a study will cost, before anything is spent on it."""
+"""The estimated cost of a study, before it runs."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from simclip.study.spec.arms import Arm, foreseen_arms
 from simclip.study.spec.study import StudyConfig
 from simclip.train.probe import Costs, probe
 
-#: Of a running trial: two in its process and two in Ray Tune's folder while one replaces the other.
+#: Checkpoints of a running trial: two in its process and two in Ray Tune's folder while one replaces the other.
 CHECKPOINTS_PER_TRIAL = 4
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """An estimate from a few steps of one trial; early stopping is not counted on.
+    """An estimate from a few steps of one trial, without early stopping.
 
     Attributes:
-        arms: Those that will run, with the estimated seconds of one trial each; for Optuna the extremes of its space.
-        trials: How many there will be, in both stages.
-        confirming: How many of them are of the confirm stage.
-        concurrency: Trials at a time.
-        probed: Name of the arm that was measured.
-        costs: What was measured on it.
-        preparation: Seconds before the first trial, to decode all images into a store.
-        cpu_hours: Of them.
-        gpu_hours: Of them.
-        wall_hours: With so many trials at a time.
-        disk: Bytes at most.
+        arms: The arms, each with the estimated seconds of one trial; for Optuna the extremes of its space.
+        trials: Number of trials of both stages.
+        confirming: Number of trials of the confirm stage.
+        concurrency: Maximum number of trials at a time.
+        probed: Name of the measured arm.
+        costs: The measurements.
+        preparation: Seconds to decode all images before the first trial.
+        cpu_hours: CPU hours of all trials.
+        gpu_hours: GPU hours of all trials.
+        wall_hours: Hours by the clock at this concurrency.
+        disk: Maximum bytes on disk.
     """
 
     arms: list[tuple[Arm, float]]
@@ -61,11 +61,13 @@ def check_models(study: StudyConfig) -> None:
 
 
 def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
-    """Probe the arm with the largest clusters, no tower frozen if there is one, where a trial would run, and reckon up.
+    """Measure a few steps of the most expensive arm on the cluster, and extrapolate to all trials.
+
+    That is the arm with the largest clusters, if possible one without a frozen tower.
 
     Args:
-        study: With its resources filled in.
-        cluster: That it would run on.
+        study: The study, with its resources filled in.
+        cluster: The connected cluster.
     """
     arms = foreseen_arms(study)
     probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))

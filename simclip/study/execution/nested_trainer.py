@@ -1,7 +1,7 @@
-"""A trial of several workers: a Ray Train run nested in a Tune trial, its reports handed on to Tune.
+"""A trial of several workers: a Ray Train run nested in a Tune trial, whose reports are passed on to Tune.
 
-Ray's own TuneReportCallback gives Tune no checkpoint, and blocks for good when Tune is slow near a trial's last report:
-its one-item queue is emptied by the thread that waits in it. Here the controller puts into an unbounded queue, and the
+Ray's own TuneReportCallback passes no checkpoint to Tune, and deadlocks if Tune is slow near a trial's last report: its
+one-item queue is emptied by the thread that waits for it. Here the controller puts into an unbounded queue, and the
 trial's thread empties it while another one waits for the run to end.
 """
 
@@ -24,13 +24,13 @@ POLL_SECONDS = 0.2
 
 
 class ReportsToQueue(UserCallback):
-    """Puts every report of a Train run, with the place of its checkpoint, into a queue; runs in Train's controller."""
+    """Puts every report of a Train run and the path of its checkpoint into a queue; runs in Train's controller."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        """Pass on what the first worker reported."""
+        """Queue the report of the first worker."""
         self.queue.put((metrics[0], checkpoint.path if checkpoint else None))
 
 
@@ -41,22 +41,22 @@ def fit_nested(
     resources: dict[str, float],
     storage: Storage,
 ) -> None:
-    """Run a training function on several workers and report to Tune what they report; called inside a Tune trial.
+    """Run a training function on several workers and pass their reports to Tune; called inside a Tune trial.
 
     Args:
         train_loop: The function that each worker runs.
         loop_config: Its argument.
-        workers: How many.
-        resources: CPUs and GPUs of each.
-        storage: Holds the Train runs; this one's part is emptied in the end.
+        workers: Number of workers.
+        resources: CPUs and GPUs of each worker.
+        storage: Where the Train run is stored; it is deleted at the end.
 
     Raises:
         ray.train.TrainingFailedError: A worker failed.
     """
-    # Beside the trial's own reservation, which is too small for an actor.
+    # Outside of the trial's own reservation, which is too small for an actor.
     queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": "DEFAULT"})
     name = ray.tune.get_context().get_trial_id()
-    callback: Any = ReportsToQueue(queue)  # whose type mypy looks up in Train's first version
+    callback: Any = ReportsToQueue(queue)  # Any, because mypy looks up its type in Train V1
     trainer = TorchTrainer(
         train_loop,
         train_loop_config=loop_config,
@@ -76,7 +76,7 @@ def fit_nested(
     earlier = None
     for metrics, path in _reports(queue, runner):
         ray.tune.report(metrics, checkpoint=ray.tune.Checkpoint(path, storage.arrow) if path else None)
-        # Tune has its own copy; Train keeps the latest, to restart workers from.
+        # Tune has its own copy; Train needs only the newest one, to restart workers.
         if earlier:
             storage.delete(storage.key(earlier))
         earlier = path
@@ -94,7 +94,7 @@ def _fit(trainer: TorchTrainer, outcome: list[BaseException]) -> None:
 
 
 def _reports(queue: Queue, runner: threading.Thread) -> Iterator[tuple[dict[str, Any], str | None]]:
-    """What comes through the queue, until the run has ended and the queue is empty."""
+    """The queued reports, until the run has ended and the queue is empty."""
     while True:
         ended = not runner.is_alive()
         try:

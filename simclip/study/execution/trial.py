@@ -1,7 +1,7 @@
-"""What runs inside a trial: the training function, always within a Ray Train TorchTrainer.
+"""The function that runs inside a trial, always in a Ray Train TorchTrainer.
 
-One worker: Train's local mode, in the trial's own process, which Tune reuses for the next trial. Several workers: a
-nested trainer, whose reports cross over to Tune (see `bridge`).
+One worker uses Train's local mode in the trial's own process, which Tune reuses for the next trial. Several workers use
+a nested trainer (see `nested_trainer`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from simclip.runtime.gc import paused_gc
 
-with paused_gc():  # the processes of a trial begin here
+with paused_gc():  # processes of trials start here
     import ray.train
     import ray.train.torch
     import ray.tune
@@ -33,12 +33,12 @@ with paused_gc():  # the processes of a trial begin here
 
 @dataclass(frozen=True)
 class Placement:
-    """How the trials of a study run; the same for all of them.
+    """How the trials of a study run.
 
     Attributes:
-        workers: Processes of a trial.
-        worker_resources: What each of them gets, as Ray names it.
-        storage: Of the study's results.
+        workers: Number of processes of a trial.
+        worker_resources: Resources of each process, as Ray names them.
+        storage: Where the study's results lie.
     """
 
     workers: int
@@ -47,11 +47,11 @@ class Placement:
 
 
 def run_trial(job: dict[str, Any], placement: Placement) -> None:
-    """The function that Tune calls: one trial from start to end, or from the checkpoint that it names.
+    """Run one trial from its start or from a checkpoint; called by Tune.
 
     Args:
-        job: A trial as `arms.tune_config` makes it; its checkpoint is a key of the storage.
-        placement: How it runs.
+        job: The trial as a dict (see `arms.tune_config`); its checkpoint is a key of the storage.
+        placement: How the trial runs.
     """
     loop = {"job": job, "placement": placement}
     if placement.workers == 1:
@@ -61,7 +61,7 @@ def run_trial(job: dict[str, Any], placement: Placement) -> None:
 
 
 def _train_here(loop: dict[str, Any]) -> None:
-    """Local mode: the trial's own process reports to Tune."""
+    """Train in the trial's own process (local mode) and report to Tune."""
     gpus = loop["placement"].worker_resources.get("GPU", 0)
     if 0 < gpus < 1:
         torch.cuda.set_per_process_memory_fraction(gpus)
@@ -74,7 +74,7 @@ def _train_here(loop: dict[str, Any]) -> None:
 
 
 def _train_in_worker(loop: dict[str, Any]) -> None:
-    """One of several workers of a nested trainer: reports to Train, whose controller passes it on."""
+    """Train as one of several workers of a nested trainer and report to Train."""
 
     def report(history: list[Row], folder: Path | None) -> None:
         checkpoint = ray.train.Checkpoint.from_directory(folder) if folder else None
@@ -91,7 +91,7 @@ def train_trial(
 
     Args:
         job: The trial, as for `run_trial`.
-        placement: How it runs.
+        placement: How the trial runs.
         report: Called after each epoch with the history and the folder of the checkpoint, if there is one.
         device: Where to compute; by default a GPU if there is one.
         first: Whether this is the first worker, which stores the log.
@@ -124,13 +124,13 @@ def _memory_advice(config: TrainConfig, workers: int, error: Exception) -> str:
 
 
 def tune_result(history: list[Row]) -> dict[str, Any]:
-    """What Tune gets after an epoch: its number, the objective, and the whole history for the record."""
+    """The result reported to Tune after an epoch: its number, the objective, and the whole history for the record."""
     return {"epoch": history[-1]["epoch"], "metric": history[-1]["metric"], "history": history}
 
 
 @contextmanager
 def _logged(storage: Storage, trial: str, scratch: Path, first: bool) -> Iterator[Callable[[], None]]:
-    """The training's log lines in the trial's file, which the first worker stores now and then, and in the end."""
+    """Write the training's log lines to the trial's log file; yields a function that stores it (first worker only)."""
     key = f"{layout.LOGS}/{trial}.log"
     path = storage.fetch(key, scratch)
     path.parent.mkdir(parents=True, exist_ok=True)
