@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def test_every_message_of_troubleshooting_is_one_of_the_code(message: str) -> No
     assert any(message.strip("`") in text for path in (*SOURCES, ROOT / "tune.py") for text in texts(path))
 
 
+@functools.cache
 def texts(path: Path) -> list[str]:
     """The text of every string of a module; what an f-string fills in is a brace."""
     found = []
