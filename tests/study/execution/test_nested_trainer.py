@@ -55,6 +55,7 @@ def test_two_workers_do_as_one_does(whole: tuple[StudyEnd, StudyFolder, Events],
         assert ours == pytest.approx(theirs, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_they_go_on_where_a_worker_was_lost(study, wanted, whole, cluster: Cluster, tmp_path: Path) -> None:
     killed: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What Prometheus would read of a study, from the node's own endpoint."""
+"""Prometheus reads the figures of a study from the metrics endpoint of its Ray node."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 import ray
 
-from simclip.study.execution.ray_executor import RayExecutor
-from simclip.study.execution.resources import Cluster, resolved
-from simclip.study.execution.run import run_study
+from simclip.study.execution.resources import Cluster
 from simclip.study.execution.trackers import Prometheus
 from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.study import StudyConfig
-from simclip.study.store.folder import StudyFolder
+from tests.study.in_process import run_here
 
 SECONDS = 60  # Ray hands metrics on every ten
 
@@ -41,10 +39,8 @@ def exported(study: str) -> dict[str, dict[str, float]]:
 def test_prometheus_reads_the_studys_figures(
     cluster: Cluster, make_study: Callable[..., StudyConfig], tmp_path: Path
 ) -> None:
-    study = resolved(make_study(name="measured"), cluster)
-    folder = StudyFolder(tmp_path / "measured")
-    folder.claim(study)
-    records = run_study(study, RayExecutor(study, cluster, folder), folder, [Prometheus(study, {})]).records
+    study = make_study(name="measured")
+    records = run_here(study, tmp_path, [Prometheus(study, {})])[0].records
     best = max(record.score for record in records.values())
 
     # A study that goes on with one trial, two being known from a run before.
