@@ -87,7 +87,7 @@ def test_wrong_digits_are_one_line(
         (None, "download https://"),
         (bytes([0, 0, 8, 1, 0, 0, 0, 0]), "its magic number is 2049, expected 2051"),
         (bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 7]), "has 17 bytes, expected 7,072"),
-        (bytes([0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28]), "has 0 training digits"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28]), "has only 0; ask for fewer"),
     ]:
         if content is not None:
             (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
