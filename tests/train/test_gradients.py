@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from simclip.runtime.workers import Workers
 from simclip.train.config import TrainConfig
+from simclip.train.gradients import backward_in_parts
 from simclip.train.loop import Training
 
 
@@ -40,3 +42,19 @@ def test_a_run_in_parts_learns_the_same(config: TrainConfig, tmp_path: Path) -> 
     for whole, parts in zip(*histories, strict=True):
         for name in ("metric", "val/loss", "train/loss"):
             assert parts.get(name) == pytest.approx(whole.get(name), abs=1e-4)
+
+
+def test_both_passes_of_a_part_draw_the_same_dropout() -> None:
+    towers, scale = torch.nn.Dropout(0.5), torch.tensor(1.0, requires_grad=True)
+    pairs = torch.ones(6, 32, requires_grad=True)
+    passes: dict[int, list[torch.Tensor]] = {}
+
+    def embed(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        embedded = towers(pairs[rows])
+        passes.setdefault(rows.start, []).append(embedded.detach())
+        return embedded, embedded, scale.exp()
+
+    backward_in_parts(embed, len(pairs), Workers(), 2, towers)
+    assert set(passes) == {0, 2, 4}
+    assert all(torch.equal(first, second) for first, second in passes.values())
+    assert not torch.equal(passes[0][0], passes[2][0])

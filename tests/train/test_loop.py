@@ -35,6 +35,13 @@ def test_history_has_the_untouched_model_and_every_epoch(config: TrainConfig, tm
     assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-0003"]
 
 
+def test_a_step_keeps_the_factor_of_the_cosines_at_100_or_below(config: TrainConfig, tmp_path: Path) -> None:
+    training = Training(config, tmp_path)
+    training.clip.model.logit_scale.data.fill_(6.0)
+    training.step(next(training.data.batches(training.plan(0), training.share, config.seed, 0)))
+    assert training.clip.model.logit_scale.exp().item() == pytest.approx(100, rel=1e-5)
+
+
 def test_a_history_that_was_reported_stays_as_it_was(config: TrainConfig, tmp_path: Path) -> None:
     # Whoever sends it on may do so when the next epoch has ended.
     reported: list[list[Row]] = []
