@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from simclip.cli.wording.table import Table
 from simclip.html.figure import Picture
-from simclip.html.table import csv_text, heading, typeset
+from simclip.html.table import csv_text, typeset
 from simclip.runtime.files import write_atomically
 
 
@@ -30,7 +30,7 @@ def render(template: Path, **fields: Any) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"heading": heading, "typeset": typeset}
+    environment.filters["typeset"] = typeset
     return environment.get_template(template.name).render(fields)
 
 

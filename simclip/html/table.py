@@ -9,11 +9,6 @@ import re
 from simclip.cli.wording.table import Cell, Column, Table
 
 
-def heading(column: Column) -> str:
-    """A column's heading in one line."""
-    return column.heading.replace("\n", "")
-
-
 def typeset(cell: Cell, column: Column) -> str:
     """A cell's text; in columns of numbers with minus signs and dashes in place of hyphens."""
     text = str(cell.text)
@@ -24,6 +19,6 @@ def csv_text(table: Table) -> str:
     """The headings and the values of all cells."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(map(heading, table.columns))
+    lines.writerow(column.heading.replace("\n", "") for column in table.columns)
     lines.writerows([cell.value for cell in row.cells] for row in table.rows)
     return text.getvalue()

@@ -19,7 +19,7 @@ class Column:
     """A column of a table.
 
     Attributes:
-        heading: A line break marks the place where a terminal breaks it; pages and CSV files ignore it.
+        heading: In one or two lines; CSV files join the lines.
         right: Whether to align it to the right, as numbers are.
         priority: A narrow terminal leaves out the columns with the highest number first, and never those with 0.
         min_width: Characters to which a terminal may shorten the cells before it leaves out a column; None: never.
