@@ -101,8 +101,11 @@ SPOILT = {
     "no weights": (without("model.safetensors"), "has no weights .*: save the model there again"),
     "another family": (other_family, "its config.json says model_type bert"),
     "a damaged config": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
-    "half of the weights": (half_of_the_weights, r"its weights lack vision_model\S+, .*; 23 such in all"),
-    "weights of another shape": (larger_vocabulary, "lack text_model.embeddings.token_embedding.weight, or have it in"),
+    "half of the weights": (half_of_the_weights, r"vision_model\S+ is missing from its .*; 23 such weights in all"),
+    "weights of another shape": (
+        larger_vocabulary,
+        "text_model.embeddings.token_embedding.weight is missing from its weights or has another shape",
+    ),
     "weights cut short": (cut_short, "header"),
     "pickled nonsense": (pickled_nonsense, "load"),
     "no tokenizer": (without("tokenizer*"), "its vocabulary has 2 tokens, the model's"),

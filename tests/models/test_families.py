@@ -234,7 +234,7 @@ def test_pictures_that_are_no_squares_are_refused(models: Path, tmp_path: Path) 
     content = json.loads((folder / "config.json").read_text())
     content["vision_config"]["image_size"] = [32, 48]
     (folder / "config.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"image_size \[32, 48\], and only squares are read"):
+    with pytest.raises(InputError, match=r"image_size \[32, 48\], but only squares are supported"):
         check_model_folder(str(folder))
 
 
