@@ -21,7 +21,7 @@ from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.resources import Cluster, resolve_for_resume
 from simclip.study.execution.run import StudyEnd, finished_study, run_study
 from simclip.study.execution.trackers import Prometheus, TensorBoard, WeightsAndBiases, wandb_status
-from simclip.study.search.asha import scheduler
+from simclip.study.search.asha import why_off
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
@@ -103,8 +103,8 @@ def run_and_show(
             say(console, line)
         tracked, why = wandb_status(os.environ)
         say(console, why)
-        if (why_off := scheduler(study)[1]) is not None:
-            say(console, why_off)
+        if asha_off := why_off(study):
+            say(console, asha_off)
         ended = read_records(folder.trials)
         listeners: list[Listener] = [TensorBoard(folder.path / layout.TENSORBOARD), Prometheus(study, ended)]
         if tracked:

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from simclip.config.explain import explain
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
-from simclip.study.spec.arms import foreseen_arms
+from simclip.study.search.plan import foreseen_arms
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import DEMO_DATA, load_with_data
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.storage import is_uri
+from simclip.study.store.study_file import DEMO_DATA, load_with_data
 from simclip.train.config import TrainConfig
 
 

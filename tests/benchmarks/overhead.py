@@ -83,8 +83,8 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
     from simclip.study.execution.resources import resolved
     from simclip.study.execution.run import run_study
     from simclip.study.spec.arms import Trial
-    from simclip.study.spec.study_file import load_study
     from simclip.study.store.folder import StudyFolder
+    from simclip.study.store.study_file import load_study
 
     class Events(Listener):
         """The times of what the driver is told."""

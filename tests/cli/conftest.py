@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from simclip.study.execution.events import Listener
-from simclip.study.spec.arms import Trial, planned_trials
+from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 

@@ -13,8 +13,8 @@ import pytest
 import tune
 from simclip.cli import session
 from simclip.study.execution.ownership import Owner, last_owner, own_file
-from simclip.study.spec.study_file import load_study
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.study_file import load_study
 from simclip.train.config import TrainConfig
 from tests.conftest import tiny_run, write_study
 from tests.study.in_process import run_here

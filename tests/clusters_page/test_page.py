@@ -15,8 +15,8 @@ from simclip.clusters_page.duplicates import normalized
 from simclip.demo.dataset import ensure_dataset
 from simclip.study.spec.single_run import single_run
 from simclip.study.spec.study import Resources
-from simclip.study.spec.study_file import load_study
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.study_file import load_study
 from simclip.train.config import TrainConfig
 from tests.models.families import write_family
 from tune import main

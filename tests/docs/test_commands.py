@@ -20,7 +20,7 @@ from simclip.cli.commands.export import benchmark_command
 from simclip.cli.commands.original import parse
 from simclip.demo.dataset import ensure_dataset
 from simclip.study.spec.overrides import read_mapping
-from simclip.study.spec.study_file import DEMO, load_study, locate
+from simclip.study.store.study_file import DEMO, load_study, locate
 from tests.docs.pages import BY_NAME, PAGES, ROOT
 
 COMMANDS = [(page, words) for page in PAGES for words in page.commands]

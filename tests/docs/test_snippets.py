@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from simclip.study.spec.parameter import Parameter
-from simclip.study.spec.study_file import load_study
+from simclip.study.store.study_file import load_study
 from tests.docs.pages import BY_NAME, PAGES, ROOT
 
 SNIPPETS = [(page.path.stem, text) for page in PAGES for text in page.blocks("yaml")]

@@ -14,7 +14,8 @@ import pytest
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import write_results
-from simclip.study.spec.arms import Trial, planned_trials
+from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record, read_records

@@ -3,7 +3,7 @@
 import pytest
 
 from simclip.report import write_comparison, write_report
-from simclip.study.spec.arms import planned_trials
+from simclip.study.search.plan import planned_trials
 from tests.html.browser import CONTRASTS, DRAWN
 
 pytestmark = pytest.mark.slow

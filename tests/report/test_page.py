@@ -6,7 +6,7 @@ import pytest
 from simclip.cli.wording.verdict import sentences
 from simclip.errors import InputError
 from simclip.report import write_comparison, write_report
-from simclip.study.spec.arms import planned_trials
+from simclip.study.search.plan import planned_trials
 from simclip.study.store.folder import StudyFolder
 
 

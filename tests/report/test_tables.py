@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from simclip.report import write_report
-from simclip.study.spec.arms import planned_trials
+from simclip.study.search.plan import planned_trials
 from simclip.study.store.records import read_records
 
 TEST = {"kind": "retrieval", "name": "test", "tsv": "/data/test.tsv", "image_dir": "/data/images"}

@@ -13,11 +13,11 @@ import ray
 from simclip.study.execution.cluster import connect
 from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
-from simclip.study.spec.arms import planned_trials
+from simclip.study.search.plan import planned_trials
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record
+from simclip.study.store.study_file import load_study
 from simclip.train.config import TrainConfig
 from tests.conftest import tiny_run, write_study
 from tests.study.in_process import run_here

@@ -19,7 +19,7 @@ from simclip.study.execution.recorder import Recorder
 from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.execution.trial import Placement, train_trial, tune_result
-from simclip.study.search.searcher import StageSearcher
+from simclip.study.search.under_tune import StageSearcher
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import ATTEMPT, StudyFolder

@@ -12,11 +12,12 @@ import pytest
 
 from simclip.demo import ensure_dataset
 from simclip.study.execution.resources import resolved
-from simclip.study.spec.arms import Trial, planned_arms, planned_trials
+from simclip.study.search.plan import planned_arms, planned_trials
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store.records import Record
+from simclip.study.store.study_file import load_study
 from tests.study.in_process import ONE_CPU, run_here
 
 STUDIES = Path(__file__).parents[2] / "studies"

@@ -22,7 +22,7 @@ from simclip.evaluation.evaluation_set import EvaluationSet
 from simclip.prepare.overlap import Match, find_overlaps
 from simclip.prepare.write_table import write_whole
 from simclip.study.execution.preflight import arms_by_input
-from simclip.study.spec.study_file import load_with_data
+from simclip.study.store.study_file import load_with_data
 
 #: Maximum number of images to name in a line.
 NAMED = 3

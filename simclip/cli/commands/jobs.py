@@ -18,9 +18,9 @@ from simclip.cli.terminal.study_status import status_lines
 from simclip.errors import InputError
 from simclip.study.execution.job_bundle import check_travels, dashboard, results_of
 from simclip.study.spec.overrides import read_mapping
-from simclip.study.spec.study_file import DEMO, load_study, locate
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.storage import is_uri
+from simclip.study.store.study_file import DEMO, load_study, locate
 
 Address = Annotated[str | None, tyro.conf.arg(metavar="URL")]
 Target = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|JOB")]

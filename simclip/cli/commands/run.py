@@ -18,9 +18,9 @@ from simclip.runtime.gc import paused_gc
 from simclip.study.execution.ownership import check_free, typed_again
 from simclip.study.execution.preflight import check_study
 from simclip.study.execution.resources import resolve_for_resume, with_recorded_threads
-from simclip.study.spec.study_file import DEMO, DEMO_DATA, load_with_data
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.study_file import DEMO, DEMO_DATA, load_with_data
 
 Address = Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")]
 

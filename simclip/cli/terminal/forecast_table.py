@@ -9,12 +9,13 @@ from simclip.cli.terminal.fitting_table import FittingTable
 from simclip.cli.wording.formatting import counted, duration
 from simclip.cli.wording.table import Column, Row, Table, text_cell
 from simclip.study.execution.forecast import Forecast
+from simclip.study.search.plan import searcher_of
 from simclip.study.spec.study import StudyConfig
 
 
 def forecast_table(study: StudyConfig, forecast: Forecast) -> RenderableType:
     """The time per trial of each arm, and the time, memory and disk space that the study needs."""
-    trials = "" if study.searcher == "optuna" else str(len(study.seeds))  # Optuna decides as it goes
+    trials = str(len(study.seeds)) if searcher_of(study).plans_ahead else ""
     table = Table(
         [
             Column("arm", min_width=14),
@@ -45,7 +46,7 @@ def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:
         lines.append(f"Before the first trial all images are decoded once: about {duration(forecast.preparation)}")
     if resources.workers > 1:
         lines.append(f"Measured with one of {resources.workers} workers; communication between workers is not included")
-    if study.searcher == "optuna":
+    if not searcher_of(study).plans_ahead:
         lines.append("The arms shown are the extremes of Optuna's search space; more controls follow ordinary fields")
     if study.scheduler == "asha":
         lines.append("The time that ASHA saves is not included")

@@ -11,6 +11,7 @@ from typing import Literal
 
 from simclip.study.analysis.confirm import confirm_trial_count
 from simclip.study.analysis.ranking import ArmResult, rank_arms
+from simclip.study.search.plan import searcher_of
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Outcome, Record
@@ -75,7 +76,7 @@ class ProgressState:
         self.trials: dict[str, TrialProgress] = {}
         self.arms: list[ArmResult] = []
         self.concurrency = 1
-        self._plans_ahead = study.searcher != "optuna"
+        self._plans_ahead = searcher_of(study).plans_ahead
         self._study = study
         self._unplanned = 0  # trials of the confirm stage, before the search has chosen its arms
         self._closed = False

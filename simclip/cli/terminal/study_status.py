@@ -11,7 +11,8 @@ from simclip.cli.wording.verdict import headline
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.ownership import Owner, last_owner, owner
-from simclip.study.spec.arms import Trial, planned_trials
+from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.folder import StudyFolder

@@ -12,7 +12,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import coordinates, sets_clusters, varied
-from simclip.study.search.optuna import distribution, label
+from simclip.study.search.plan import searcher_of
+from simclip.study.search.searchers.optuna import distribution, label
 
 #: Minimum number of settings.
 MIN_SETTINGS = 5
@@ -61,7 +62,7 @@ def importances(results: StudyResults) -> Importance | None:
     study = results.study
     space = {name: distribution(parameter) for name, parameter in varied(study).items()}
     settings = _settings(results)
-    if study.searcher == "grid" or len(settings) < MIN_SETTINGS:
+    if searcher_of(study).exhaustive or len(settings) < MIN_SETTINGS:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     tried = optuna.create_study(direction="maximize" if study.mode == "max" else "minimize")

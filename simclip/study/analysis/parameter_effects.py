@@ -11,6 +11,7 @@ import numpy as np
 
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import WITHOUT_CLUSTERS, coordinates, sets_clusters, varied
+from simclip.study.search.plan import searcher_of
 from simclip.study.spec.arm_names import arm_name
 from simclip.study.spec.arms import varied_fields
 from simclip.study.spec.parameter import Parameter
@@ -106,7 +107,7 @@ def _effect(study: StudyConfig, name: str, parameter: Parameter, trials: Trials)
         for line, those in by_line.items()
     ]
     plain = [(record, score) for record, score in trials if record.control]
-    joined = scale != "category" and (study.searcher == "grid" or parameter.kind == "categorical")
+    joined = scale != "category" and (searcher_of(study).exhaustive or parameter.kind == "categorical")
     return ParameterEffect(name, scale, joined, lines, _point(0.0, "plain fine-tuning", plain) if plain else None)
 
 
@@ -149,7 +150,7 @@ def _split(study: StudyConfig, name: str, parameter: Parameter, placed: list[Pla
         by_line.setdefault(_schedule(fields_of(name, parameter), each[1].config), []).append(each)
     values = {x for x, *_ in placed}
     whole = all({x for x, *_ in those} == values for those in by_line.values())
-    return by_line if study.searcher == "grid" and whole and len(by_line) <= MAX_LINES else {"": placed}
+    return by_line if searcher_of(study).exhaustive and whole and len(by_line) <= MAX_LINES else {"": placed}
 
 
 def _schedule(without: Sequence[str], config: TrainConfig) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from simclip.study.analysis.results import StudyResults
-from simclip.study.search.asha import first_rung, scheduler
-from simclip.study.spec.arms import foreseen_arms
+from simclip.study.search.asha import first_rung, uses_asha
+from simclip.study.search.plan import foreseen_arms
 from simclip.study.spec.study import StudyConfig
 
 #: Minimum number of trials for a correlation.
@@ -55,7 +55,7 @@ def rung_epochs(study: StudyConfig) -> list[int]:
 
     These are grace * reduction_factor^i, rounded up; the grace period is at least the warm-up of p.
     """
-    if scheduler(study)[0] is None:
+    if not uses_asha(study):
         return []
     arms = foreseen_arms(study)
     last = max(arm.config.epochs for arm in arms)

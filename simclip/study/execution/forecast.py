@@ -11,7 +11,8 @@ from simclip.models.clip import check_model_folder
 from simclip.study.analysis.confirm import confirm_trial_count
 from simclip.study.execution.preflight import arms_by_input
 from simclip.study.execution.resources import Cluster, concurrency
-from simclip.study.spec.arms import Arm, foreseen_arms
+from simclip.study.search.plan import foreseen_arms, searcher_of
+from simclip.study.spec.arms import Arm
 from simclip.study.spec.study import StudyConfig
 from simclip.train.probe import Costs, probe
 
@@ -78,7 +79,7 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
     timed = [(arm, costs.seconds(arm.config, probed.config.batch_size)) for arm in arms]
     mean = sum(seconds for _, seconds in timed) / len(timed)
     controls = sum(arm.is_control for arm in arms)
-    search = (study.trials or 0) + controls if study.searcher == "optuna" else len(arms) * len(study.seeds)
+    search = searcher_of(study).trial_count(study)
     confirming = confirm_trial_count(study, len(arms) - controls)
     trials = search + confirming
     at_a_time = min(concurrency(study, cluster), trials)

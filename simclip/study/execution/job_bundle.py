@@ -16,8 +16,8 @@ from simclip.errors import InputError
 from simclip.study.spec.overrides import overridden, read_mapping, read_overrides
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import locate
 from simclip.study.store.storage import is_uri
+from simclip.study.store.study_file import locate
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 #: Connection timeout, in seconds; Ray's own requests wait for minutes.

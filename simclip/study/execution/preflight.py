@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from simclip.errors import InputError
 from simclip.study.analysis.confirm import confirm_config
-from simclip.study.spec.arms import Arm, foreseen_arms
+from simclip.study.search.plan import foreseen_arms
+from simclip.study.spec.arms import Arm
 from simclip.study.spec.study import StudyConfig
 from simclip.train.config import TrainConfig
 from simclip.train.preflight import check_inputs, check_metric

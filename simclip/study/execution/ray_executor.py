@@ -19,7 +19,7 @@ from simclip.study.execution.cluster import is_lost, placement
 from simclip.study.execution.recorder import Recorder
 from simclip.study.execution.resources import Cluster, concurrency, worker_resources
 from simclip.study.execution.trial import Placement, run_trial
-from simclip.study.search.searcher import StageSearcher
+from simclip.study.search.under_tune import StageSearcher
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout

@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 from simclip.runtime.files import drop_parts
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
-from simclip.study.search.searcher import StageSearcher
+from simclip.study.search.under_tune import StageSearcher
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store import layout

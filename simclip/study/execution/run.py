@@ -17,10 +17,10 @@ from simclip.study.execution.budget import Budget
 from simclip.study.execution.events import Listener
 from simclip.study.execution.recorder import Executor, Recorder
 from simclip.study.execution.resources import AnyStudy, Cluster, concurrency, resolve_for_resume
-from simclip.study.search.asha import scheduler
-from simclip.study.search.optuna import optuna_searcher
-from simclip.study.search.searcher import PlannedTrials, StageSearcher
-from simclip.study.spec.arms import Trial, planned_trials
+from simclip.study.search.plan import planned_trials, searcher_of
+from simclip.study.search.searcher import TrialSource
+from simclip.study.search.under_tune import StageSearcher, scheduler
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.compatibility import under_recorded_names
@@ -143,35 +143,39 @@ class _Stages:
         self.budget = Budget(study, recorder.records, concurrency)
         self._given = trials is not None
         if trials is None:
-            trials = under_recorded_names(planned_trials(study), recorder.begun.of_stage("search"))
+            trials = under_recorded_names(planned_trials(study), self._begun)
         self._search = self._rest(trials)
 
     @property
     def anything_left(self) -> bool:
-        """Whether the study has trials left that its budget allows; Optuna may find that it has none."""
-        searches = bool(self._search or self._optuna_searches) and self.budget.allows_another()
-        return searches or bool(self._confirming())
+        """Whether the study has trials left that its budget allows, or its searcher may find more."""
+        return (self._searching and self.budget.allows_another()) or bool(self._confirming())
 
     def run(self, executor: Executor, listeners: Sequence[Listener]) -> None:
         """Run one stage after the other."""
         for listener in listeners:
             listener.study_started(self._search, self.concurrency)
-        if self._search or self._optuna_searches:
-            self._run_stage(executor, self._searcher(), scheduler(self.study)[0])
+        if self._searching:
+            source = searcher_of(self.study).start(self.study, self._search, self._begun, self.folder.path)
+            names = {*self._begun, *(trial.name for trial in self._search)}
+            searcher = StageSearcher(self.study, source, self.folder.checkpoints(names), self.budget)
+            self._run_stage(executor, searcher, scheduler(self.study))
         if again := self._confirming():
             for listener in listeners:
                 listener.confirm_started(again, self.recorder.records)
             checkpoints = self.folder.checkpoints(each.name for each in again)
-            self._run_stage(executor, PlannedTrials(self.study, again, checkpoints), None)
+            self._run_stage(executor, StageSearcher(self.study, TrialSource(again), checkpoints), None)
 
     @property
-    def _optuna_searches(self) -> bool:
-        if self.study.searcher != "optuna" or self._given:
-            return False
-        begun = self.recorder.begun.of_stage("search").values()
-        if any(not record.outcome for record in begun):
-            return True
-        return sum(not record.control for record in begun) < (self.study.trials or 0)
+    def _begun(self) -> dict[str, Record]:
+        """The search's trials that have begun."""
+        return self.recorder.begun.of_stage("search")
+
+    @property
+    def _searching(self) -> bool:
+        """Whether planned trials are left, or the searcher may ask for more."""
+        more = not self._given and searcher_of(self.study).wants_more(self.study, self._begun)
+        return bool(self._search) or more
 
     def _rest(self, trials: Sequence[Trial]) -> list[Trial]:
         """Those that have not ended, begun ones first."""
@@ -183,14 +187,6 @@ class _Stages:
         if self._given or self.recorder.halted_by:
             return []
         return self._rest(confirm_trials(self.recorder.results))
-
-    def _searcher(self) -> StageSearcher:
-        if self.study.searcher != "optuna":
-            checkpoints = self.folder.checkpoints(each.name for each in self._search)
-            return PlannedTrials(self.study, self._search, checkpoints, self.budget)
-        begun = self.recorder.begun.of_stage("search")
-        checkpoints = self.folder.checkpoints(begun)
-        return optuna_searcher(self.study, self.folder.path / layout.OPTUNA, begun, checkpoints, self.budget)
 
     def _run_stage(self, executor: Executor, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
         """Run one stage, and delete what only a running stage needs."""

@@ -1,17 +1,28 @@
-"""A trial as a point of the space that was searched."""
+"""Where a trial lies in the space that was searched."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import fields_of, settings_of
-from simclip.study.store.records import Record
-from simclip.train.config import CLUSTER_FIELDS
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 
-#: The values by which one field alone makes a run plain fine-tuning.
+#: The values with which a single field makes a run plain fine-tuning.
 WITHOUT_CLUSTERS = {"cluster_size": 1, "proportion": 0}
+
+
+class RunTrial(Protocol):
+    """A trial that ran: a record, for example."""
+
+    @property
+    def control(self) -> bool:
+        """Whether its arm is a control."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its training configuration."""
 
 
 def varied(study: StudyConfig) -> dict[str, Parameter]:
@@ -24,20 +35,20 @@ def sets_clusters(name: str, parameter: Parameter) -> bool:
     return any(field in CLUSTER_FIELDS for field in fields_of(name, parameter))
 
 
-def coordinates(study: StudyConfig, record: Record) -> dict[str, Any]:
-    """The values of the varied parameters that a trial stands for, without those that had no effect on it.
+def coordinates(study: StudyConfig, trial: RunTrial) -> dict[str, Any]:
+    """The value of each varied parameter that had an effect on a trial.
 
-    A control has no clusters, so that no cluster field has an effect on it; it stands for k = 1 or p = 0 alone, where
-    these were searched. The intervals of the warm-up have an effect where there is one.
+    A control has no clusters, so no cluster field has an effect on it; it only has the coordinates k = 1 or p = 0, if
+    these were searched. The intervals of the warm-up count only with a warm-up.
     """
     found: dict[str, Any] = {}
     for name, parameter in varied(study).items():
-        if record.control and sets_clusters(name, parameter):
+        if trial.control and sets_clusters(name, parameter):
             values = _without_clusters(name, parameter)
-        elif name == "warmup_intervals" and not record.config.proportion_warmup:
+        elif name == "warmup_intervals" and not trial.config.proportion_warmup:
             values = []
         else:
-            values = _with_settings(name, parameter, record.config.model_dump())
+            values = _with_settings(name, parameter, trial.config.model_dump())
         if values:
             found[name] = values[0]
     return found

@@ -1,97 +1,147 @@
-"""What Tune asks for the next trial of a stage: planned ones in their order, or lost ones again."""
+"""What a searcher is: it decides which arms a study runs, and in which order."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from ray.tune.search import Searcher
-
-from simclip.study.spec.arms import Trial, tune_config
+from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import StudyConfig
+from simclip.train.config import TrainConfig
+from simclip.train.history import Row
 
-#: What every result reported to Tune holds: the objective after an epoch, and the epochs finished by then, from 0.
+#: Keys of the results that trials report: the objective after an epoch, and the number of epochs finished, from 0.
 METRIC = "metric"
 EPOCH = "epoch"
 
 
-class Budget(Protocol):
-    """Decides before each trial whether there is room for it."""
+class TrialSource:
+    """Gives out the trials of one stage in order, and hears how they go.
 
-    def allows_another(self) -> bool:
-        """Whether one more trial may begin."""
-
-    def begin(self, trial: Trial) -> None:
-        """A trial begins."""
-
-
-class StageSearcher(Searcher):
-    """A searcher that can be given a trial back whose process was lost, to go on with from a checkpoint.
-
-    Give Tune num_samples=-1: the searcher ends the stage, when nothing is left and no trial runs that could come back.
+    Args:
+        trials: The trials; a subclass may decide on them as it goes.
     """
 
-    def __init__(
-        self, study: StudyConfig, checkpoints: Mapping[str, Path] | None = None, budget: Budget | None = None
-    ) -> None:
-        """Begin a stage.
+    def __init__(self, trials: Sequence[Trial] = ()) -> None:
+        self._queue = deque(trials)
+
+    def next(self) -> Trial | None:
+        """The next trial; None if there is none for now."""
+        return self._queue.popleft() if self._queue else None
+
+    def epoch_ended(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """A trial reported an epoch; epoch 0 is the base model.
+
+        Args:
+            trial: The trial.
+            result: Its objective and number of epochs, under METRIC and EPOCH.
+        """
+
+    def trial_ended(self, trial: Trial, result: Mapping[str, Any] | None, failed: bool) -> None:
+        """A trial ended.
+
+        Args:
+            trial: The trial.
+            result: Its last result, if it reported any.
+            failed: Whether it raised or its process was lost; `requeued` follows if it runs again.
+        """
+
+    def requeued(self, trial: Trial) -> None:
+        """A trial whose process was lost runs again: it has not failed."""
+
+
+class BegunTrial(Protocol):
+    """What a searcher needs to know of a trial of an earlier run; a record has all of it."""
+
+    @property
+    def arm(self) -> str:
+        """Name of its arm."""
+
+    @property
+    def control(self) -> bool:
+        """Whether the arm is a control."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its training configuration."""
+
+    @property
+    def history(self) -> list[Row]:
+        """A row per epoch."""
+
+    @property
+    def outcome(self) -> str | None:
+        """How it ended; None if it has not."""
+
+    @property
+    def score(self) -> float | None:
+        """The objective at its best epoch."""
+
+
+class Searcher(ABC):
+    """A way to choose a study's arms.
+
+    A new searcher is one module in `simclip/study/search/searchers` with one subclass. One that knows its arms in
+    advance only has to name itself and to list them.
+
+    Attributes:
+        name: Its name in study files.
+        plans_ahead: Whether all arms are known before the first trial.
+        exhaustive: Whether it runs every combination of the parameters' values.
+    """
+
+    name: ClassVar[str]
+    plans_ahead: ClassVar[bool] = True
+    exhaustive: ClassVar[bool] = False
+
+    @abstractmethod
+    def planned(self, study: StudyConfig) -> list[Arm]:
+        """The arms that are known in advance, controls first; empty if it decides as it goes.
+
+        Raises:
+            InputError: Settings that make no valid training run; names the arm.
+        """
+
+    def check(self, study: StudyConfig) -> None:
+        """Refuse a study that this searcher cannot run.
+
+        Raises:
+            ValueError: The field that is wrong, and how to fix it.
+        """
+        if study.trials is None:
+            raise ValueError(f"trials: missing; searcher {self.name} needs the number of settings to try")
+        if all(parameter.size == 1 for parameter in study.parameters.values()):
+            raise ValueError(f"parameters: none of them varies, so that searcher {self.name} has nothing to search")
+
+    def foreseen(self, study: StudyConfig) -> list[Arm]:
+        """The arms that stand for the search before it begins, in checks and forecasts, controls first."""
+        return self.planned(study)
+
+    def trial_count(self, study: StudyConfig) -> int:
+        """The number of trials that the search will run."""
+        return len(self.foreseen(study)) * len(study.seeds)
+
+    def wants_more(self, study: StudyConfig, begun: Mapping[str, BegunTrial]) -> bool:
+        """Whether it may still ask for trials beside the planned ones.
 
         Args:
             study: The study.
-            checkpoints: By trial name, folders that unfinished trials go on from.
-            budget: Asked before each trial; by default there is no limit.
+            begun: The search's trials that have begun, by name.
         """
-        super().__init__(metric=METRIC, mode=study.mode)
-        self._checkpoints = dict(checkpoints or {})
-        self._budget = budget
-        self._lost: deque[Trial] = deque()
-        self._running: dict[str, Trial] = {}  # by Tune's id
-        self.trials: dict[str, Trial] = {}  # every trial suggested so far, by name
+        return False
 
-    def suggest(self, trial_id: str) -> Any:
-        """The next trial, as tune_config has it; None while others run; or Searcher.FINISHED."""
-        affordable = self._budget is None or self._budget.allows_another()
-        trial = self._lost.popleft() if self._lost else self._next() if affordable else None
-        if trial is None:
-            return None if self._running else Searcher.FINISHED
-        self._running[trial_id] = self.trials[trial.name] = trial
-        if self._budget:
-            self._budget.begin(trial)
-        checkpoint = self._checkpoints.get(trial.name)
-        return tune_config(trial, str(checkpoint) if checkpoint else None)
+    def start(
+        self, study: StudyConfig, planned: Sequence[Trial], begun: Mapping[str, BegunTrial], folder: Path | None
+    ) -> TrialSource:
+        """Begin the search, or continue it.
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """It no longer runs."""
-        self._running.pop(trial_id, None)
-
-    def again(self, trial: Trial, checkpoint: Path | None) -> None:
-        """Run a trial again whose process was lost, from its checkpoint if there is one."""
-        if checkpoint:
-            self._checkpoints[trial.name] = checkpoint
-        self._lost.append(trial)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: a study is resumed from its trial records, not from Ray's state."""
-
-    def _next(self) -> Trial | None:
-        """The next trial that this searcher wants, or None."""
-        raise NotImplementedError
-
-
-class PlannedTrials(StageSearcher):
-    """Runs the trials given, in their order."""
-
-    def __init__(
-        self,
-        study: StudyConfig,
-        trials: Sequence[Trial],
-        checkpoints: Mapping[str, Path] | None = None,
-        budget: Budget | None = None,
-    ) -> None:
-        super().__init__(study, checkpoints, budget)
-        self._queue = deque(trials)
-
-    def _next(self) -> Trial | None:
-        return self._queue.popleft() if self._queue else None
+        Args:
+            study: The study.
+            planned: The planned trials that have not ended, in the order in which they run.
+            begun: The search's trials that have begun in earlier runs, by name.
+            folder: Where it may keep files of its own; None keeps none.
+        """
+        return TrialSource(planned)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
-from simclip.errors import InputError
-from simclip.runtime.randomness import generator
 from simclip.study.spec.arm_names import arm_name
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import fields_of, settings_of
@@ -20,11 +17,6 @@ from simclip.train.config import CLUSTER_FIELDS, TrainConfig, control_of
 
 #: The stage of a study that a trial belongs to.
 Stage: TypeAlias = Literal["search", "confirm"]
-
-#: A search ends early when so many draws in a row brought nothing that is not run already.
-PATIENCE = 100
-#: More combinations than this are refused in a grid, and not all looked at before an Optuna search.
-MOST_COMBINATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -143,61 +135,6 @@ class Arms:
         return self._arms[run]
 
 
-def planned_arms(study: StudyConfig) -> list[Arm]:
-    """The arms of a grid or random search, controls first; none for Optuna, which decides as it goes.
-
-    A control stands for each setting of the ordinary fields that the search visits.
-
-    Raises:
-        InputError: Settings that make no training run, naming the arm.
-    """
-    arms = Arms(study)
-    if study.searcher == "grid":
-        for settings in _grid(study):
-            arms.add(settings)
-    elif study.searcher == "random":
-        _draw(study, arms)
-    return list(arms)
-
-
-def planned_trials(study: StudyConfig) -> list[Trial]:
-    """Each planned arm on every seed, arm after arm: an arm's mean is final before its models are dropped."""
-    return [Trial(arm, seed) for arm in planned_arms(study) for seed in study.seeds]
-
-
-def corner_arms(study: StudyConfig) -> list[Arm]:
-    """The arms at the extremes of the space, controls first; all of its arms where it is finite and not too large."""
-    arms = Arms(study)
-    finite = combinations(study) <= MOST_COMBINATIONS
-    ends = [each.choices if finite else each.ends for each in study.parameters.values()]
-    corners: Iterable[Sequence[Any]] = itertools.product(*ends)
-    if math.prod(map(len, ends)) > MOST_COMBINATIONS:
-        draw = generator(study.seeds[0], "corners")
-        corners = ([each[draw.integers(len(each))] for each in ends] for _ in range(MOST_COMBINATIONS))
-    for values in corners:
-        arms.add(merged(study, values))
-    return list(arms)
-
-
-def foreseen_arms(study: StudyConfig) -> list[Arm]:
-    """What can be said of a search's arms before it begins: those planned, or for Optuna those at the corners."""
-    return corner_arms(study) if study.searcher == "optuna" else planned_arms(study)
-
-
-def combinations(study: StudyConfig) -> float:
-    """How many combinations of values there are; infinite where a range is continuous."""
-    return math.prod(math.inf if each.size is None else each.size for each in study.parameters.values())
-
-
-def check_arms(study: StudyConfig) -> None:
-    """Refuse a study in which an arm can come up that makes no training run.
-
-    Raises:
-        InputError: Naming the arm.
-    """
-    foreseen_arms(study)
-
-
 def varied_fields(study: StudyConfig) -> list[str]:
     """The training fields that differ between arms, in the study file's order."""
     varied = []
@@ -210,35 +147,3 @@ def varied_fields(study: StudyConfig) -> list[str]:
                 field for field in fields_of(name, parameter) if any(s[field] != settings[0][field] for s in settings)
             ]
     return varied
-
-
-def _grid(study: StudyConfig) -> Iterator[dict[str, Any]]:
-    if combinations(study) > MOST_COMBINATIONS:
-        raise InputError(
-            f"parameters: a grid of {combinations(study)} combinations: cut it down, or search by random or optuna"
-        )
-    for values in itertools.product(*(parameter.choices for parameter in study.parameters.values())):
-        yield merged(study, values)
-
-
-def _draw(study: StudyConfig, arms: Arms) -> None:
-    """Draw settings until enough different ones were met. A longer search begins with those of a shorter one."""
-    found = idle = 0
-    for draw in itertools.count():
-        if found == study.trials or idle == PATIENCE:
-            return
-        values = [
-            parameter.at(generator(study.seeds[0], f"parameter {name}", draw).random())
-            for name, parameter in study.parameters.items()
-        ]
-        before = len(arms)
-        arms.add(merged(study, values))
-        found, idle = (found + 1, 0) if len(arms) > before else (found, idle + 1)
-
-
-def merged(study: StudyConfig, values: Sequence[Any]) -> dict[str, Any]:
-    """The training fields that one value of each parameter sets."""
-    settings: dict[str, Any] = {}
-    for name, value in zip(study.parameters, values, strict=True):
-        settings |= settings_of(name, value)
-    return settings

@@ -19,7 +19,7 @@ Distribution: TypeAlias = Literal[
 def _number(value: object) -> int | float:
     number = parse_fraction(value)
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return number
 
 

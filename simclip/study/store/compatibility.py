@@ -8,12 +8,13 @@ from typing import Any
 
 import yaml
 
-from simclip.study.spec.arms import Trial, own_name, planned_arms
+from simclip.study.search.plan import planned_arms, searcher_of
+from simclip.study.spec.arms import Trial, own_name
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import dump
 from simclip.study.spec.typed_values import STUDY_FIELDS
 from simclip.study.store.records import Record
+from simclip.study.store.study_file import dump
 from simclip.train.config import TrainConfig
 
 #: Fields that never change what a trial measures, and never remove a trial.
@@ -74,7 +75,7 @@ def _among(name: str, fields: tuple[str, ...]) -> bool:
 
 def _still_planned(changed: Mapping[str, Any], study: StudyConfig, records: Mapping[str, Record]) -> bool:
     """Whether the study still plans every trial of the search that has begun."""
-    if study.searcher == "optuna":
+    if not searcher_of(study).plans_ahead:
         return not any(_among(name, ("parameters",)) for name in changed)
     planned = {arm.config.run_key for arm in planned_arms(study)}
     begun = [record for record in records.values() if record.stage == "search"]

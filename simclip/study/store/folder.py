@@ -17,12 +17,12 @@ from simclip.runtime.files import write_atomically
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import dump
 from simclip.study.store import layout
 from simclip.study.store.bucket import Bucket, Mirror
 from simclip.study.store.compatibility import described, flat, refused_changes
 from simclip.study.store.records import Record, read_all
 from simclip.study.store.storage import Disk, Storage, is_uri
+from simclip.study.store.study_file import dump
 
 #: Separates a trial's name from Tune's id of the attempt, in the name of Tune's folder. Without an id, Tune would add
 #: one of its own when a trial starts again after its process was lost.

@@ -1,5 +1,7 @@
 """Names of the files and folders in the results of a study, as paths relative to the results."""
 
+from simclip.study.search.searchers.optuna import STORAGE
+
 #: The study file, with every default filled in.
 STUDY = "study.yaml"
 #: One record per trial, `<trial>.jsonl`.
@@ -28,6 +30,6 @@ TUNE = "tune"
 TRAIN = "train"
 
 #: Optuna's database of the search.
-OPTUNA = "optuna.db"
+OPTUNA = STORAGE
 #: TensorBoard's event files.
 TENSORBOARD = "tensorboard"

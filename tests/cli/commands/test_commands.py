@@ -340,8 +340,8 @@ def test_any_trial_can_be_run_again(finished: Path, reproduced: Reproduce) -> No
 
 
 def test_the_demo_is_the_default_and_loads() -> None:
-    from simclip.study.spec.arms import planned_arms
-    from simclip.study.spec.study_file import DEMO, load_with_data
+    from simclip.study.search.plan import planned_arms
+    from simclip.study.store.study_file import DEMO, load_with_data
 
     ensure_dataset()
     study = load_with_data(DEMO)

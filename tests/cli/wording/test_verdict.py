@@ -10,7 +10,8 @@ from rich.console import Console
 from simclip.cli.terminal.outcome import confirmation
 from simclip.cli.wording.verdict import before_confirming, headline, sentences
 from simclip.study.analysis.results import StudyResults
-from simclip.study.spec.arms import Trial, planned_arms
+from simclip.study.search.plan import planned_arms
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import Confirm
 from simclip.study.store.records import Record
 

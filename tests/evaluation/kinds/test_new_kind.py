@@ -44,8 +44,8 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from simclip.cli.wording.formatting import Metric, main_metrics
-from simclip.study.spec.study_file import load_study
-from simclip.study.spec.arms import planned_arms
+from simclip.study.store.study_file import load_study
+from simclip.study.search.plan import planned_arms
 from simclip.train.loop import Training
 from simclip.train.preflight import check_inputs
 study = load_study(Path(sys.argv[1]))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from simclip.runtime.randomness import generator
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.rung_correlation import correlate_rungs, rung_epochs
-from simclip.study.search.asha import scheduler
+from simclip.study.search.under_tune import scheduler
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 from simclip.train.config import TrainConfig
@@ -35,7 +35,7 @@ def test_rungs_are_where_ray_decides(epochs: int, grace: int, factor: float, int
         train={"proportion_warmup": intervals > 1, "warmup_intervals": intervals},
     )
     ours = rung_epochs(asha)
-    ray, _ = scheduler(asha)
+    ray = scheduler(asha)
     milestones = [] if ray is None else sorted(milestone for milestone, _ in ray._brackets[0]._rungs)
     # A rung counts from the first epoch that is not before it; one at the end decides nothing.
     first = [next(epoch for epoch in range(epochs + 2) if epoch >= each) for each in milestones]

@@ -19,7 +19,8 @@ from simclip.study.analysis.confirm import (
 )
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import power
-from simclip.study.spec.arms import Stage, Trial, planned_arms
+from simclip.study.search.plan import planned_arms
+from simclip.study.spec.arms import Stage, Trial
 from simclip.study.spec.study import Confirm, StudyConfig
 from simclip.study.store.records import Outcome, Record
 

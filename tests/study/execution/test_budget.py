@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simclip.study.execution.budget import Budget
-from simclip.study.spec.arms import planned_trials
+from simclip.study.search.plan import planned_trials
 from simclip.study.spec.study import Budget as Limits
 from simclip.study.spec.study import Confirm, Resources, StudyConfig
 from simclip.study.store.records import Record

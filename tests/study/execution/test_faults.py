@@ -16,7 +16,8 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 from simclip.errors import InputError, full_disk_error, input_error
 from simclip.study.execution.ray_executor import is_lost_process, is_out_of_memory
 from simclip.study.execution.trial import Placement, train_trial
-from simclip.study.spec.arms import planned_trials, tune_config
+from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import tune_config
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.storage import Disk
 from simclip.train.config import TrainConfig

@@ -9,11 +9,12 @@ import ray
 
 from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
-from simclip.study.spec.arms import Trial, planned_trials
+from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.study_file import load_study
 from simclip.train.history import Row
 from tests.conftest import tiny_run, write_study
 from tests.study.watched import Events, alone, figures, kill_actors, run

@@ -28,9 +28,9 @@ from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import run_study
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_records
+from simclip.study.store.study_file import load_study
 from simclip.train.history import Row
 from tests.study.watched import alone
 from tests.train.histories import without_clocks

@@ -13,7 +13,7 @@ import ray
 
 from simclip.study.execution.resources import Cluster
 from simclip.study.execution.trackers import Prometheus
-from simclip.study.spec.arms import planned_trials
+from simclip.study.search.plan import planned_trials
 from simclip.study.spec.study import StudyConfig
 from tests.study.in_process import run_here
 

@@ -26,8 +26,8 @@ from simclip.errors import InputError
 from simclip.study.execution.job_bundle import bundle, check_travels, results_of
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store.records import read_all, read_records
+from simclip.study.store.study_file import load_study
 from simclip.train.config import TrainConfig
 from tests.conftest import write_study
 

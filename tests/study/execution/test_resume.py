@@ -17,10 +17,10 @@ from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_all
+from simclip.study.store.study_file import load_study
 from simclip.train.history import Row, finished_epochs
 from tests.conftest import tiny_run, write_study
 from tests.study.in_process import ProcessLost, run_here

@@ -15,11 +15,12 @@ from simclip.errors import InputError
 from simclip.study.analysis.best import read_best
 from simclip.study.execution.resources import Cluster
 from simclip.study.execution.run import StudyEnd
-from simclip.study.spec.arms import Trial, planned_arms
+from simclip.study.search.plan import planned_arms
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.study_file import load_study
 from simclip.train.config import TrainConfig
 from simclip.train.history import Row
 from simclip.train.loop import Training

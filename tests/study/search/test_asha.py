@@ -6,26 +6,27 @@ import pytest
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from simclip.study.search.asha import scheduler
-from simclip.study.search.searcher import PlannedTrials
-from simclip.study.spec.arms import planned_trials
+from simclip.study.search.asha import uses_asha, why_off
+from simclip.study.search.plan import planned_trials
+from simclip.study.search.searcher import TrialSource
+from simclip.study.search.under_tune import StageSearcher, scheduler
 from tests.study.examples import study, tuned
 
 
 def test_asha_stops_the_worse_arms_but_no_control(cluster, tmp_path):
     asha = study({"cluster_size": [8, 4, 2]}, train={"proportion": 0.5, "epochs": 8}, scheduler="asha")
-    stopper, line = scheduler(asha)
-    assert line is None
+    stopper = scheduler(asha)
+    assert uses_asha(asha) and why_off(asha) is None
     # From the best on; the control, which is the worst, comes last.
     trials = [*planned_trials(asha)[1:], *planned_trials(asha)[:1]]
-    limited = tune.search.ConcurrencyLimiter(PlannedTrials(asha, trials), max_concurrent=1)
+    limited = tune.search.ConcurrencyLimiter(StageSearcher(asha, TrialSource(trials)), max_concurrent=1)
     epochs = {result.config["arm"]: result.metrics["epoch"] for result in tuned(tmp_path, limited, stopper)}
     assert epochs == {"k8": 8, "k4": 2, "k2": 2, "control": 8}
 
 
 def test_asha_lets_a_trial_end_at_its_own_last_epoch():
     lengths = study({"epochs": [4, 8], "cluster_size": [2]}, train={"proportion": 0.5}, scheduler="asha")
-    stopper, _ = scheduler(lengths)
+    stopper = scheduler(lengths)
     decisions = {}
     for epochs, metric, epoch in ((8, 1.0, 2), (4, 0.0, 4), (8, 0.5, 2)):
         trial = collections.namedtuple("Trial", "trial_id config")(
@@ -67,15 +68,15 @@ def test_asha_is_off_where_its_grace_would_pass_half_of_the_epochs(train, asha, 
     with_asha = study(
         {"cluster_size": [4, 8]}, train={"proportion": 0.5, "epochs": 20, **train}, scheduler="asha", asha=asha
     )
-    stopper, said = scheduler(with_asha)
-    assert said == line and (stopper is None) == (line is not None)
+    assert why_off(with_asha) == line
+    assert (scheduler(with_asha) is None) == (line is not None) == (not uses_asha(with_asha))
 
 
 def test_the_grace_reaches_beyond_the_warm_up():
     early = study(
         {"cluster_size": [4, 8]}, train={"proportions": [0.5] * 7 + [1.0] * 13, "epochs": 20}, scheduler="asha"
     )
-    stopper, _ = scheduler(early)
+    stopper = scheduler(early)
     trial = collections.namedtuple("Trial", "trial_id config")
     decisions = []
     for name, metric in (("a", 1.0), ("b", 0.0)):
@@ -90,4 +91,4 @@ def test_the_grace_reaches_beyond_the_warm_up():
 
 def test_no_scheduler_where_none_is_wanted():
     plain = study({"cluster_size": [4]})
-    assert scheduler(plain) == (None, None)
+    assert (scheduler(plain), why_off(plain), uses_asha(plain)) == (None, None, False)

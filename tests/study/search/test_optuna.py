@@ -13,10 +13,16 @@ import optuna
 import pytest
 from ray.tune.search import Searcher
 
-from simclip.study.search.optuna import optuna_searcher
-from simclip.study.spec.arms import corner_arms, trial_of
+from simclip.study.search.searchers.optuna import OptunaTrials
+from simclip.study.search.space import corner_arms
+from simclip.study.search.under_tune import StageSearcher
+from simclip.study.spec.arms import trial_of
 from simclip.study.store.records import Record
 from tests.study.examples import study, tuned
+
+
+def optuna_searcher(space, storage, records=None, checkpoints=None):
+    return StageSearcher(space, OptunaTrials(space, storage, records), checkpoints)
 
 
 def simulated(searcher, score, parallel=3):

@@ -2,15 +2,17 @@
 
 from ray.tune.search import Searcher
 
-from simclip.study.search.searcher import PlannedTrials
-from simclip.study.spec.arms import planned_trials, trial_of
+from simclip.study.search.plan import planned_trials
+from simclip.study.search.searcher import TrialSource
+from simclip.study.search.under_tune import StageSearcher
+from simclip.study.spec.arms import trial_of
 from tests.study.examples import study, tuned
 
 
 def test_planned_trials_run_once_each_in_order(cluster, tmp_path):
     space = study({"cluster_size": [4, 8], "proportion": [0.5]}, seeds=[1, 2])
     trials = planned_trials(space)
-    results = tuned(tmp_path, PlannedTrials(space, trials))
+    results = tuned(tmp_path, StageSearcher(space, TrialSource(trials)))
     assert [trial_of(result.config) for result in results] == trials
     assert all(result.metrics["epoch"] == 4 for result in results)
 
@@ -18,7 +20,7 @@ def test_planned_trials_run_once_each_in_order(cluster, tmp_path):
 def test_a_lost_trial_comes_back_before_new_ones(tmp_path):
     space = study({"cluster_size": [4, 8]}, train={"proportion": 0.5})
     control, *arms = planned_trials(space)
-    searcher = PlannedTrials(space, [control, *arms])
+    searcher = StageSearcher(space, TrialSource([control, *arms]))
     assert searcher.suggest("1")["trial"] == control.name
     searcher.on_trial_complete("1", error=True)
     searcher.again(control, tmp_path)

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simclip.errors import InputError
+from simclip.study.search.plan import planned_arms, planned_trials
+from simclip.study.search.space import corner_arms
 from simclip.study.spec.arm_names import arm_name
-from simclip.study.spec.arms import corner_arms, planned_arms, planned_trials, trial_of, tune_config
+from simclip.study.spec.arms import trial_of, tune_config
 from simclip.train.config import CLUSTER_FIELDS, TrainConfig, control_of
 from tests.study.examples import study
 

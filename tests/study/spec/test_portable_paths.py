@@ -12,14 +12,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simclip.study.search.plan import planned_trials
 from simclip.study.spec import portable_paths as module
-from simclip.study.spec import study_file as study_config
-from simclip.study.spec.arms import planned_trials
 from simclip.study.spec.portable_paths import PROJECT, local, portable
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import dump, load_study
+from simclip.study.store import study_file as study_config
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record, read_all
+from simclip.study.store.study_file import dump, load_study
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.just(f"{PROJECT}/a b.tsv") | st.just(str(PROJECT)),

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from simclip.config.proportion import clustered_rows
 from simclip.errors import InputError
-from simclip.study.spec.arms import corner_arms, planned_arms
+from simclip.study.search.plan import planned_arms
+from simclip.study.search.space import corner_arms
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.shrink import DEMOS_OWN, SCALED, shrunk
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
+from simclip.study.store.study_file import load_study
 from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 
 STUDIES = Path(__file__).parents[3] / "studies"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import simclip
 from simclip.errors import InputError
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import dump, load_study, locate
+from simclip.study.store.study_file import dump, load_study, locate
 from simclip.train.config import TrainConfig
 
 STUDY = """
@@ -124,7 +124,7 @@ def test_shared_fields_need_fit_only_together_with_an_arm(file):
         ),
         (["seeds=[1, 1]"], "override 'seeds=[1, 1]': seeds: 1 stands twice"),
         (["seeds=[1000]"], "override 'seeds=[1000]': seeds[0]: should be less than 1000; got 1000"),
-        (["searcher=gird"], "override 'searcher=gird': searcher: should be 'grid', 'random' or 'optuna'; got 'gird'"),
+        (["searcher=gird"], "override 'searcher=gird': searcher: should be 'grid', 'optuna' or 'random'; got 'gird'"),
         (["name=a/b"], "override 'name=a/b': name: should match pattern '^[A-Za-z0-9][A-Za-z0-9_.-]*$'; got 'a/b'"),
         (["train=3"], "override 'train=3': train: should be a mapping; got 3"),
     ],

@@ -22,13 +22,14 @@ from simclip.study.execution.events import Listener
 from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd, run_study
-from simclip.study.spec.arms import Trial, planned_trials
+from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.study_file import load_study
 from simclip.study.store.bucket import Bucket
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_records
 from simclip.study.store.storage import Disk, Storage
+from simclip.study.store.study_file import load_study
 from simclip.train.history import finished_epochs
 from tests.study.watched import Events, alone, interrupt_at
 from tests.train.histories import without_clocks

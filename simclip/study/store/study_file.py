@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from simclip.config.explain import explain
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
-from simclip.study.spec.arms import check_arms
+from simclip.study.search.plan import foreseen_arms, searcher_of
 from simclip.study.spec.overrides import Override, overridden, read_mapping, read_overrides
 from simclip.study.spec.portable_paths import PROJECT, portable
 from simclip.study.spec.shrink import shrunk
@@ -57,10 +57,15 @@ def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] |
         content = overridden(content, changes)
         study = _with_absolute_paths(StudyConfig.model_validate(content))
     except ValidationError as error:
-        raise explain(error, _origin(error, path, changes), StudyConfig) from None
+        raise explain(error, _origin(error.errors()[0]["loc"], path, changes), StudyConfig) from None
     try:
-        check_arms(study)
-    except InputError as error:
+        searcher = searcher_of(study)
+    except ValueError as error:
+        raise InputError(f"{_origin(('searcher',), path, changes)}: {error}") from None
+    try:
+        searcher.check(study)
+        foreseen_arms(study)  # which refuses arms that make no valid training run
+    except (ValueError, InputError) as error:
         raise InputError(f"{path}: {error}") from None
     return study
 
@@ -131,9 +136,8 @@ def _with_absolute_paths(study: StudyConfig) -> StudyConfig:
     return study.model_copy(update={"train": train, "parameters": parameters, "test": test})
 
 
-def _origin(error: ValidationError, path: Path, changes: Sequence[Override]) -> str:
-    """The override that a complaint is about, or else the file."""
-    loc = error.errors()[0]["loc"]
+def _origin(loc: Sequence[int | str], path: Path, changes: Sequence[Override]) -> str:
+    """The override that set the field at a location, or else the file."""
     for word, keys, _ in reversed(changes):
         if loc and all(key == str(part) for key, part in zip(keys, loc, strict=False)):
             return f"override {word!r}"

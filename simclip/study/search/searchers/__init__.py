@@ -1,0 +1,1 @@
+"""The searchers: one module and one class each."""
