@@ -20,6 +20,7 @@ import torch
 import yaml
 from hypothesis import settings
 from PIL import Image
+from xdist.scheduler import LoadFileScheduling
 
 from simclip.models.tiny import make_tiny_clip
 from simclip.train.config import TrainConfig
@@ -34,23 +35,38 @@ settings.register_profile("search", deadline=None)
 settings.load_profile("same")
 
 
-#: Groups of tests that take long, in the order in which they are started: "ray", or parts of file names.
-LONG_FIRST = ("ray", "test_commands", "test_studies", "test_verdict", "test_families", "test_run", "test_resume")
+#: Files whose tests share one Ray, so that one process runs them all.
+RAY_FILES = tuple(
+    f"tests/study/{name}.py"
+    for name in (
+        "execution/test_nested_trainer", "execution/test_ownership", "execution/test_prometheus",
+        "execution/test_resume", "execution/test_run", "search/test_asha", "search/test_optuna", "search/test_searcher",
+        "store/test_storage",
+    )
+)  # fmt: skip
+#: Files that take long. They start after those of Ray and before all others.
+LONG_FILES = ("tests/cli/commands/test_commands.py", "tests/study/test_studies.py", "tests/models/test_families.py")
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByFile(LoadFileScheduling):
+    """Gives each process of a test run whole files; those that share Ray count as one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "ray" if file in RAY_FILES else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Distribute tests by file, except that one process has all tests of the shared Ray; long groups start first."""
-
-    def group(item: pytest.Item) -> str:
-        return "ray" if "cluster" in getattr(item, "fixturenames", ()) else item.location[0]
-
-    def place(item: pytest.Item) -> int:
-        return next((number for number, part in enumerate(LONG_FIRST) if part in group(item)), len(LONG_FIRST))
-
+    """Start long files first, and refuse a use of the shared Ray that another process would not know of."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=place)
+        if "cluster" in getattr(item, "fixturenames", ()) and item.location[0] not in RAY_FILES:
+            raise pytest.UsageError(f"{item.nodeid} uses Ray: add its file to RAY_FILES in tests/conftest.py")
+    order = (*RAY_FILES, *LONG_FILES)
+    items.sort(key=lambda item: order.index(item.location[0]) if item.location[0] in order else len(order))
 
 
 @pytest.fixture(scope="session", autouse=True)
