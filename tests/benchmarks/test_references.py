@@ -105,7 +105,7 @@ def test_evaluation_of_the_same_pictures_and_captions(config: TrainConfig, clip:
     )  # fmt: skip
     # Two of an untrained model's embeddings may be so near that the order of sums decides.
     recalls = {name: value for name, value in theirs.items() if name != "loss"}
-    assert {name: mine[name] for name in recalls} == pytest.approx(recalls, abs=2 / len(names))
+    assert {name: mine[f"val/{name}"] for name in recalls} == pytest.approx(recalls, abs=2 / len(names))
 
 
 def test_a_row_says_whether_its_goal_is_reached() -> None:
