@@ -42,6 +42,7 @@ def search_table(results: StudyResults) -> Table | None:
     metric = Metric.of(study.metric)
     others = [each for each in main_metrics(study.train.evaluation_sets) if each.name != metric.name]
     control = results.control.name if results.control and len(arms) > 1 else None
+    all_finished = all(record.outcome == "finished" for record in records.values())
     paired = "mean difference on the seeds that both have" if len(study.seeds) > 1 else "difference"
     columns = [
         Column("arm", min_width=14),
@@ -64,7 +65,7 @@ def search_table(results: StudyResults) -> Table | None:
             Cell("reference", None, "dim") if arm.name == control else difference_cell(metric, arm.difference),
             *(metric_cell(each, arm.metrics.get(each.name)) for each in others),
             _best_epochs(trials[arm.name]),
-            _outcomes(trials[arm.name]),
+            Cell() if all_finished else _outcomes(trials[arm.name]),
         ]
         return Row(cells, _mark(trials[arm.name], is_best), "bold" if is_best else "")
 
