@@ -46,7 +46,7 @@ def submit(
         address: address of the cluster's dashboard; by default $RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265.
         follow: print the job's output until it ends, and return its exit code.
         fresh: move earlier results of the study aside and start anew.
-        demo: shrink the study to the built-in demo data, to see in minutes what it does.
+        demo: run the study on the built-in demo data, with the changes of its `demo` block.
         retry_failed: run trials again that failed in earlier runs.
         install: install requirements.txt in the job's environment; by default the cluster's own environment is used.
     """

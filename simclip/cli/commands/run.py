@@ -42,7 +42,7 @@ def run(
         overrides: changes to it, e.g. train.epochs=2.
         results: folder that holds a folder per study, or a URI, e.g. s3://bucket/results.
         retry_failed: run trials again that failed in earlier runs.
-        demo: shrink the study to the built-in demo data, to see in minutes what it does.
+        demo: run the study on the built-in demo data, with the changes of its `demo` block.
         dry_run: print arms, trials and the estimated cost, and run nothing.
         fresh: move earlier results of the study aside and start anew.
         address: address of a running Ray cluster; by default $RAY_ADDRESS, else Ray is started on this machine.

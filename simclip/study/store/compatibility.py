@@ -12,7 +12,7 @@ from simclip.study.search.plan import planned_arms, searcher_of
 from simclip.study.spec.arms import Trial, own_name
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.typed_values import STUDY_FIELDS
+from simclip.study.spec.typed_values import STUDY_FIELDS, fields_of
 from simclip.study.store.records import Record
 from simclip.study.store.study_file import dump
 from simclip.train.config import TrainConfig
@@ -35,7 +35,9 @@ def refused_changes(
     """
     now = flat(local(yaml.safe_load(dump(study))))
     earlier = {**_defaults(), **earlier}
-    names = [name for name in {**earlier, **now} if not _among(name, FREE)]
+    # The shared value of a searched field decides nothing.
+    searched = [f"train.{field}" for name, each in study.parameters.items() for field in fields_of(name, each)]
+    names = [name for name in {**earlier, **now} if not _among(name, (*FREE, *searched))]
     changed = {name: (earlier.get(name), now.get(name)) for name in names if earlier.get(name) != now.get(name)}
     extends = all(_among(name, EXTENDING) for name in changed) and _still_planned(changed, study, records)
     return {} if extends else changed

@@ -1,4 +1,4 @@
-"""Read and write study files: overrides, paths and the demo's data are settled here."""
+"""Study files: reading them with their overrides, paths and the demo's data resolved, and writing them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from simclip.errors import InputError
 from simclip.study.search.plan import foreseen_arms, searcher_of
 from simclip.study.spec.overrides import Override, overridden, read_mapping, read_overrides
 from simclip.study.spec.portable_paths import PROJECT, portable
-from simclip.study.spec.shrink import shrunk
 from simclip.study.spec.study import SharedConfig, StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS, settings_of
 from simclip.train.config import TrainConfig
 
 DEMO = Path("studies/demo.yaml")
 DEMO_DATA = "datasets/demo/"
+#: Stands for the demo block of a file that has none.
+MISSING = object()
+#: Fields of a study that describe its data and machines; with --demo, those of the demo study replace them.
+REPLACED = ("train", "test", "confirm", "resources", "max_concurrent")
 
 
 def load_with_data(path: Path, overrides: tuple[str, ...] = (), demo: bool = False) -> StudyConfig:
-    """The study; the demo's data are made first where it uses them, since paths are looked up as it is read."""
+    """Read a study file (see `load_study`), after generating the demo's data if it uses them."""
     located = locate(path)
     text = located.read_text(encoding="utf-8", errors="replace") if located.is_file() else ""
     if demo or DEMO_DATA in " ".join([text, *overrides]):
@@ -40,20 +43,22 @@ def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] |
     Relative paths are looked up from the working directory, then from the project's folder, and made absolute.
 
     Args:
-        path: YAML; a relative path is looked up likewise.
+        path: The YAML file; a relative path is looked up in the same way.
         overrides: Words such as `train.epochs=2` or `parameters.cluster_size.values=[4,8]`.
-        demo: Content of a study file to whose data and length this one is shrunk before the overrides.
+        demo: Content of the demo study, to run this study on its data, as its `demo` block says; None ignores the
+            block.
 
     Raises:
-        InputError: Anything wrong with the file, an override, or an arm that they amount to.
+        InputError: The file, an override or an arm is wrong.
     """
     path = locate(path) if locate(path).exists() else path
     changes = read_overrides(overrides)
     content = read_mapping(path)
+    block = content.pop("demo", MISSING)
     try:
         if demo is not None:
-            StudyConfig.model_validate(content)  # only a right study can be shrunk
-            content = _shrunk(path, content, demo)
+            StudyConfig.model_validate(content)
+            content = _on_demo(path, content, block, demo)
         content = overridden(content, changes)
         study = _with_absolute_paths(StudyConfig.model_validate(content))
     except ValidationError as error:
@@ -70,11 +75,34 @@ def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] |
     return study
 
 
-def _shrunk(path: Path, content: dict[str, Any], demo: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return shrunk(content, demo)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+def _on_demo(path: Path, content: Mapping[str, Any], block: Any, demo: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a study file that asks the same question of the demo's data.
+
+    Args:
+        path: The file.
+        content: Its content without the block.
+        block: Its `demo` block: fields that change, e.g. {parameters: {cluster_size: {values: [2, 4]}}}. Its train,
+            parameters and other mappings are merged with those of the study; an entry replaces the one of its name.
+        demo: Content of the demo study.
+    """
+    if block is MISSING:
+        raise InputError(
+            f"{path}: --demo needs a demo block that says what changes on the demo data, with batches of "
+            f"{demo['train']['batch_size']}: add e.g. demo: {{parameters: {{cluster_size: {{values: [2, 4]}}}}}}, or "
+            "demo: {} to keep every value"
+        )
+    if not isinstance(block, dict):
+        raise InputError(f"{path}: demo: expected a mapping such as {{train: {{cluster_size: 2}}}}, not {block!r}")
+    small = {key: value for key, value in content.items() if key not in REPLACED}
+    small |= {"name": f"{content['name']}-demo", "train": demo["train"]}
+    if content.get("confirm", {}) is None:
+        small["confirm"] = None
+    else:
+        small |= {key: demo[key] for key in ("confirm", "test") if key in demo}
+    for key, value in block.items():
+        merge = isinstance(value, dict) and isinstance(small.get(key), dict)
+        small[key] = {**small[key], **value} if merge else value
+    return small
 
 
 def dump(study: StudyConfig) -> str:
