@@ -163,7 +163,7 @@ def test_metrics_of_other_sets_are_refused(small) -> None:
     with pytest.raises(InputError, match="metric 'imagenet/top1': no evaluation set has it"):
         check_study(study)
     with pytest.raises(InputError, match="test_metric: no test set reports 'val/mean_r1'"):
-        small(test_metric="val/mean_r1")
+        small({"test_metric": "val/mean_r1"})
 
 
 def test_results_of_earlier_versions_on_the_demo_go_on() -> None:
