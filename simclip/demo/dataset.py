@@ -8,7 +8,7 @@ import hashlib
 import os
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -29,7 +29,7 @@ RARE_TRAIN, RARE_TEST = 8, 20  # pictures per nation
 RARE_SETS = ("rare_test", "test_rare")  # for validation after each epoch, and for the final test
 
 
-def ensure_dataset(folder: Path = FOLDER) -> Path:
+def ensure_dataset(folder: Path = FOLDER, notify: Callable[[str], object] | None = None) -> Path:
     """Make the demo data set, unless it exists; replace one of another generator version. Takes a few seconds.
 
     The folder is written under another name and then renamed, so that it is never incomplete. A second process waits
@@ -39,11 +39,14 @@ def ensure_dataset(folder: Path = FOLDER) -> Path:
         folder: Folder to write: train.tsv, val.tsv and test.tsv (scenes), rare.tsv (flags), their pictures in images/,
             rare_test/<nation>/ and test_rare/<nation>/ with one folder of pictures per class, and swapped.tsv and
             test_swapped.tsv, which pair pictures of val.tsv and test.tsv with a true and a false caption.
+        notify: Called with one line before the pictures are drawn.
 
     Returns:
         The folder.
     """
     if not _is_current(folder):
+        if notify:
+            notify("Drawing the demo's pictures, once on this machine...")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _only_process(folder.parent):
             if not _is_current(folder):

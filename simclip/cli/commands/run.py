@@ -48,7 +48,7 @@ def run(
         address: address of a running Ray cluster; by default $RAY_ADDRESS, else Ray is started on this machine.
     """
     console = Console()
-    loaded = load_with_data(study, overrides, demo)
+    loaded = load_with_data(study, overrides, demo, lambda line: say(console, line))
     check_study(loaded)
     folder = StudyFolder.at(f"{results.rstrip('/')}/{loaded.name}")
     if not dry_run:
@@ -102,7 +102,7 @@ def reproduce(
     best = read_trial(results, trial) if trial else read_best(results.path)
     single = rerun(best, seeds)
     if DEMO_DATA in single.train.model_dump_json():
-        ensure_dataset()
+        ensure_dataset(notify=lambda line: say(console, line))
     check_study(single)
     folder = results.inside("-".join(["reproduced", *([trial] if trial else []), *(["seeds"] if seeds else [])]))
     check_free(folder.path)

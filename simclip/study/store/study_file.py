@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,21 @@ MISSING = object()
 REPLACED = ("train", "test", "confirm", "resources", "max_concurrent")
 
 
-def load_with_data(path: Path, overrides: tuple[str, ...] = (), demo: bool = False) -> StudyConfig:
-    """Read a study file (see `load_study`), after generating the demo's data if it uses them."""
+def load_with_data(
+    path: Path, overrides: tuple[str, ...] = (), demo: bool = False, notify: Callable[[str], object] | None = None
+) -> StudyConfig:
+    """Read a study file (see `load_study`), and generate the demo's data if it uses them.
+
+    A wrong study is refused before anything is generated. Paths are looked up again once the data exist.
+    """
     located = locate(path)
     text = located.read_text(encoding="utf-8", errors="replace") if located.is_file() else ""
+    shared = read_mapping(locate(DEMO)) if demo else None
+    study = load_study(path, overrides, shared)
     if demo or DEMO_DATA in " ".join([text, *overrides]):
-        ensure_dataset()
-    return load_study(path, overrides, read_mapping(locate(DEMO)) if demo else None)
+        ensure_dataset(notify=notify)
+        study = load_study(path, overrides, shared)
+    return study
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] | None = None) -> StudyConfig:
