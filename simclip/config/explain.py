@@ -59,7 +59,7 @@ def _message(problem: Any, known: Iterable[str] | type[pydantic.BaseModel]) -> s
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
     if problem["type"] == "missing":
         return "missing"
-    if problem["type"] == "value_error" or "said" in problem.get("ctx", {}):
+    if problem["type"] == "value_error":
         return message
     return f"{message}; got {reprlib.repr(problem['input'])}"
 

@@ -10,6 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from simclip.runtime.randomness import generator
+from simclip.study.spec.arms import Arm, Trial, unseeded
 from simclip.study.spec.study import StudyConfig
 from simclip.train.config import TrainConfig
 
@@ -19,6 +20,12 @@ def study(parameters: dict[str, Any], **fields: Any) -> StudyConfig:
     parameters = {name: each if isinstance(each, dict) else {"values": each} for name, each in parameters.items()}
     train = {"batch_size": 64, "epochs": 4, **fields.pop("train", {})}
     return StudyConfig(name="s", train=train, parameters=parameters, **fields)
+
+
+def trial_of(config: dict[str, Any]) -> Trial:
+    """The trial of a dictionary that tune_config made."""
+    train = TrainConfig(**config["train"])
+    return Trial(Arm(config["arm"], unseeded(train), config["control"]), train.seed)
 
 
 def noise(config: TrainConfig) -> list[float]:

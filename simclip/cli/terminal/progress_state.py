@@ -86,7 +86,7 @@ class ProgressState:
         self._mean_pace: float | None = None
         self._overhead = 0.0  # seconds for loading and for the evaluation of the base model
         for record in (ended or {}).values():
-            arm = Arm(record.arm, {}, record.config, record.control)
+            arm = Arm(record.arm, record.config, record.control)
             self.end(Trial(arm, record.seed, record.stage), record)
 
     def plan(self, trials: Sequence[Trial], concurrency: int) -> None:

@@ -9,7 +9,7 @@ import statistics
 
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import detectable, paired
-from simclip.study.spec.arms import Arm, Trial, unseeded, varied_fields
+from simclip.study.spec.arms import Arm, Trial, unseeded
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 from simclip.train.config import TrainConfig
@@ -58,5 +58,4 @@ def detectable_difference(results: StudyResults) -> tuple[float | None, float | 
 
 
 def _arm(study: StudyConfig, record: Record) -> Arm:
-    settings = record.config.model_dump(mode="json", include={*varied_fields(study)})
-    return Arm(record.arm, settings, confirm_config(study, unseeded(record.config)), record.control)
+    return Arm(record.arm, confirm_config(study, unseeded(record.config)), record.control)

@@ -1,1 +1,1 @@
-"""Which trial runs next: planned trials, Optuna, early stopping by ASHA."""
+"""Which arms run, in which order, and which are stopped early: searchers and ASHA."""

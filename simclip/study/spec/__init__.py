@@ -1,1 +1,1 @@
-"""The study file: its fields, the arms and trials that follow from it."""
+"""What a study file says: its fields and parameters, and what arms and trials are."""

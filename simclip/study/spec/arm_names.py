@@ -1,4 +1,4 @@
-"""Readable, filename-safe names of arms."""
+"""Names of arms that are readable and safe as file names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from simclip.train.config import TrainConfig
 
-#: File names have at most 255 bytes.
-LONGEST_NAME = 150
+#: Maximum length of an arm's name, in characters; file names have at most 255 bytes.
+MAX_LENGTH = 150
 
 
 def arm_name(settings: dict[str, Any]) -> str:
-    """Settings as a readable, filename-safe name: k16-p0.5-warm."""
-    return "-".join(_part(field, value) for field, value in settings.items())[:LONGEST_NAME]
+    """The name of an arm with these training fields, e.g. k16-p0.5-warm."""
+    return "-".join(_part(field, value) for field, value in settings.items())[:MAX_LENGTH]
 
 
 def _part(field: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Arms and trials: the training runs that a study compares, the control always among them."""
+"""Arms and trials: the training runs that a study compares. A control is always among them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ Stage: TypeAlias = Literal["search", "confirm"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One configuration; its config's seed means nothing."""
+    """One configuration of a study. The seed in its config has no meaning: a trial sets it."""
 
     name: str
-    settings: dict[str, Any]  # the searched fields alone (of a control: the ordinary ones), as JSON has them
     config: TrainConfig
     is_control: bool
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm on one seed, in one stage of a study. The trials of a single run belong to the search, on any seed."""
+    """One arm on one seed, in one stage of a study. The trials of a single run belong to the search."""
 
     arm: Arm
     seed: int
@@ -39,7 +38,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The arm's name and the seed: k16-p0.5-s1."""
+        """The arm's name and the seed, e.g. k16-p0.5-s1."""
         return f"{self.arm.name}-s{self.seed}"
 
     @property
@@ -49,39 +48,30 @@ class Trial:
 
 
 def tune_config(trial: Trial, checkpoint: str | None = None) -> dict[str, Any]:
-    """A trial as Ray Tune carries it: plain JSON.
+    """A trial as plain JSON, in which form Ray Tune passes it to the process that trains.
 
     Args:
         trial: The trial.
-        checkpoint: Folder that it goes on from; None where it begins.
+        checkpoint: Key of the checkpoint to resume from; None to start from the beginning.
     """
     return {
         "checkpoint": checkpoint,
         "trial": trial.name,
         "train": trial.config.model_dump(mode="json"),
         "arm": trial.arm.name,
-        "settings": trial.arm.settings,
         "control": trial.arm.is_control,
-        "stage": trial.stage,
     }
 
 
-def trial_of(config: dict[str, Any]) -> Trial:
-    """The trial that a dictionary of tune_config describes."""
-    train = TrainConfig(**config["train"])
-    arm = Arm(config["arm"], config["settings"], unseeded(train), config["control"])
-    return Trial(arm, train.seed, config["stage"])
-
-
 def unseeded(config: TrainConfig) -> TrainConfig:
-    """The configuration as an arm has it."""
+    """The configuration with the default seed, as arms have it."""
     return config.model_copy(update={"seed": TrainConfig.model_fields["seed"].default})
 
 
-def own_name(name: str, others: Iterable[str]) -> str:
-    """The name, or the first of <name>-v2, -v3 ... that none of the others has; upper case is no difference.
+def unique_name(name: str, others: Iterable[str]) -> str:
+    """The name, or the first of <name>-v2, <name>-v3, ... that is free. Names that differ only in case are not free.
 
-    Trials name files, and some file systems do not tell upper from lower case.
+    Files are named after trials, and some file systems ignore case.
     """
     taken = {each.casefold() for each in others}
     names = itertools.chain([name], (f"{name}-v{count}" for count in itertools.count(2)))
@@ -89,7 +79,7 @@ def own_name(name: str, others: Iterable[str]) -> str:
 
 
 class Arms:
-    """The different arms that were met so far. Settings that come to the same training run are one arm."""
+    """The distinct arms found so far. Settings that amount to the same training run are one arm."""
 
     def __init__(self, study: StudyConfig):
         self._shared = study.train.model_dump(exclude_unset=True)
@@ -97,10 +87,16 @@ class Arms:
         self._arms: dict[str, Arm] = {}
 
     def add(self, settings: dict[str, Any]) -> tuple[Arm, Arm]:
-        """The control and the arm of these settings, which may be the control itself; both are kept.
+        """Add an arm and its control, unless they are known.
+
+        Args:
+            settings: The training fields that the arm sets.
+
+        Returns:
+            The control and the arm, which are the same if the settings amount to plain fine-tuning.
 
         Raises:
-            InputError: Settings that make no training run, naming the arm.
+            InputError: The settings make no valid training run; names the arm.
         """
         fields = {**self._shared, **settings}
         named = self._named or [field for field in ("cluster_size", "proportion") if field in fields]
@@ -111,28 +107,25 @@ class Arms:
             raise explain(error, f"arm {name}", TrainConfig) from None
         ordinary = {field: settings[field] for field in self._named if field not in CLUSTER_FIELDS}
         control_name = "-".join(["control", *filter(None, [arm_name(ordinary)])])
-        control = self._keep(control_name, [*ordinary], control_of(config), is_control=True)
-        return control, control if config.is_control else self._keep(name, [*settings], config, is_control=False)
+        control = self._keep(control_name, control_of(config), is_control=True)
+        return control, control if config.is_control else self._keep(name, config, is_control=False)
 
     def take(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
-        """An arm of an earlier run, under the name that it had there."""
-        settings = config.model_dump(mode="json", include={*self._named})
-        return self._arms.setdefault(config.run_key, Arm(name, settings, unseeded(config), is_control))
+        """Add an arm of an earlier run under its name there, unless it is known; returns the known one."""
+        return self._arms.setdefault(config.run_key, Arm(name, unseeded(config), is_control))
 
     def __iter__(self) -> Iterator[Arm]:
-        """Every arm, controls first."""
+        """All arms, controls first."""
         return iter(sorted(self._arms.values(), key=lambda arm: not arm.is_control))
 
     def __len__(self) -> int:
         return len(self._arms)
 
-    def _keep(self, name: str, fields: list[str], config: TrainConfig, is_control: bool) -> Arm:
-        run = config.run_key
-        if run not in self._arms:
-            settings = config.model_dump(mode="json", include=set(fields))
-            own = own_name(name, (each.name for each in self._arms.values()))
-            self._arms[run] = Arm(own, settings, config, is_control)
-        return self._arms[run]
+    def _keep(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
+        if config.run_key not in self._arms:
+            name = unique_name(name, (each.name for each in self._arms.values()))
+            self._arms[config.run_key] = Arm(name, config, is_control)
+        return self._arms[config.run_key]
 
 
 def varied_fields(study: StudyConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""Study files as mappings: YAML, and the key=value words that change it."""
+"""YAML files as mappings, and the key=value words that override their fields."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from simclip.study.spec.portable_paths import local
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which no key of a mapping stands twice."""
+    """Safe YAML that refuses duplicate keys in a mapping."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is used twice", key.start_mark)
             if isinstance(key, yaml.ScalarNode):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -36,10 +36,10 @@ class Override(NamedTuple):
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping, its paths as they are here.
+    """Read a YAML file that holds a mapping; paths within the project are made absolute.
 
     Raises:
-        InputError: No such file, or it is unreadable, no YAML (with the line) or no mapping.
+        InputError: The file does not exist, cannot be read, or is not valid YAML or not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -55,10 +55,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def read_overrides(words: Sequence[str]) -> list[Override]:
-    """Words such as train.epochs=2, with YAML to the right of the equals sign.
+    """Parse words such as train.epochs=2, with YAML to the right of the equals sign.
 
     Raises:
-        InputError: A word without a key or an equals sign, or a value that is no YAML.
+        InputError: A word has no key or no equals sign, or its value is not valid YAML.
     """
     overrides = []
     for word in words:
@@ -71,10 +71,10 @@ def read_overrides(words: Sequence[str]) -> list[Override]:
 
 
 def overridden(content: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
-    """The mapping with every override set in it; mappings on the way are made where there are none.
+    """A copy of the mapping with every override applied; missing mappings on the way are created.
 
     Raises:
-        InputError: An override that goes through something else than a mapping.
+        InputError: An override leads through something other than a mapping.
     """
     content = copy.deepcopy(content)
     for word, (*parents, last), value in overrides:
@@ -95,7 +95,7 @@ def _parse(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark and "\n" in text else ""
         raise InputError(f"{where}{line}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 

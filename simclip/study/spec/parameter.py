@@ -1,4 +1,4 @@
-"""One parameter of the space that a study searches, in W&B's sweep syntax."""
+"""One parameter of a search space, in W&B's sweep syntax."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Number: TypeAlias = Annotated[int | float | None, PlainValidator(_number)]
 
 
 class Parameter(Strict):
-    """What one parameter may be: values, one value, or a range with a distribution."""
+    """The possible values of one parameter: a list, a single value, or a range with a distribution."""
 
     values: list[Any] | None = None
     value: Any = None
@@ -38,7 +38,7 @@ class Parameter(Strict):
 
     @property
     def kind(self) -> Distribution:
-        """The distribution, worked out where it was not given."""
+        """The distribution, derived from the other fields if it is not given."""
         if self.distribution is not None:
             return self.distribution
         if "values" in self.model_fields_set:
@@ -50,12 +50,12 @@ class Parameter(Strict):
     @property
     def limits(self) -> tuple[int | float, int | float]:
         """Both ends of a range."""
-        assert self.min is not None and self.max is not None  # the validator saw to it
+        assert self.min is not None and self.max is not None  # by the validator
         return self.min, self.max
 
     @property
     def size(self) -> int | None:
-        """How many values there are; None for a continuous range."""
+        """The number of values; None for a continuous range."""
         if self.kind == "categorical":
             return len(self.values or [])
         if self.kind == "constant":
@@ -64,7 +64,7 @@ class Parameter(Strict):
 
     @property
     def steps(self) -> range | None:
-        """The whole multiples of q within a discrete range (q is 1 for int_uniform); None for a continuous one."""
+        """A discrete range as multiples of q (1 for int_uniform); None for a continuous one."""
         if self.kind not in ("int_uniform", "q_uniform", "q_log_uniform_values"):
             return None
         low, high = (_exact(end) / self._q for end in self.limits)
@@ -72,12 +72,12 @@ class Parameter(Strict):
 
     @property
     def whole(self) -> bool:
-        """Whether a range has whole numbers only."""
+        """Whether a range holds only whole numbers."""
         return self.steps is not None and all(isinstance(each, int) for each in (*self.limits, self.q or 1))
 
     @property
     def choices(self) -> list[Any]:
-        """Every value of a discrete parameter, in order."""
+        """The values of a discrete parameter, in order."""
         if self.kind == "constant":
             return [self.value]
         if self.steps is not None:
@@ -86,9 +86,9 @@ class Parameter(Strict):
 
     @property
     def ends(self) -> list[Any]:
-        """The values that the extremes of the space are made of: of what has an order the first two and the last.
+        """The values at the extremes of the space: the two lowest and the highest if values have an order, else all.
 
-        The second, because a proportion just above 0 asks more of a batch than none at all.
+        The second lowest is included because a proportion just above 0 demands more of a batch than 0.
         """
         if self.size is None:
             low, high = self.limits
@@ -101,10 +101,10 @@ class Parameter(Strict):
         return sorted({*ordered[:2], ordered[-1]})
 
     def at(self, share: float) -> Any:
-        """The value that a share of the distribution lies below.
+        """The quantile of the distribution.
 
         Args:
-            share: In [0, 1); a uniform draw gives a draw from the distribution.
+            share: Probability in [0, 1); a uniform draw gives a draw from the distribution.
         """
         if self.steps is not None and not self.kind.startswith("q_log"):
             return self._multiple(self.steps[int(share * len(self.steps))])
@@ -117,14 +117,14 @@ class Parameter(Strict):
         return self.snap(min(max(value, low), high))
 
     def snap(self, value: int | float) -> int | float:
-        """The value nearest to this one that a range has."""
+        """The nearest value of the range."""
         if self.steps is None:
             return value
         step = round(_exact(value) / self._q)
         return self._multiple(min(max(step, self.steps[0]), self.steps[-1]))
 
     def changed(self, change: Callable[[Any], Any]) -> Parameter:
-        """The same parameter with each of its listed values changed."""
+        """A copy with a function applied to the listed values; ranges stay as they are."""
         if self.kind == "categorical":
             return self.model_copy(update={"values": [change(each) for each in self.values or []]})
         if self.kind == "constant":
@@ -146,7 +146,7 @@ class Parameter(Strict):
         needed = needed + ["q"] * self.kind.startswith("q_")
         given = [name for name in ("values", "value", "min", "max", "q") if name in self.model_fields_set]
         if given != needed:
-            raise ValueError(f"{self.kind} takes {_listed(needed)}; this one has {_listed(given)}")
+            raise ValueError(f"{self.kind} takes {_listed(needed)}; this parameter has {_listed(given)}")
         if self.kind == "categorical" and not self.values:
             raise ValueError("values is empty: give at least one")
         if self.kind not in ("categorical", "constant"):
@@ -168,7 +168,7 @@ class Parameter(Strict):
 
 
 def _exact(number: int | float) -> Fraction:
-    """The decimal that was written: 0.1 is one tenth."""
+    """The number as it is written in decimal: 0.1 is one tenth."""
     return Fraction(repr(number))
 
 

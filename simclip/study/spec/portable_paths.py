@@ -1,6 +1,6 @@
-"""Paths on record that outlive a move of the project: it lies elsewhere in another clone and in every Ray job.
+"""Recorded paths that stay valid if the project is moved, as in another clone or in a Ray job.
 
-A path into the project's own folder, such as one to the demo's data, is written as {project}/datasets/demo/train.tsv.
+A path into the project's own folder, such as one to the demo's data, is recorded as {project}/datasets/demo/train.tsv.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 
 import simclip
 
-#: The project's own folder.
+#: The folder of the project.
 PROJECT = Path(simclip.__file__).parents[1]
 MARK = "{project}/"
 
 
 def portable(content: Any) -> Any:
-    """A copy of plain data whose texts are paths no more that only this project's place makes right."""
+    """A copy of plain data for a record: paths into the project begin with {project}."""
     return _each(content, lambda text: _replaced(text, f"{PROJECT}/", MARK))
 
 
 def local(content: Any) -> Any:
-    """The copy of portable data that is right here."""
+    """A copy of recorded data with absolute paths into the project."""
     return _each(content, lambda text: _replaced(text, MARK, f"{PROJECT}/"))
 
 

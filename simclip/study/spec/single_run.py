@@ -1,4 +1,4 @@
-"""One configuration by itself, as a study of a single arm: no control beside it, any seed, any name."""
+"""A single run: one configuration as a study of one arm, without a control, with any seed and any name."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from simclip.train.config import TrainConfig
 
 
 class SingleRun(StudyConfig):
-    """A study file's fields around one configuration."""
+    """A study of one configuration."""
 
     name: str
-    arm: str = Field(description="name of the one arm")
+    arm: str = Field(description="name of the only arm")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([1], min_length=1)
     confirm: Confirm | None = None
 
     @property
     def replicates(self) -> list[Trial]:
-        """The arm on each seed."""
+        """The trials: the arm on each seed."""
         config = TrainConfig(**self.train.model_dump(exclude_unset=True))
-        return [Trial(Arm(self.arm, {}, config, config.is_control), seed) for seed in self.seeds]
+        return [Trial(Arm(self.arm, config, config.is_control), seed) for seed in self.seeds]
 
 
 def single_run(
@@ -34,11 +34,11 @@ def single_run(
     """A study of one arm.
 
     Args:
-        name: Of the study.
-        config: What is trained.
-        resources: Of the trial.
-        arm: Name of the arm; by default made of k and p.
-        seeds: By default the configuration's own.
+        name: Name of the study.
+        config: The configuration to train.
+        resources: Resources of the trial.
+        arm: Name of the arm; by default made from k and p.
+        seeds: Seeds to run; by default the configuration's own.
     """
     clusters = {"cluster_size": config.cluster_size, "proportion": config.proportion_by_epoch[-1]}
     return SingleRun(

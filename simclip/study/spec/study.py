@@ -1,4 +1,4 @@
-"""StudyConfig: what a study file says."""
+"""StudyConfig: the schema of a study file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import typed
 from simclip.train.config import TrainConfig
 
-#: Seeds of the search lie below it.
+#: The confirm stage uses the seeds from this one on; those of the search are smaller.
 FIRST_CONFIRM_SEED = 1000
 
 
 class SharedConfig(TrainConfig):
-    """The training fields that all arms share. Only together with an arm's settings need they be consistent."""
+    """The training fields that all arms share. They have to be consistent only together with the settings of an arm."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SharedConfig:
@@ -31,69 +31,73 @@ class Asha(Strict):
     """Settings of `scheduler: asha`."""
 
     grace_period: int = Field(2, ge=1, description="epochs before which no trial is stopped; at least the warm-up of p")
-    reduction_factor: float = Field(3.0, gt=1, description="of so many trials at a rung, one goes on")
+    reduction_factor: float = Field(3.0, gt=1, description="one of this many trials at a rung continues")
 
 
 class Resources(Strict):
-    """What one trial gets."""
+    """The resources of one trial."""
 
-    workers: int = Field(1, ge=1, description="processes that share the batch")
+    workers: int = Field(1, ge=1, description="processes that share a batch")
     cpus: float | None = Field(None, gt=0, description="per worker; fractions are allowed")
     gpus: float | None = Field(None, ge=0, description="per worker; fractions are allowed")
 
 
 class Confirm(Strict):
-    """The second stage: the best arms and the control once more, at full length on fresh seeds."""
+    """The confirm stage: the best arms and the control run again, at full length on fresh seeds."""
 
-    arms: int = Field(3, ge=1, description="so many of the best arms")
-    seeds: int = Field(5, ge=1, le=1000, description="pairs of arm and control; fewer than 3 allow no verdict")
+    arms: int = Field(3, ge=1, description="number of arms to confirm, the best ones of the search")
+    seeds: int = Field(5, ge=1, le=1000, description="fresh seeds per arm; fewer than 3 allow no verdict")
 
 
 class Budget(Strict):
-    """What the whole study may take; the search stops in time to confirm. Without a figure there is no limit."""
+    """Limits of the whole study, none by default; the search stops in time for the confirm stage."""
 
-    hours: float | None = Field(None, gt=0, description="by the clock, earlier runs of the study included")
-    gpu_hours: float | None = Field(None, gt=0, description="reserved GPUs, in both stages")
-    trials: int | None = Field(None, ge=1, description="of the search, controls included")
+    hours: float | None = Field(None, gt=0, description="wall-clock time, earlier runs of the study included")
+    gpu_hours: float | None = Field(None, gt=0, description="hours times reserved GPUs, in both stages")
+    trials: int | None = Field(None, ge=1, description="trials of the search, controls included")
 
 
 class StudyConfig(Strict):
-    """One study: the arms that are compared, how they are found, and what they run on."""
+    """One study: the arms to compare, how they are found, and what they run on."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="also the name of its results folder")
     description: str = ""
-    metric: Objective = Field(DEFAULT_METRIC, description="what decides; a dict is a weighted mean")
+    metric: Objective = Field(DEFAULT_METRIC, description="what is optimised; a mapping is a weighted mean of metrics")
     mode: Literal["max", "min"] = "max"
 
     train: SharedConfig = SharedConfig()
-    parameters: dict[str, Parameter] = Field({}, description="what is searched, in W&B's sweep syntax")
+    parameters: dict[str, Parameter] = Field({}, description="the search space, in W&B's sweep syntax")
     seeds: list[Annotated[int, Field(ge=0, lt=FIRST_CONFIRM_SEED)]] = Field([1], min_length=1)
 
     searcher: str = Field("grid", description="how arms are found: grid, random or optuna")
-    trials: int | None = Field(None, ge=1, description="different settings that random or Optuna try, controls apart")
+    trials: int | None = Field(None, ge=1, description="settings that random or optuna try, without controls")
     scheduler: Literal["none", "asha"] = "none"
     asha: Asha = Asha()
 
-    confirm: Confirm | None = Field(Confirm(), description="what decides, on seeds from 1000 on; null leaves it out")
-    test: list[AnySet] = Field([], description="sets that the confirm stage alone reads, and decides on")
+    confirm: Confirm | None = Field(
+        Confirm(), description="runs the best arms again, on seeds from 1000; null leaves it out"
+    )
+    test: list[AnySet] = Field([], description="evaluation sets that only the confirm stage reads, and that decide")
     test_metric: Objective | None = Field(
-        None, description="of the test sets; default: the metric, on the first test set that has it"
+        None, description="a metric of the test sets; default: the metric, on the first test set that has it"
     )
 
     budget: Budget = Budget()
     resources: Resources = Resources()
-    max_concurrent: int | None = Field(None, ge=1, description="trials at a time; default: what the resources allow")
-    keep_models: int = Field(3, ge=1, description="leading arms whose model folders are kept")
+    max_concurrent: int | None = Field(
+        None, ge=1, description="trials at a time; default: all that the resources allow"
+    )
+    keep_models: int = Field(3, ge=1, description="number of leading arms whose models are kept")
 
     @model_validator(mode="before")
     @classmethod
     def _study_fields(cls, content: Any) -> Any:
-        """Hand metric and mode down to the training runs."""
+        """Pass metric and mode on to the training fields."""
         train = content.get("train", {}) if isinstance(content, dict) else None
         if isinstance(train, TrainConfig):
             train = train.model_dump(exclude_unset=True)
         if not isinstance(train, dict):
-            return content  # which the fields' own types refuse
+            return content  # refused by the types of the fields
         if "seed" in train:
             raise ValueError("train.seed: every arm runs on the study's seeds; set seeds: [...] instead")
         own = {field: content.get(field, cls.model_fields[field].default) for field in ("metric", "mode")}
@@ -111,7 +115,7 @@ class StudyConfig(Strict):
     @classmethod
     def _different(cls, seeds: list[int]) -> list[int]:
         if doubled := {seed for seed in seeds if seeds.count(seed) > 1}:
-            raise ValueError(f"{min(doubled)} stands twice")
+            raise ValueError(f"{min(doubled)} is used twice")
         return seeds
 
     @property
@@ -121,7 +125,7 @@ class StudyConfig(Strict):
 
     @property
     def confirmed_metric(self) -> str | dict[str, float]:
-        """What the verdict is about: a metric of the test sets where there are any, else the study's own."""
+        """The metric that the verdict compares: one of the test sets if there are any, else the study's own."""
         if not self.test:
             return self.metric
         if self.test_metric is not None:
@@ -149,14 +153,14 @@ class StudyConfig(Strict):
                 raise ValueError("test_metric: there is no test set; give test: [...]")
             return self
         if self.confirm is None:
-            raise ValueError("test: read by the confirm stage alone, which confirm: null leaves out")
+            raise ValueError("test: only the confirm stage reads test sets, and confirm: null leaves it out")
         metric = self.confirmed_metric
         for name in metric_weights(metric):
             if _reporting(name, self.test) is None:
                 raise ValueError(f"test_metric: no test set reports {name!r}; {hint(name, _metrics(self.test))}")
         names = [each.name for each in [*self.train.evaluation_sets, *self.test]]
         if doubled := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"test: sets need names of their own; {min(doubled)} stands twice")
+            raise ValueError(f"test: sets need different names; {min(doubled)} is used twice")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Parameters as training fields: which ones they set, and their values read as those fields read them."""
+"""The training fields that parameters set, and parameter values parsed by the types of these fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simclip.config.explain import hint
 from simclip.study.spec.parameter import Parameter
 from simclip.train.config import TrainConfig
 
-#: Training fields that belong to the study as a whole, and where they stand.
+#: Training fields that belong to the whole study, and the study's field for each.
 STUDY_FIELDS = {"seed": "seeds", "metric": "metric", "mode": "mode"}
 
 
@@ -26,10 +26,10 @@ def fields_of(name: str, parameter: Parameter) -> list[str]:
 
 
 def typed(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
-    """The parameters with every value read as its training field reads it: '1/2' is 0.5, '1e-5' is 0.00001.
+    """The parameters with every value parsed by the type of its training field: '1/2' is 0.5, '1e-5' is 0.00001.
 
     Raises:
-        pydantic.ValidationError: An unknown field, one that is set twice, or a value that its field refuses.
+        pydantic.ValidationError: A field is unknown or set by two parameters, or a field refuses its value.
     """
     owner: dict[str, str] = {}
     checked = {}
@@ -37,9 +37,9 @@ def typed(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
         checked[name] = _typed_field(name, parameter) if _is_field(name, parameter) else _typed_linked(name, parameter)
         for field in fields_of(name, checked[name]):
             if field in STUDY_FIELDS:
-                raise _refusal((name,), f"{field} cannot be searched; it is the study's: {STUDY_FIELDS[field]}")
+                raise _refusal((name,), f"{field} cannot be searched; set the study's {STUDY_FIELDS[field]} instead")
             if owner.setdefault(field, name) != name:
-                raise _refusal((name,), f"sets {field}, which {owner[field]} sets too")
+                raise _refusal((name,), f"sets {field}, which {owner[field]} also sets")
     return checked
 
 
@@ -72,7 +72,7 @@ def _typed_linked(name: str, parameter: Parameter) -> Parameter:
     read = []
     for i, settings in enumerate(parameter.choices):
         if list(settings) != list(parameter.choices[0]) and set(settings) != set(parameter.choices[0]):
-            raise _refusal((name, "values", i), "sets other fields than the first: linked fields vary together")
+            raise _refusal((name, "values", i), "sets other fields than the first value: linked fields vary together")
         for field in settings:
             if field not in TrainConfig.model_fields:
                 known = hint(field, TrainConfig.model_fields)
@@ -82,7 +82,7 @@ def _typed_linked(name: str, parameter: Parameter) -> Parameter:
 
 
 def _read(loc: tuple[int | str, ...], field: str, value: Any) -> Any:
-    """The value as plain Python, read by its field's own rules."""
+    """The value as plain Python, parsed by the type of its field."""
     info = TrainConfig.model_fields[field]
     kind: Any = Annotated[info.annotation, info]
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
@@ -101,6 +101,6 @@ def _read(loc: tuple[int | str, ...], field: str, value: Any) -> Any:
 
 
 def _refusal(loc: tuple[int | str, ...], message: str) -> ValidationError:
-    # Braces would be read as places to fill in.
-    said = PydanticCustomError("parameter", "{said}", {"said": message})
-    return ValidationError.from_exception_data("Parameter", [InitErrorDetails(type=said, loc=loc, input=None)])
+    # The message is an argument, since pydantic would take braces in a template for placeholders.
+    error = PydanticCustomError("value_error", "{message}", {"message": message})
+    return ValidationError.from_exception_data("Parameter", [InitErrorDetails(type=error, loc=loc, input=None)])

@@ -10,12 +10,13 @@ import yaml
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
+from simclip.config.schema import Strict
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.study.search.plan import foreseen_arms, searcher_of
 from simclip.study.spec.overrides import Override, overridden, read_mapping, read_overrides
 from simclip.study.spec.portable_paths import PROJECT, portable
-from simclip.study.spec.study import SharedConfig, StudyConfig
+from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS, settings_of
 from simclip.train.config import TrainConfig
 
@@ -114,7 +115,7 @@ def _on_demo(path: Path, content: Mapping[str, Any], block: Any, demo: Mapping[s
 
 
 def dump(study: StudyConfig) -> str:
-    """The study as YAML with every default filled in; load_study reads it back as an equal study."""
+    """The study as YAML with all defaults; load_study reads it back as an equal study."""
     content = study.model_dump(mode="json", exclude={"train": set(STUDY_FIELDS), "parameters": True})
     given = {name: each.model_dump(mode="json", exclude_unset=True) for name, each in study.parameters.items()}
     content = portable({**content, "parameters": given})
@@ -122,7 +123,7 @@ def dump(study: StudyConfig) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes texts with Unicode's own line breaks, which would be read back as others."""
+    """Quotes strings with Unicode line breaks, which would otherwise be read back as other characters."""
 
 
 def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
@@ -134,14 +135,14 @@ _Dumper.add_representer(str, _quoted)
 
 
 def locate(path: Path) -> Path:
-    """The absolute path: as seen from the project's folder where it exists only there, else from the working one."""
+    """The absolute path, relative to the working directory, or to the project's folder if it exists only there."""
     here = path.expanduser().absolute()
     shipped = PROJECT / path
     return shipped if not here.exists() and shipped.exists() else here
 
 
 def absolute_paths(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Training fields with every Path in them located, and model and preprocessor where they name a folder."""
+    """Training fields with all paths made absolute, and model and preprocessor too if they name a folder."""
     located = {field: _located(value) for field, value in fields.items()}
     for field in ("model", "preprocessor"):
         folder = locate(Path(located.get(field) or "."))
@@ -153,6 +154,8 @@ def absolute_paths(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _located(value: Any) -> Any:
     if isinstance(value, Path):
         return locate(value)
+    if isinstance(value, Strict):
+        return value.model_copy(update=_located({name: getattr(value, name) for name in value.model_fields_set}))
     if isinstance(value, dict):
         return {key: _located(each) for key, each in value.items()}
     return [_located(each) for each in value] if isinstance(value, list) else value
@@ -166,10 +169,11 @@ def _with_absolute_paths(study: StudyConfig) -> StudyConfig:
 
         return located
 
-    train = SharedConfig(**absolute_paths(study.train.model_dump(exclude_unset=True)))
+    train = study.train
+    given = absolute_paths({name: getattr(train, name) for name in train.model_fields_set})
     parameters = {name: each.changed(change(name)) for name, each in study.parameters.items()}
-    test = [each.model_copy(update=absolute_paths(each.model_dump())) for each in study.test]
-    return study.model_copy(update={"train": train, "parameters": parameters, "test": test})
+    update = {"train": train.model_copy(update=given), "parameters": parameters, "test": _located(study.test)}
+    return study.model_copy(update=update)
 
 
 def _origin(loc: Sequence[int | str], path: Path, changes: Sequence[Override]) -> str:

@@ -16,7 +16,7 @@ from simclip.study.store.records import Record
 from simclip.train.config import TrainConfig
 
 CONFIG = TrainConfig(epochs=2, seed=3)
-TRIAL = Trial(Arm("k4", {}, CONFIG, is_control=False), 3)
+TRIAL = Trial(Arm("k4", CONFIG, is_control=False), 3)
 ROWS = [{"epoch": e, "metric": m, "val/mean_r1": m, "seconds": 1.5} for e, m in enumerate([0.1, 0.4, 0.3])]
 RECORD = Record.of(TRIAL, ROWS, outcome="finished", seconds=5.0)
 

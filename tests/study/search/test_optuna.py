@@ -16,9 +16,8 @@ from ray.tune.search import Searcher
 from simclip.study.search.searchers.optuna import OptunaTrials
 from simclip.study.search.space import corner_arms
 from simclip.study.search.under_tune import StageSearcher
-from simclip.study.spec.arms import trial_of
 from simclip.study.store.records import Record
-from tests.study.examples import study, tuned
+from tests.study.examples import study, trial_of, tuned
 
 
 def optuna_searcher(space, storage, records=None, checkpoints=None):

@@ -5,8 +5,7 @@ from ray.tune.search import Searcher
 from simclip.study.search.plan import planned_trials
 from simclip.study.search.searcher import TrialSource
 from simclip.study.search.under_tune import StageSearcher
-from simclip.study.spec.arms import trial_of
-from tests.study.examples import study, tuned
+from tests.study.examples import study, trial_of, tuned
 
 
 def test_planned_trials_run_once_each_in_order(cluster, tmp_path):

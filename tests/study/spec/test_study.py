@@ -95,17 +95,17 @@ def test_shared_fields_need_fit_only_together_with_an_arm(file):
         (
             ["parameters.warm.values=[{epochs: 1}, {epsilon: 1}]"],
             "override 'parameters.warm.values=[{epochs: 1}, {epsilon: 1}]': parameters.warm.values[1]: "
-            "sets other fields than the first: linked fields vary together",
+            "sets other fields than the first value: linked fields vary together",
         ),
         (
             ["parameters.warm.values=[{proportion: 1}]"],
             "override 'parameters.warm.values=[{proportion: 1}]': parameters.warm: sets proportion, "
-            "which proportion sets too",
+            "which proportion also sets",
         ),
         (
             ["parameters.seed.values=[1, 2]"],
             "override 'parameters.seed.values=[1, 2]': parameters.seed: seed cannot be searched; "
-            "it is the study's: seeds",
+            "set the study's seeds instead",
         ),
         (
             ["parameters.proportion.values=[0, 3/2]"],
@@ -122,7 +122,7 @@ def test_shared_fields_need_fit_only_together_with_an_arm(file):
             "override 'parameters.cluster_size={min: 1.0, max: 8.0}': parameters.cluster_size: a range of fractions "
             "does not fit this field: use whole numbers (int_uniform, or a whole q), or values",
         ),
-        (["seeds=[1, 1]"], "override 'seeds=[1, 1]': seeds: 1 stands twice"),
+        (["seeds=[1, 1]"], "override 'seeds=[1, 1]': seeds: 1 is used twice"),
         (["seeds=[1000]"], "override 'seeds=[1000]': seeds[0]: should be less than 1000; got 1000"),
         (["searcher=gird"], "override 'searcher=gird': searcher: should be 'grid', 'optuna' or 'random'; got 'gird'"),
         (["name=a/b"], "override 'name=a/b': name: should match pattern '^[A-Za-z0-9][A-Za-z0-9_.-]*$'; got 'a/b'"),
@@ -195,7 +195,7 @@ def test_files_that_are_none(tmp_path):
     assert said(b"name: a\ntrain: {\n") == (
         ", line 3: not valid YAML: expected the node content, but found '<stream end>'"
     )
-    assert said(b"name: a\nseeds: [1]\nseeds: [2]\n") == ", line 3: not valid YAML: seeds stands twice"
+    assert said(b"name: a\nseeds: [1]\nseeds: [2]\n") == ", line 3: not valid YAML: seeds is used twice"
     assert said(b"seeds: [1]\n") == ": name: missing"
     assert "cannot be read as text" in said(b"name: \xff\xfe")
     assert said(b"name: a\x00b").startswith(": not valid YAML")

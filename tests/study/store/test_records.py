@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from simclip.study.analysis.results import StudyResults
-from simclip.study.spec.arms import Arm, Trial, trial_of, tune_config
+from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.single_run import single_run
 from simclip.study.spec.study import Resources
 from simclip.study.store.folder import StudyFolder
@@ -29,10 +29,9 @@ def test_a_record_reads_back_as_written(tmp_path: Path) -> None:
 
 
 def test_the_stage_of_a_trial_is_on_record_whatever_its_seed(tmp_path: Path) -> None:
-    trial = Trial(Arm("k4", {}, TrainConfig(), is_control=False), 1500)
+    trial = Trial(Arm("k4", TrainConfig(), is_control=False), 1500)
     for stage in ("search", "confirm"):
-        staged = trial_of(tune_config(replace(trial, stage=stage)))
-        Record.of(staged, history(0.1)).write(tmp_path)
+        Record.of(replace(trial, stage=stage), history(0.1)).write(tmp_path)
         assert read_all(tmp_path)["k4-s1500"].stage == stage
 
 
