@@ -111,7 +111,7 @@ def test_a_full_disk_stops_the_study_and_leaves_what_was_done(
     assert end.returncode == 1, end.stderr
     assert end.stderr.count("\n") == 1, end.stderr
     assert "no space left" in end.stderr
-    assert "the same command again" in end.stderr
+    assert "run the same command to resume" in end.stderr
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
     end = tune("run", str(study), "--results", str(small_disk))
     assert end.returncode == 0, end.stderr

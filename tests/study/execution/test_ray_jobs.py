@@ -187,7 +187,7 @@ def test_tokens_and_addresses(head: Head, study_file: Path, tmp_path: Path) -> N
     words = json.dumps([*submit, "--address", head.address]) + "\n"
     for shell in [open_shell(wrong), open_shell(none)]:
         answer = Answer(*json.loads(shell.communicate(words)[0]))
-        assert answer.code == 2 and answer.out == "" and answer.err.count("\n") == 1
+        assert answer.code == 2 and answer.out == f"Connecting to {head.address}...\n" and answer.err.count("\n") == 1
         assert "set RAY_AUTH_MODE=token" in answer.err
         assert head.environment["RAY_AUTH_TOKEN"] not in answer.err
 
