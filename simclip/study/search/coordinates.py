@@ -13,7 +13,7 @@ from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 WITHOUT_CLUSTERS = {"cluster_size": 1, "proportion": 0}
 
 
-class RunTrial(Protocol):
+class RanTrial(Protocol):
     """A trial that ran: a record, for example."""
 
     @property
@@ -35,7 +35,7 @@ def sets_clusters(name: str, parameter: Parameter) -> bool:
     return any(field in CLUSTER_FIELDS for field in fields_of(name, parameter))
 
 
-def coordinates(study: StudyConfig, trial: RunTrial) -> dict[str, Any]:
+def coordinates(study: StudyConfig, trial: RanTrial) -> dict[str, Any]:
     """The value of each varied parameter that had an effect on a trial.
 
     A control has no clusters, so no cluster field has an effect on it; it only has the coordinates k = 1 or p = 0, if

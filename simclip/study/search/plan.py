@@ -25,7 +25,7 @@ def searcher_of(study: StudyConfig) -> Searcher:
     """The searcher that a study names.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is no searcher of this name.
     """
     if study.searcher not in searchers():
         *names, last = (repr(name) for name in searchers())

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from simclip.study.search.coordinates import RanTrial
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import StudyConfig
-from simclip.train.config import TrainConfig
-from simclip.train.history import Row
 
 #: Keys of the results that trials report: the objective after an epoch, and the number of epochs finished, from 0.
 METRIC = "metric"
@@ -53,24 +52,12 @@ class TrialSource:
         """A trial whose process was lost runs again: it has not failed."""
 
 
-class BegunTrial(Protocol):
+class BegunTrial(RanTrial, Protocol):
     """What a searcher needs to know of a trial of an earlier run; a record has all of it."""
 
     @property
     def arm(self) -> str:
         """Name of its arm."""
-
-    @property
-    def control(self) -> bool:
-        """Whether the arm is a control."""
-
-    @property
-    def config(self) -> TrainConfig:
-        """Its training configuration."""
-
-    @property
-    def history(self) -> list[Row]:
-        """A row per epoch."""
 
     @property
     def outcome(self) -> str | None:
