@@ -13,7 +13,7 @@ class Listener:
     """Receives every event of a study, in order, in the driver; by default the methods do nothing."""
 
     def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
-        """The study starts; `trials` are those that the search plans, which are none with Optuna."""
+        """The study starts. `trials` are the planned trials of the search: none with Optuna."""
 
     def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
         """The search has ended; `trials` are those of the confirm stage, `records` those of the search."""

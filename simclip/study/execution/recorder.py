@@ -59,7 +59,7 @@ class Recorder:
 
     @property
     def begun(self) -> StudyResults:
-        """The same, and the trials of earlier runs that have not ended."""
+        """The results, including unfinished trials of earlier runs."""
         return StudyResults(self.study, {**self.records, **self.unfinished})
 
     def tidy(self) -> None:
@@ -196,7 +196,7 @@ def drop_trailing_models(storage: Storage, results: StudyResults) -> None:
     An arm whose seeds have not all ended keeps its models: its place is not known yet.
 
     Args:
-        storage: Of the study's results.
+        storage: Where the study's results lie.
         results: The results so far.
     """
     study, searched = results.study, results.search

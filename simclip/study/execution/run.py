@@ -178,7 +178,7 @@ class _Stages:
         return bool(self._search) or more
 
     def _rest(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Those that have not ended, begun ones first."""
+        """The trials that have not ended; trials that have begun come first."""
         rest = [trial for trial in trials if trial.name not in self.recorder.records]
         return sorted(rest, key=lambda trial: trial.name not in self.recorder.unfinished)
 
