@@ -13,11 +13,11 @@ import requests
 from pydantic import BaseModel
 
 from simclip.errors import InputError
-from simclip.study.spec.overrides import overridden, read_mapping, read_overrides
+from simclip.study.spec.overrides import overridden, read_overrides
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.storage import is_uri
-from simclip.study.store.study_file import locate
+from simclip.study.store.study_file import locate, read_content
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 #: Connection timeout, in seconds; Ray's own requests wait for minutes.
@@ -95,7 +95,7 @@ def check_travels(file: Path, overrides: Sequence[str]) -> None:
     Raises:
         InputError: The first such path.
     """
-    study = StudyConfig.model_validate(overridden(read_mapping(locate(file)), read_overrides(overrides)))
+    study = StudyConfig.model_validate(overridden(read_content(locate(file))[0], read_overrides(overrides)))
     files = shipped()
     there = {MADE_THERE, *files, *(folder for each in files for folder in each.parents)} - {Path(".")}
     for name, path in _paths(study, ""):

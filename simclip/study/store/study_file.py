@@ -62,8 +62,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] |
     """
     path = locate(path) if locate(path).exists() else path
     changes = read_overrides(overrides)
-    content = read_mapping(path)
-    block = content.pop("demo", MISSING)
+    content, block = read_content(path)
     try:
         if demo is not None:
             StudyConfig.model_validate(content)
@@ -82,6 +81,16 @@ def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] |
     except (ValueError, InputError) as error:
         raise InputError(f"{path}: {error}") from None
     return study
+
+
+def read_content(path: Path) -> tuple[dict[str, Any], Any]:
+    """Read a study file as it is written.
+
+    Returns:
+        The fields of the study, and the `demo` block, which is not one of them; MISSING if the file has none.
+    """
+    content = read_mapping(path)
+    return content, content.pop("demo", MISSING)
 
 
 def _on_demo(path: Path, content: Mapping[str, Any], block: Any, demo: Mapping[str, Any]) -> dict[str, Any]:
