@@ -266,6 +266,6 @@ CLUSTER_FIELDS = TrainConfig.fields_with("batching")
 
 
 def control_of(config: TrainConfig) -> TrainConfig:
-    """The same run without clusters: p = 0 and every other cluster field at its default."""
+    """The control of a run: p = 0 and every other cluster field at its default."""
     defaults = {name: TrainConfig.model_fields[name].default for name in CLUSTER_FIELDS}
     return config.model_copy(update=defaults)

@@ -90,7 +90,7 @@ class Table:
         return " ".join(filter(None, [self.caption, *(column.note for column in columns)]))
 
     def without_empty_columns(self) -> Table:
-        """The same table without columns that hold no text, except those with priority 0."""
+        """This table without its empty columns; columns with priority 0 always stay."""
         places = [
             place
             for place, column in enumerate(self.columns)

@@ -82,7 +82,7 @@ class Bucket(Storage):
 
     @property
     def arrow(self) -> pyarrow.fs.FileSystem:
-        """The same file system, wrapped for Ray."""
+        """The bucket as a pyarrow file system, which Ray takes."""
         return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(self._opened[0]))
 
     @in_one_line

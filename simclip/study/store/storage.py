@@ -131,7 +131,7 @@ class Disk(Storage):
         return self._path(key)
 
     def send(self, path: Path, key: str) -> None:
-        """Nothing to do: the file was changed in place."""
+        """Does nothing: on a disk the file was changed in place."""
 
     def move_aside(self, name: str) -> str | None:
         here = Path(self.root)
