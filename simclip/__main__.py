@@ -46,9 +46,9 @@ def train(words: list[str]) -> int:
     study = single_run(run.name, run.config, whole_machine(cluster, run.data_parallel))
     study = resolve_for_resume(study, cluster, folder)
     log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
-    end = session.run_and_show(console, study, cluster, folder, study.replicates, log)
+    end = session.run_and_show(console, study, cluster, folder, study.replicates, log, retry_failed=True)
     reproduce_command = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
-    code = session.conclude(console, end, folder, reproduce_command)
+    code = session.conclude(console, end, folder, reproduce_command, retry=typed_again())
     if code == INTERRUPTED:
         say(console, f"Interrupted. To resume: {typed_again()}")
     return code

@@ -16,12 +16,19 @@ class InputError(Exception):
     """
 
 
+class ArmError(InputError):
+    """Settings of one arm that the data do not allow, found while the arm runs: that arm fails, others may run."""
+
+
 class LostError(Exception):
     """The Ray cluster that a study ran on was lost; the same command resumes the study. Exit code 1."""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and every error that it stems from, those of a nested Ray trainer's workers among them."""
+    """An error and every error that it stems from, those of a nested Ray trainer's workers among them.
+
+    An error that Ray wraps to carry it to another process stands for its wrapper.
+    """
     pending: list[BaseException | None] = [error]
     seen: set[int] = set()
     while pending:
@@ -29,7 +36,8 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        yield each
+        if not isinstance(getattr(each, "cause", None), BaseException):
+            yield each  # left out is RayTaskError, which is of its cause's type too, with a whole traceback as its text
         pending += getattr(each, "worker_failures", {}).values()  # Ray Train's WorkerGroupError
         pending += [getattr(each, name, None) for name in ("controller_failure", "health_check_failure", "cause")]
         pending += [each.__cause__, each.__context__]

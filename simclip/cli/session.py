@@ -122,6 +122,7 @@ def conclude(
     end: StudyEnd,
     folder: StudyFolder,
     reproduce: str,
+    retry: str,
     report: str | None = None,
 ) -> int:
     """Print the outcome of a study; returns the exit code.
@@ -131,6 +132,7 @@ def conclude(
         end: How it ended.
         folder: Its results.
         reproduce: The command that runs the best configuration again.
+        retry: The command that runs failed trials again.
         report: Place of the report, if there is one.
     """
     say(console, "")
@@ -141,7 +143,7 @@ def conclude(
     if (confirmed := confirmation(end.results)) is not None:
         console.print(confirmed)
         say(console, "")
-    console.print(closing(end.results, folder, reproduce, report))
+    console.print(closing(end.results, folder, reproduce, report, retry))
     if end.interrupted:
         return INTERRUPTED
     return FAILED if end.failed else DONE

@@ -14,7 +14,7 @@ import numpy as np
 
 from simclip.clusters.neighbours import BLOCK_ANCHORS, Neighbours
 from simclip.config.proportion import clustered_rows
-from simclip.errors import InputError
+from simclip.errors import ArmError
 from simclip.runtime.randomness import generator
 
 
@@ -86,7 +86,7 @@ def plan_epoch(
         The rows of a batch, int64 [N]: its clusters, each with its anchor first, then its independent rows.
 
     Raises:
-        InputError: `max_similarity` leaves an anchor too few neighbours.
+        ArmError: `max_similarity` leaves an anchor too few neighbours.
     """
     walk = Walk(rows, seed, epoch)
     for batches in _growing(iterations, most=max(1, BLOCK_ANCHORS // max(1, len(recipe.cluster_sizes)))):
@@ -120,11 +120,11 @@ def grow(
     """Draw the other rows of an anchor's cluster from the s(k-1) most similar free rows.
 
     Raises:
-        InputError: `max_similarity` leaves the anchor too few neighbours.
+        ArmError: `max_similarity` leaves the anchor too few neighbours.
     """
     nearest = neighbours.nearest(anchor, neighborhood * (size - 1), taken)
     if len(nearest) < size - 1:
-        raise InputError(
+        raise ArmError(
             f"max_similarity {neighbours.max_similarity} leaves row {anchor} of the training set "
             f"{len(nearest)} free neighbours, a cluster of {size} needs {size - 1}: raise it or lower k"
         )

@@ -79,7 +79,8 @@ def notes(findings: Findings) -> Iterator[dict[str, Any]]:
         yield {"text": text, "warn": False}
     if failed := sum(record.outcome == "failed" for record in records):
         yield {
-            "text": f"{counted(failed, 'trial')} failed and count in no result. Their errors are listed below.",
+            "text": f"{counted(failed, 'trial')} failed and count in no result. Their errors are listed below; "
+            "--retry-failed runs them again.",
             "warn": True,
         }
     for warning in boundary_warnings(findings):

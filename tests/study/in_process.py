@@ -13,7 +13,6 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from simclip.errors import full_disk_error, input_error
 from simclip.study.execution.events import Listener
 from simclip.study.execution.recorder import Recorder
 from simclip.study.execution.resources import Cluster, resolved
@@ -112,12 +111,10 @@ class _Attempt:
 
     def _failed(self, error: Exception) -> None:
         self.searcher.on_trial_complete(self.number, error=True)
-        if halting := input_error(error) or full_disk_error(error):
-            self.recorder.halt(halting)
-        elif isinstance(error, ProcessLost):
+        if isinstance(error, ProcessLost):
             self.recorder.trial_lost(self.trial, traceback.format_exc())
         else:
-            self.recorder.trial_failed(self.trial, traceback.format_exc())
+            self.recorder.trial_raised(self.trial, error, traceback.format_exc())
 
 
 def run_here(

@@ -73,7 +73,8 @@ def run(
     write_report(folder)
     folder.push()
     reproduce_command = shlex.join(["python", "tune.py", "reproduce", folder.place()])
-    code = session.conclude(console, end, folder, reproduce_command, folder.place(layout.REPORT))
+    retry_command = typed_again("--retry-failed")
+    code = session.conclude(console, end, folder, reproduce_command, retry_command, folder.place(layout.REPORT))
     if code == INTERRUPTED:
         say(console, f"Interrupted. To resume: {typed_again()}")
     return code

@@ -116,7 +116,8 @@ class LiveTable(Listener):
             yield Segment.line()
 
     def _parts(self, width: int, height: int) -> Iterator[RenderableType]:
-        failed = self.progress.in_state("failed")[:MOST_FAILURES]
+        # At the end of the study all of them are listed below the table.
+        failed = [] if self.progress.closed else self.progress.in_state("failed")[:MOST_FAILURES]
         rows = self._chosen(max(1, height - HEAD - len(failed)))
         yield self._heading(width)
         order = ", lower is better" if self.study.mode == "min" else ""

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from simclip.cli.terminal.fitting_table import FittingTable
 from simclip.cli.wording.arm_tables import confirm_table, search_table
-from simclip.cli.wording.formatting import counted, reason
+from simclip.cli.wording.failures import failure_lines
+from simclip.cli.wording.formatting import counted
 from simclip.cli.wording.verdict import sentences
 from simclip.study.analysis.results import StudyResults
 from simclip.study.store import layout
@@ -32,7 +33,9 @@ def confirmation(results: StudyResults) -> FittingTable | None:
     return None if table is None else FittingTable(table)
 
 
-def closing(results: StudyResults, folder: StudyFolder, command: str, report: str | None = None) -> RenderableType:
+def closing(
+    results: StudyResults, folder: StudyFolder, command: str, report: str | None = None, retry: str | None = None
+) -> RenderableType:
     """The verdict and how far to trust it, the places of all results, and the trials that failed.
 
     Args:
@@ -40,6 +43,7 @@ def closing(results: StudyResults, folder: StudyFolder, command: str, report: st
         folder: Where they are.
         command: The command that reproduces the best arm.
         report: Path of the report, if there is one.
+        retry: The command that runs failed trials again.
     """
     best = results.best
     places = Table.grid(padding=(0, 2, 0, 0))
@@ -51,29 +55,21 @@ def closing(results: StudyResults, folder: StudyFolder, command: str, report: st
     if best:
         places.add_row("Best model", Text(f"{folder.place(layout.BEST_MODEL)}  ({best.record.trial})"))
         places.add_row("Reproduce it", Text(command))
-    failed = [record for record in results.ended.values() if record.outcome == "failed"]
     first, *others = sentences(results)
     said = [Text(first, "bold"), *(Text(each) for each in others)]
-    return Group(*said, Text(), places, *_failures(failed, folder))
+    return Group(*said, Text(), places, *_failures(results, folder, retry))
 
 
 def _marks(records: Mapping[str, Record]) -> Iterator[Text]:
-    """What ✗ and ■ mean in the table of the search."""
-    failed: dict[str, list[Record]] = {}
-    for record in records.values():
-        if record.outcome == "failed":
-            failed.setdefault(record.arm, []).append(record)
-    for arm, trials in failed.items():
-        seeds = ", ".join(str(record.seed) for record in trials)
-        line = Text("✗ ", "red", no_wrap=True, overflow="ellipsis")
-        yield line.append(f"{arm}: failed on seed {seeds}: {reason(trials[0])}", "default")
+    """What ■ means in the table of the search."""
     if stopped := sum(record.outcome == "stopped" for record in records.values()):
         yield Text(f"■ {counted(stopped, 'trial')} stopped early by the scheduler: scored on fewer epochs", "dim")
 
 
-def _failures(failed: list[Record], folder: StudyFolder) -> Iterator[Text]:
-    if failed:
-        yield Text(f"\n{counted(len(failed), 'trial')} failed:", "red")
-    for record in failed:
-        yield Text(f"  {record.trial}: {reason(record)}", overflow="fold")
-        yield Text(f"    {folder.place(layout.LOGS, record.trial)}.log", overflow="fold")
+def _failures(results: StudyResults, folder: StudyFolder, retry: str | None) -> Iterator[Text]:
+    if failed := sum(record.outcome == "failed" for record in results.ended.values()):
+        yield Text(f"\n{counted(failed, 'trial')} failed:", "red")
+        for line in failure_lines(results, folder):
+            yield Text(f"  {line}", overflow="fold")
+        if retry:
+            yield Text(f"To try again: {retry}", overflow="fold")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from simclip.cli.terminal.progress_state import ProgressState
-from simclip.cli.wording.formatting import Metric, counted, duration, reason
+from simclip.cli.wording.formatting import Metric, counted, duration
 from simclip.cli.wording.verdict import before_confirming
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
@@ -79,10 +79,10 @@ class PlainLines(Listener):
             )
 
     def trial_ended(self, trial: Trial, record: Record) -> None:
-        """Print how the trial ended; for a failed one the error and the log file."""
+        """Print how the trial ended; for a failed one the log file. The errors are listed at the end of the study."""
         self.progress.end(trial, record)
         if record.outcome == "failed":
-            self._print_trial(trial, f"failed: {reason(record)}", f"log: {self.logs / f'{trial.name}.log'}")
+            self._print_trial(trial, "failed", f"log: {self.logs / f'{trial.name}.log'}")
             return
         best = f"best {self.metric.formatted(record.score)} at epoch {record.best['epoch']}" if record.best else ""
         left = self.progress.study_left()

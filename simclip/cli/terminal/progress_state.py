@@ -79,7 +79,7 @@ class ProgressState:
         self._plans_ahead = searcher_of(study).plans_ahead
         self._study = study
         self._unplanned = 0  # trials of the confirm stage, before the search has chosen its arms
-        self._closed = False
+        self.closed = False
         self._clock = clock
         self._started = clock()
         self._pace: dict[str, float] = {}  # seconds per epoch, by arm
@@ -91,7 +91,7 @@ class ProgressState:
 
     def plan(self, trials: Sequence[Trial], concurrency: int) -> None:
         """Add the trials of a stage, which will run `concurrency` at a time."""
-        self.concurrency, self._closed = concurrency, False
+        self.concurrency, self.closed = concurrency, False
         for trial in trials:
             self._of(trial).state = "waiting"
         confirming = any(each.trial.seed in self._study.confirm_seeds for each in self.trials.values())
@@ -119,7 +119,7 @@ class ProgressState:
 
     def close(self) -> None:
         """Mark the trials that still run as interrupted; no more events will come."""
-        self._closed = True
+        self.closed = True
         for each in self.in_state("running"):
             each.state = "interrupted"
 
@@ -170,7 +170,7 @@ class ProgressState:
 
     def study_left(self) -> float | None:
         """Estimated seconds until the last trial ends; each waiting trial takes the first slot that becomes free."""
-        if not self._plans_ahead or self._closed:
+        if not self._plans_ahead or self.closed:
             return None
         lefts = [self.left(each) for each in self.in_state("running") + self.in_state("waiting")]
         lefts += [self._trial_seconds()] * self._unplanned

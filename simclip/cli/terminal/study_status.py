@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 
+from simclip.cli.wording.failures import failure_lines
 from simclip.cli.wording.formatting import Metric, counted, duration
 from simclip.cli.wording.verdict import headline
 from simclip.study.analysis.confirm import confirm_trials
@@ -39,6 +40,11 @@ def status_lines(folder: StudyFolder) -> Iterator[str]:
     if results.ended:
         yield headline(results)
         yield f"Cost: {_cost(results)}"
+    if failures := [*failure_lines(results, folder)]:
+        yield "Failed:"
+        yield from (f"  {line}" for line in failures)
+        if now is None and not isinstance(results.study, SingleRun):
+            yield f"To try again: {_command(folder, last, '--retry-failed')}"
     if now is None and _unfinished(results, last):
         yield f"To resume: {_command(folder, last)}"
     else:
@@ -105,9 +111,11 @@ def _cost(results: StudyResults) -> str:
     return f"{counted(len(results.ended), 'trial')} in {duration(3600 * spent.wall_hours)}, {cpu:.2g} CPU hours{gpus}"
 
 
-def _command(folder: StudyFolder, last: Owner | None) -> str:
+def _command(folder: StudyFolder, last: Owner | None, *flags: str) -> str:
+    """The command that runs the study again, with some flags."""
     if last is None:
         file = "STUDY" if folder.mirror else folder.place(folder.file.name)
-        return shlex.join(["python", "tune.py", "run", file, "--results", folder.place().rpartition("/")[0]])
+        return shlex.join(["python", "tune.py", "run", file, "--results", folder.place().rpartition("/")[0], *flags])
+    command = " ".join([last.command, *(flag for flag in flags if flag not in last.command.split())])
     elsewhere = last.cwd and last.cwd != os.getcwd()
-    return f"cd {shlex.quote(str(last.cwd))} && {last.command}" if elsewhere else last.command
+    return f"cd {shlex.quote(str(last.cwd))} && {command}" if elsewhere else command

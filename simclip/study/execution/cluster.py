@@ -17,13 +17,14 @@ from ray.exceptions import (
     AuthenticationError,
     NodeDiedError,
     RayError,
+    RayTaskError,
     TaskUnschedulableError,
     WorkerCrashedError,
 )
 from ray.tune import PlacementGroupFactory
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from simclip.errors import InputError
+from simclip.errors import InputError, full_disk_error, input_error
 from simclip.study.execution.ownership import PATIENCE_SECONDS, Owner, own_file, patiently, refusal
 from simclip.study.execution.preflight import check_study, prepare_study
 from simclip.study.execution.resources import Cluster, worker_resources
@@ -108,6 +109,17 @@ def is_lost() -> bool:
     return not any(node["Alive"] for node in ray.nodes() if node["NodeID"] == here)
 
 
+def result_of(task: Any) -> Any:
+    """Wait for a Ray task; wrong input or a full disk there is raised as the task raised it, and not as Ray's error.
+
+    The text of Ray's error is a whole traceback.
+    """
+    try:
+        return ray.get(task)
+    except RayTaskError as error:
+        raise input_error(error) or full_disk_error(error) or error from None
+
+
 def prepare_nodes(study: StudyConfig, storage: Storage) -> list[str]:
     """Check the study's input on every other node, and prepare what `prepare_study` has prepared on this one.
 
@@ -129,28 +141,25 @@ def prepare_nodes(study: StudyConfig, storage: Storage) -> list[str]:
     answers = {node: _prepare.options(scheduling_strategy=it).remote(study, storage) for node, it in there.items()}
     lines = []
     for node, answer in answers.items():
+        name = f"node {nodes[node]['NodeManagerAddress']}"
         try:
-            notes, error = ray.get(answer)
+            notes = result_of(answer)
         except (NodeDiedError, WorkerCrashedError, TaskUnschedulableError):
             continue  # the node is lost; no trial will run there
-        name = f"node {nodes[node]['NodeManagerAddress']}"
-        if error:
-            raise InputError(f"{name}: {error}")
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
         lines += [f"{name}: {line}" for line in notes]
     return lines
 
 
 @ray.remote(num_cpus=0)
-def _prepare(study: StudyConfig, storage: Storage) -> tuple[list[str], str | None]:
-    """The lines to show about this node, and the error, if there is one."""
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            if not storage.fetch(layout.STUDY, Path(scratch)).is_file():
-                raise InputError(f"{storage} is another folder there: give one that every node sees, or s3://...")
-        check_study(study)
-        return prepare_study(study), None
-    except InputError as error:
-        return [], str(error)
+def _prepare(study: StudyConfig, storage: Storage) -> list[str]:
+    """Check and prepare on this node; returns the lines to show about it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if not storage.fetch(layout.STUDY, Path(scratch)).is_file():
+            raise InputError(f"{storage} is another folder there: give one that every node sees, or s3://...")
+    check_study(study)
+    return prepare_study(study)
 
 
 class OwnerActor:

@@ -9,6 +9,7 @@ import ray
 
 from simclip.models.clip import check_model_folder
 from simclip.study.analysis.confirm import confirm_trial_count
+from simclip.study.execution.cluster import result_of
 from simclip.study.execution.preflight import arms_by_input
 from simclip.study.execution.resources import Cluster, concurrency
 from simclip.study.search.plan import foreseen_arms, searcher_of
@@ -74,7 +75,7 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
     probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))
     resources = study.resources
     task: Any = ray.remote(probe).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
-    costs: Costs = ray.get(task.remote(probed.config, resources.workers))
+    costs: Costs = result_of(task.remote(probed.config, resources.workers))
 
     timed = [(arm, costs.seconds(arm.config, probed.config.batch_size)) for arm in arms]
     mean = sum(seconds for _, seconds in timed) / len(timed)

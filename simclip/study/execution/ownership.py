@@ -64,9 +64,11 @@ class Owner:
         return f"{job}process {self.pid} on {self.host}, since {since}"
 
 
-def typed_again() -> str:
-    """The command that was typed (in a job: the one that submitted it), without --fresh."""
-    return os.environ.get(COMMAND) or shlex.join(["python", *(word for word in sys.argv if word != "--fresh")])
+def typed_again(*flags: str) -> str:
+    """The command that was typed (in a job: the one that submitted it), without --fresh and with some flags."""
+    words = shlex.split(os.environ.get(COMMAND, "")) or ["python", *sys.argv]
+    kept = [word for word in words if word not in ("--fresh", *flags)]
+    return shlex.join([*kept, *flags])
 
 
 def owner(folder: Path) -> Owner | None:

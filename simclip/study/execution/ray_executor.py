@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from simclip.study.store.folder import ATTEMPT, StudyFolder
 CHECK_SECONDS = 5.0
 #: Errors that mean that a process or its node was lost. Such a trial runs again; one that raised would raise again.
 LOST = (RayActorError, WorkerCrashedError, NodeDiedError)
+
+#: A heading or a frame of Ray in a traceback, with the indented lines below it.
+RAYS_PART = re.compile(r'^(?:Failure # \d|\x1b\[36mray::|  File "[^"]*/site-packages/ray/).*\n(?: {4}.*\n)*', re.M)
 
 
 class RayExecutor:
@@ -138,16 +142,16 @@ class _Events(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         ours, error = self._trial(trial), _error_of(trial)
-        if error and (halting := input_error(error) or full_disk_error(error)):
-            self._recorder.halt(halting)
-            return
         traceback = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "unknown error"
+        traceback = without_ray_frames(traceback)
         if error and is_lost_process(error):
             self._recorder.trial_lost(ours, traceback, is_preempted(error))
         elif error and is_out_of_memory(error):
             rows = ours.config.micro_batch_size or ours.config.batch_size
             advice = f"try micro_batch_size={max(1, rows // 2)} or fewer trials at a time"
             self._recorder.trial_failed(ours, traceback, f"the machine ran out of memory; {advice}")
+        elif error:
+            self._recorder.trial_raised(ours, error, traceback)
         else:
             self._recorder.trial_failed(ours, traceback)
 
@@ -161,6 +165,11 @@ def _error_of(trial: TuneTrial) -> BaseException | None:
     return pickle.loads(Path(path).read_bytes()) if path and Path(path).exists() else None
 
 
+def without_ray_frames(traceback: str) -> str:
+    """A traceback as Tune writes it, without Ray's headings and the frames of Ray's code."""
+    return RAYS_PART.sub("", traceback)
+
+
 def _trial_name(trial: TuneTrial) -> str:
     return str(trial.config["trial"])
 
@@ -172,10 +181,11 @@ def _attempt_name(trial: TuneTrial) -> str:
 def is_lost_process(error: BaseException) -> bool:
     """Whether a process or its node was lost.
 
-    When one of several workers dies, the others fail with it, so one such error among many decides. A process that was
-    killed because the machine ran out of memory does not count: it would be killed again.
+    When one of several workers dies, the others fail with it, so one such error among many decides. It does not count
+    where the machine ran out of memory or a worker's input was wrong: that would happen again.
     """
-    return not is_out_of_memory(error) and any(isinstance(each, LOST) for each in causes(error))
+    lost = any(isinstance(each, LOST) for each in causes(error))
+    return lost and not is_out_of_memory(error) and not input_error(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

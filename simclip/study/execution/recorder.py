@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ray.tune.schedulers import TrialScheduler
 
+from simclip.errors import ArmError, full_disk_error, input_error
 from simclip.runtime.files import drop_parts
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
@@ -28,7 +29,8 @@ MAX_LOSSES = 3
 class Recorder:
     """Writes the record of a trial after each epoch and when it ends; runs in the driver.
 
-    An executor calls `trial_started`, `epoch_ended` and one of `trial_finished`, `trial_failed` and `trial_lost`.
+    An executor calls `trial_started`, `epoch_ended` and one of `trial_finished`, `trial_raised`, `trial_failed` and
+    `trial_lost`.
 
     Attributes:
         records: The trials that have ended, in this run or before, by name.
@@ -104,8 +106,22 @@ class Recorder:
         epochs = self._histories[trial.name][-1]["epoch"]
         self._end(trial, self._record(trial, "finished" if epochs == trial.config.epochs else "stopped"))
 
+    def trial_raised(self, trial: Trial, error: BaseException, traceback: str) -> None:
+        """Fail a trial that raised an error; wrong input and a full disk end the whole study instead.
+
+        Wrong input concerns every arm, because each arm's own input was checked before the first trial. The exception
+        is an `ArmError`.
+        """
+        wrong = input_error(error)
+        if isinstance(wrong, ArmError):
+            self.trial_failed(trial, f"{wrong}\n", str(wrong))
+        elif halting := wrong or full_disk_error(error):
+            self.halted_by = self.halted_by or halting
+        else:
+            self.trial_failed(trial, traceback)
+
     def trial_failed(self, trial: Trial, traceback: str, reason: str | None = None) -> None:
-        """Write the end of a trial that raised an error, and the traceback into its log.
+        """Write the end of a failed trial, and the traceback into its log.
 
         Args:
             trial: The trial.
@@ -130,10 +146,6 @@ class Recorder:
         else:
             reason = f"its process was lost {self._losses[trial.name]} times: {traceback.strip().splitlines()[-1]}"
             self.trial_failed(trial, traceback, reason)
-
-    def halt(self, error: Exception) -> None:
-        """End the whole study because of an error that every other trial would meet too."""
-        self.halted_by = self.halted_by or error
 
     def _log(self, trial: Trial, traceback: str) -> str:
         """Add the traceback to the trial's log; returns its last line."""

@@ -50,6 +50,7 @@ def test_a_row_for_each_trial_with_what_is_known_of_it(make_study, trials, clock
     player.epoch(table, plan["k8-s1"], 0.3)
     lines = frame(table)
     table.study_ended()
+    assert "ValueError" not in "\n".join(frame(table))  # the list at the end of the study says it
     assert lines == [
         # 10 s for k8-s1 to end, and 22 s for k8-s2 beside it
         "toy  ━━━━━━━━━━  4 of 6 trials  22 s left  1 running  1 failed  after 90 s",

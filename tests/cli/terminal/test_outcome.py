@@ -64,12 +64,21 @@ def test_arms_stand_by_their_means_with_figures_as_computed_by_hand(played):
         [],
         ["base", "model", "20.0", "10.0"],
     ]
-    assert "✗ k8: failed on seed 1: OSError: no [room]/[x]" in lines
-    end = flat(closing(results, FOLDER, COMMAND))
+    assert "OSError" not in " ".join(lines)
+    end = flat(closing(results, FOLDER, COMMAND, retry="python tune.py run --retry-failed"))
     assert "Best arm: k4, val/mean_r1 44.0% on average over 2 seeds, +3.0 points against the control." in end
     assert "This ranking of 3 arms is optimistic" in end and "the best of many looks better than it is" in end
     assert "Best model results/toy/best (k4-s1) Reproduce it python tune.py reproduce results/toy" in end
-    assert end.endswith("1 trial failed: k8-s1: OSError: no [room]/[x] results/toy/logs/k8-s1.log")
+    assert end.endswith(
+        "1 trial failed: k8, seed 1: OSError: no [room]/[x] results/toy/logs/k8-s1.log "
+        "To try again: python tune.py run --retry-failed"
+    )
+
+
+def test_an_arms_error_is_said_once_for_all_of_its_seeds(played):
+    results = played({f"{arm}-s{seed}": (0.1,) for arm in ("k4", "k8") for seed in (2, 1)}, failed=["k4-s1", "k4-s2"])
+    end = flat(closing(results, FOLDER, COMMAND))
+    assert end.endswith("2 trials failed: k4, seeds 1, 2: OSError: no [room]/[x] results/toy/logs/k4-s1.log")
 
 
 def test_a_loss_is_ranked_and_written_as_it_is(played):

@@ -108,6 +108,9 @@ def test_without_a_lock_the_records_tell(folder: StudyFolder, trials: Trials) ->
     assert "toy: interrupted\n" in text(folder)
     assert f"To resume: python tune.py run {folder.file} --results {folder.path.parent}" in text(folder)
     finish(folder, trials, outcome="failed")
+    assert f"Failed:\n  k4, seed 1: no error message\n    {folder.logs / 'k4-s1.log'}\n  k8, seed 1:" in text(folder)
+    again = f"python tune.py run {folder.file} --results {folder.path.parent} --retry-failed"
+    assert f"\nTo try again: {again}\n" in text(folder)
     assert "toy: finished\nTrials: 1 finished, 2 failed\n" in text(folder)
     assert "Best so far: val/mean_r1 40.0% (control-s1, epoch 2)" in text(folder)
 

@@ -14,7 +14,7 @@ import torch
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 
 from simclip.errors import InputError, full_disk_error, input_error
-from simclip.study.execution.ray_executor import is_lost_process, is_out_of_memory
+from simclip.study.execution.ray_executor import is_lost_process, is_out_of_memory, without_ray_frames
 from simclip.study.execution.trial import Placement, train_trial
 from simclip.study.search.plan import planned_trials
 from simclip.study.spec.arms import tune_config
@@ -37,7 +37,30 @@ def test_only_the_loss_of_a_process_deserves_another_try() -> None:
     assert is_lost_process(caused(ActorDiedError()))
     for error in (ValueError("a bug"), torch.OutOfMemoryError("CUDA out of memory"), InputError("a bad image")):
         assert not is_lost_process(caused(error))
-    assert input_error(caused(InputError("a bad image")))
+    assert str(input_error(caused(InputError("a bad image")))) == "a bad image"  # not Ray's traceback
+
+
+def test_the_log_of_a_failed_trial_holds_no_frames_of_ray() -> None:
+    text = """Failure # 1 (occurred at 2026-11-24_20-40-04)
+\x1b[36mray::ImplicitFunc.train()\x1b[39m (pid=20279, ip=192.0.2.2, repr=func)
+           ^^^^^^^^^^^^^^^
+  File "/v/lib/python3.11/site-packages/ray/tune/trainable/trainable.py", line 329, in train
+    raise skipped from exception_cause(skipped)
+  File "/home/ray/simclip/train/loop.py", line 120, in run
+    self.history.append(self._epoch(epoch))
+                        ^^^^^^^^^^^^^^^^^^
+  File "/v/lib/python3.11/site-packages/ray/train/v2/_internal/util.py", line 89, in train_fn
+    return train_func(config)
+  File "/v/lib/python3.11/site-packages/torch/nn/module.py", line 7, in call
+FloatingPointError: epoch 1: the loss is nan
+"""
+    assert without_ray_frames(text).splitlines() == [
+        '  File "/home/ray/simclip/train/loop.py", line 120, in run',
+        "    self.history.append(self._epoch(epoch))",
+        "                        ^^^^^^^^^^^^^^^^^^",
+        '  File "/v/lib/python3.11/site-packages/torch/nn/module.py", line 7, in call',
+        "FloatingPointError: epoch 1: the loss is nan",
+    ]
 
 
 def test_when_one_of_several_workers_dies_the_others_errors_do_not_hide_it() -> None:

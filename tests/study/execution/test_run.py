@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from transformers import CLIPModel
 
 from simclip.errors import InputError
 from simclip.study.analysis.best import read_best
-from simclip.study.execution.resources import Cluster
+from simclip.study.execution.forecast import forecast
+from simclip.study.execution.preflight import prepare_study
+from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd
 from simclip.study.search.plan import planned_arms
 from simclip.study.spec.arms import Trial
@@ -188,6 +191,21 @@ def test_a_failed_trial_is_recorded_and_the_others_go_on(make_study: MakeStudy, 
     assert json.loads((folder.path / "results.json").read_text())["best"]
 
 
+def test_an_arm_that_cannot_be_planned_fails_and_the_others_go_on(make_study: MakeStudy, tmp_path: Path) -> None:
+    limits = {"max_similarity": {"values": [1.0, -0.99]}, "cluster_size": {"value": 4}}
+    study = make_study(parameters=limits, seeds=[1, 2])
+    end, folder, _ = run(study, tmp_path)
+    assert len(end.records) == 6 and [record.config.max_similarity for record in end.failed] == [-0.99, -0.99]
+    for record in end.failed:
+        assert record.error and record.error.startswith("max_similarity -0.99 leaves row ")
+        assert (folder.logs / f"{record.trial}.log").read_text().endswith(f"{record.error}\n")
+    assert json.loads((folder.path / "results.json").read_text())["best"]
+    assert run(study, tmp_path)[2].started == []
+    again = Events()
+    run_here(study, tmp_path, [again], retry_failed=True)
+    assert sorted(again.started) == sorted(record.trial for record in end.failed)
+
+
 def test_the_same_command_again_runs_nothing_anew(make_study: MakeStudy, ended: StudyEnd, tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "tiny")
     before = {path.name: path.stat().st_mtime_ns for path in folder.trials.iterdir()}
@@ -225,6 +243,20 @@ def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: P
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(InputError, match="not empty and no study's results"):
         StudyFolder(tmp_path / "full").claim(make_study())
+
+
+def test_a_dry_run_refuses_wrong_input_in_the_words_of_a_run(
+    make_study: MakeStudy, tiny_model: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "model.safetensors").write_bytes(b"no weights at all")
+    study = make_study(train={"model": str(model)})
+    with pytest.raises(InputError) as said:
+        prepare_study(study)
+    with pytest.raises(InputError) as said_by_task:
+        forecast(resolved(study, cluster), cluster)
+    assert str(said_by_task.value) == str(said.value)
 
 
 def test_a_bad_image_ends_the_study_with_its_name(make_study: MakeStudy, pairs: Path, tmp_path: Path) -> None:
