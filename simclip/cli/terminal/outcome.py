@@ -53,7 +53,9 @@ def closing(
     if report:
         places.add_row("Report", Text(report))
     if best:
-        places.add_row("Best model", Text(f"{folder.place(layout.BEST_MODEL)}  ({best.record.trial})"))
+        missing = folder.file.is_file() and not folder.mirror and not (folder.path / layout.BEST_MODEL).is_dir()
+        model = "not kept; the next command makes it again" if missing else folder.place(layout.BEST_MODEL)
+        places.add_row("Best model", Text(f"{model}  ({best.record.trial})"))
         places.add_row("Reproduce it", Text(command))
     first, *others = sentences(results)
     said = [Text(first, "bold"), *(Text(each) for each in others)]

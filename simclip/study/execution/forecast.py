@@ -85,7 +85,8 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
     trials = search + confirming
     at_a_time = min(concurrency(study, cluster), trials)
     hours = trials * mean / 3600
-    models = 2 * (study.keep_models + at_a_time + len(study.seeds)) + 1
+    checkpoint = costs.checkpoint + costs.model  # measured where the best epoch is the last, which share a file
+    models = models_at_once(study, at_a_time, len(arms) - controls)
     return Forecast(
         arms=timed,
         trials=trials,
@@ -97,5 +98,19 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
         cpu_hours=hours * resources.workers * (resources.cpus or 1),
         gpu_hours=hours * resources.workers * (resources.gpus or 0),
         wall_hours=hours / at_a_time,
-        disk=at_a_time * CHECKPOINTS_PER_TRIAL * costs.checkpoint + models * costs.model,
+        disk=at_a_time * CHECKPOINTS_PER_TRIAL * checkpoint + models * costs.model,
     )
+
+
+def models_at_once(study: StudyConfig, concurrency: int, others: int) -> int:
+    """Maximum number of models that the results hold at a time, without those in checkpoints.
+
+    Besides the leading arms, the search keeps arms of which some seeds still run, and the confirm stage its own.
+
+    Args:
+        study: The study.
+        concurrency: Maximum number of trials at a time.
+        others: Number of arms besides controls.
+    """
+    confirmed = confirm_trial_count(study, others) // max(1, len(study.confirm_seeds))
+    return study.keep_models + max(concurrency, confirmed)

@@ -101,8 +101,9 @@ class Recorder:
         """
         if self.halted_by:
             return  # the whole study was stopped, which says nothing about this trial
-        if checkpoint:
-            keep_models(self.folder.storage, checkpoint, trial.name)
+        if checkpoint and trial.seed in (self.study.seeds[0], FIRST_CONFIRM_SEED):
+            # The checkpoint itself stays until the end of the trial is on record.
+            self.folder.storage.copy(f"{checkpoint}/best", f"{layout.MODELS}/{trial.name}/best")
         epochs = self._histories[trial.name][-1]["epoch"]
         self._end(trial, self._record(trial, "finished" if epochs == trial.config.epochs else "stopped"))
 
@@ -194,28 +195,24 @@ class Executor(Protocol):
         """
 
 
-def keep_models(storage: Storage, checkpoint: str, trial: str) -> None:
-    """Keep the best and the last model of a finished trial's checkpoint.
-
-    The checkpoint stays until the end of the trial is on record; on one file system the bytes are not copied.
-    """
-    storage.copy(checkpoint, f"{layout.MODELS}/{trial}", only=("best", "last"), linked=True)
-
-
 def drop_trailing_models(storage: Storage, results: StudyResults) -> None:
-    """Delete the models of all but the first seeds of the search's leading arms and of the confirmed ones.
-
-    An arm whose seeds have not all ended keeps its models: its place is not known yet.
-
-    Args:
-        storage: Where the study's results lie.
-        results: The results so far.
-    """
-    study, searched = results.study, results.search
-    ended = {arm: [r for r in searched.values() if r.arm == arm] for arm in {r.arm for r in searched.values()}}
-    settled = {arm for arm, those in ended.items() if len(those) >= len(study.seeds)}
-    leading = [arm.name for arm in results.ranking if arm.name in settled][: study.keep_models]
-    trailing = [r for arm in settled for r in ended[arm] if arm not in leading or r.seed != study.seeds[0]]
-    trailing += [r for r in results.confirm.values() if r.seed != FIRST_CONFIRM_SEED]
-    for trial in {record.trial for record in trailing} & {*storage.folders(layout.MODELS)}:
+    """Delete the models that are not to be kept."""
+    trials = {record.trial for record in (*results.search.values(), *results.confirm.values())}
+    for trial in (trials - kept_models(results)) & {*storage.folders(layout.MODELS)}:
         storage.delete(f"{layout.MODELS}/{trial}")
+
+
+def kept_models(results: StudyResults) -> set[str]:
+    """Names of the trials whose models are kept: those of the leading and of the confirmed arms, on their first seed.
+
+    Once the confirm stage has ended, the search's models of its arms are dropped. An arm whose seeds have not all ended
+    keeps its model: its place is not known yet.
+    """
+    study, verdict = results.study, results.verdict
+    ended = Counter(record.arm for record in results.search.values())
+    settled = [arm.name for arm in results.ranking if ended[arm.name] >= len(study.seeds)]
+    searched = {*settled[: study.keep_models], *(ended.keys() - settled)}
+    confirmed = {r.arm for r in results.confirm.values() if r.seed == FIRST_CONFIRM_SEED and r.outcome == "finished"}
+    if verdict and verdict.complete:
+        searched -= confirmed
+    return {f"{arm}-s{study.seeds[0]}" for arm in searched} | {f"{arm}-s{FIRST_CONFIRM_SEED}" for arm in confirmed}

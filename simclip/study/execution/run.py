@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 
 from simclip.errors import InputError
+from simclip.study.analysis.best import read_best
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import recorded_hardware, write_results
@@ -196,8 +198,14 @@ class _Stages:
 
 
 def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any]) -> None:
-    """Write everything that follows from the records on disk."""
-    best = write_results(folder.path, StudyResults(study, read_records(folder.trials)), hardware)
-    if best:
-        folder.storage.copy(f"{layout.MODELS}/{best.record.trial}/best", layout.BEST_MODEL)
+    """Write everything that follows from the records on disk, and put the best arm's model in its place."""
+    held = None
+    with contextlib.suppress(InputError):
+        held = read_best(folder.path).trial
+    if best := write_results(folder.path, StudyResults(study, read_records(folder.trials)), hardware):
+        model = f"{layout.MODELS}/{best.record.trial}"
+        if "best" in folder.storage.folders(model):
+            folder.storage.copy(f"{model}/best", layout.BEST_MODEL)
+        elif held != best.record.trial:  # the model was not kept, and the folder holds another arm's
+            folder.storage.delete(layout.BEST_MODEL)
     folder.push()

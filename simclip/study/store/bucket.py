@@ -11,7 +11,7 @@ import json
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -100,10 +100,10 @@ class Bucket(Storage):
         return int(history[-1]["epoch"]) if all(sizes.get(name) == size for name, size in manifest.items()) else None
 
     @in_one_line
-    def copy(self, source: str, target: str, only: Sequence[str] | None = None, linked: bool = False) -> None:
+    def copy(self, source: str, target: str) -> None:
         """Not atomic: a crash leaves a partial copy, which is redone because no record refers to it yet."""
         self.delete(target)
-        self._copy(source, self._path(target), only)
+        self._copy(source, self._path(target))
 
     @in_one_line
     def move(self, source: str, target: str) -> None:
@@ -140,12 +140,12 @@ class Bucket(Storage):
         if not self._sizes(""):
             return None
         aside = Bucket(f"{self.uri.rstrip('/').rpartition('/')[0]}/{name}")
-        self._copy("", aside.root, None)
+        self._copy("", aside.root)
         self.delete("")
         return aside.uri
 
-    def _copy(self, source: str, target: str, only: Sequence[str] | None) -> None:
-        names = [name for name in self._sizes(source) if only is None or name.partition("/")[0] in only]
+    def _copy(self, source: str, target: str) -> None:
+        names = [*self._sizes(source)]
         targets = [f"{target}/{name}" for name in names]
         for folder in {posixpath.dirname(each) for each in targets}:
             self._files.makedirs(folder, exist_ok=True)

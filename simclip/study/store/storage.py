@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +45,12 @@ class Storage(ABC):
         """The number of finished epochs in a checkpoint; None if there is no checkpoint or it is incomplete."""
 
     @abstractmethod
-    def copy(self, source: str, target: str, only: Sequence[str] | None = None, linked: bool = False) -> None:
-        """Replace a folder by a copy of another one.
+    def copy(self, source: str, target: str) -> None:
+        """Replace a folder by a copy of another one; both share the same bytes on disk if possible (hard links).
 
         Args:
             source: Key of the folder to copy.
             target: Key of the folder to replace.
-            only: Names of the subfolders to copy; by default everything.
-            linked: Whether both may share the same bytes on disk (hard links).
         """
 
     @abstractmethod
@@ -92,7 +89,7 @@ class Storage(ABC):
 
 @dataclass(frozen=True)
 class Disk(Storage):
-    """A folder in a file system that every node sees. Moves are renames, and models are linked instead of copied."""
+    """A folder in a file system that every node sees. Moves are renames, and copies are hard links if possible."""
 
     root: str
 
@@ -109,14 +106,13 @@ class Disk(Storage):
     def finished_epochs(self, key: str) -> int | None:
         return finished_epochs(self._path(key))
 
-    def copy(self, source: str, target: str, only: Sequence[str] | None = None, linked: bool = False) -> None:
+    def copy(self, source: str, target: str) -> None:
         """Atomic: copies beside the target, then renames."""
         there = self._path(target)
         part = there.with_name(f".{there.name}.part")
         for old in (part, there):
             shutil.rmtree(old, ignore_errors=True)
-        for name in [""] if only is None else only:
-            shutil.copytree(self._path(source) / name, part / name, copy_function=link if linked else shutil.copy2)
+        shutil.copytree(self._path(source), part, copy_function=link)
         part.rename(there)
 
     def move(self, source: str, target: str) -> None:

@@ -102,9 +102,9 @@ def test_a_bucket_does_what_a_disk_does(storage: Storage, tmp_path: Path) -> Non
     assert sorted(storage.folders("tune")) == ["k2-s1", "k2-s10"]
     assert storage.finished_epochs("tune/k2-s1/checkpoint_3") == 3
     assert storage.key(f"{storage.root}/tune/k2-s1") == "tune/k2-s1"
-    storage.copy("tune/k2-s1/checkpoint_3", "models/k2-s1", only=("best", "last"), linked=True)
-    storage.copy("tune/k2-s10/checkpoint_4", "models/k2-s1", only=("best", "last"), linked=True)
-    assert read(storage, "models/k2-s1", tmp_path / "2") == {"best/model": "best 4", "last/model": "last 4"}
+    storage.copy("tune/k2-s1/checkpoint_3/best", "models/k2-s1/best")
+    storage.copy("tune/k2-s10/checkpoint_4/best", "models/k2-s1/best")
+    assert read(storage, "models/k2-s1", tmp_path / "2") == {"best/model": "best 4"}
     storage.copy("models/k2-s1/best", "best")
     assert read(storage, "best", tmp_path / "3") == {"model": "best 4"}
     storage.move("tune/k2-s1/checkpoint_3", "unfinished/k2-s1")
