@@ -6,7 +6,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,13 @@ class CaptionTable:
         images: Path of each row's image.
         captions: All captions, row after row.
         starts: int64 [rows + 1]; the captions of row r are captions[starts[r]:starts[r + 1]].
+        notes: A line about each file whose rows were merged.
     """
 
     images: list[Path]
     captions: list[str]
     starts: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,10 +43,30 @@ class CaptionTable:
 
     def select(self, rows: np.ndarray) -> CaptionTable:
         """A table of the given rows, in that order; rows may repeat."""
-        spans = [(self.starts[row], self.starts[row + 1]) for row in rows]
-        captions = [caption for begin, end in spans for caption in self.captions[begin:end]]
-        counts = [end - begin for begin, end in spans]
-        return CaptionTable([self.images[row] for row in rows], captions, offsets(counts))
+        return self._joined([[row] for row in rows])
+
+    def merged(self, source: str) -> CaptionTable:
+        """One row per image, where it first occurs, with the captions of all its rows in their order.
+
+        Args:
+            source: What the rows come from, for the note that is added if an image has several rows.
+        """
+        groups: dict[Path, list[int]] = {}
+        for row, image in enumerate(self.images):
+            groups.setdefault(image, []).append(row)
+        if len(groups) == len(self):
+            return self
+        note = f"{source}: {len(self):,} rows name {len(groups):,} images; the captions of each image are merged"
+        return replace(self._joined(list(groups.values())), notes=(*self.notes, note))
+
+    def _joined(self, groups: Sequence[Sequence[int] | np.ndarray]) -> CaptionTable:
+        """A table with a row per group of rows: the image of the first, and the captions of all."""
+        spans = [[(self.starts[row], self.starts[row + 1]) for row in rows] for rows in groups]
+        captions = [caption for those in spans for begin, end in those for caption in self.captions[begin:end]]
+        counts = [sum(end - begin for begin, end in those) for those in spans]
+        return replace(
+            self, images=[self.images[rows[0]] for rows in groups], captions=captions, starts=offsets(counts)
+        )
 
 
 def offsets(counts: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -55,25 +77,37 @@ def offsets(counts: Sequence[int] | np.ndarray) -> np.ndarray:
 def read_training_tables(tables: Sequence[Table], caption_columns: Sequence[str] | None = None) -> CaptionTable:
     """Read training tables into one, each cut to its limit and repeated.
 
+    An image of several tables has its row in the first of them, with the captions of all.
+
     Raises:
         InputError: There is no table, or one is wrong (see `read_table`).
     """
     if not tables:
         raise InputError("no training data: set train_tsv and train_image_dir (or train_tables)")
-    parts = []
-    for table in tables:
-        part = read_table(table.tsv, table.image_dir, caption_columns)
-        rows = np.arange(min(len(part), table.limit or len(part)))
-        parts.append(part.select(np.tile(rows, table.repeat)))
-    images = [image for part in parts for image in part.images]
-    captions = [caption for part in parts for caption in part.captions]
-    return CaptionTable(images, captions, offsets(np.concatenate([np.diff(part.starts) for part in parts])))
+    parts = [read_table(table.tsv, table.image_dir, caption_columns) for table in tables]
+    parts = [part.select(np.arange(len(part))[: table.limit]) for part, table in zip(parts, tables, strict=True)]
+    joined = _concatenated(parts).merged("the training tables together")
+    first = {image: number for number, part in reversed([*enumerate(parts)]) for image in part.images}
+    home = np.array([first[image] for image in joined.images])
+    return joined.select(
+        np.concatenate([np.tile(np.flatnonzero(home == number), table.repeat) for number, table in enumerate(tables)])
+    )
+
+
+def _concatenated(parts: Sequence[CaptionTable]) -> CaptionTable:
+    return CaptionTable(
+        images=[image for part in parts for image in part.images],
+        captions=[caption for part in parts for caption in part.captions],
+        starts=offsets(np.concatenate([np.diff(part.starts) for part in parts])),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
 
 
 def read_table(tsv: Path, image_dir: Path, caption_columns: Sequence[str] | None = None) -> CaptionTable:
     """Read a TSV: a header, then an image name and its captions in each line.
 
-    Fields are read literally: quotes are text, and so are "None" and "NA". Empty caption fields are skipped.
+    Fields are read literally: quotes are text, and so are "None" and "NA". Empty caption fields are skipped. Lines that
+    repeat an image are merged into one row, which has all of their captions.
 
     Args:
         tsv: UTF-8 file with the columns `image` and caption1, caption2, ... (any number).
@@ -92,7 +126,8 @@ def read_table(tsv: Path, image_dir: Path, caption_columns: Sequence[str] | None
             raise InputError(f"{tsv}, line {line}: no caption in {', '.join(columns)}; write one or remove the line")
     images = image_paths(tsv, list(frame["image"]), image_dir, lambda row: f"line {lines[row]}")
     flat = [caption for captions in captions_of_row for caption in captions]
-    return CaptionTable(images, flat, offsets([len(captions) for captions in captions_of_row]))
+    table = CaptionTable(images, flat, offsets([len(captions) for captions in captions_of_row]))
+    return table.merged(str(tsv))
 
 
 def read_captions(tsv: Path, caption_columns: Sequence[str] | None = None) -> list[str]:

@@ -15,4 +15,4 @@ class Table(Strict):
     tsv: Path
     image_dir: Path
     repeat: int = Field(1, ge=1, description="how often each row occurs in the training set")
-    limit: int | None = Field(None, ge=1, description="only the first rows of the table")
+    limit: int | None = Field(None, ge=1, description="only the first images of the table")

@@ -72,6 +72,16 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self.table)
 
+    @property
+    def notes(self) -> list[str]:
+        """Lines about what was merged, left out and shortened."""
+        left_out = f"{self.skipped} rows left out: their images do not decode (bad_images=skip)"
+        long = (
+            f"{self.tokens.shortened} of {len(self.tokens)} captions are longer than {self.inputs.max_tokens} tokens "
+            "and are truncated"
+        )
+        return [*self.table.notes, *([left_out] if self.skipped else []), *([long] if self.tokens.shortened else [])]
+
     def drawn_captions(self, seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
         """The caption of each row in an epoch, int64 [n]; independent of the batch."""
         counts = np.diff(self.table.starts)[rows]

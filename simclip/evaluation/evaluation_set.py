@@ -26,12 +26,14 @@ class SetContents:
         texts: Captions or prompts.
         targets: int64, which images and texts belong together; each kind has its own encoding.
         metrics: Names of the metrics, the main one first.
+        notes: A line about each file whose rows were merged.
     """
 
     images: Sequence[Path]
     texts: Sequence[str]
     targets: np.ndarray
     metrics: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

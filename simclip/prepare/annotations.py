@@ -206,10 +206,17 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def read_table_again(path: Path) -> list[Described]:
+def read_table_again(path: Path) -> tuple[list[Described], int]:
     """Read an existing caption table, from which images are then excluded.
+
+    Returns:
+        The images in order of first occurrence, with the captions of all their rows; and the number of rows.
 
     Raises:
         InputError: The file or its columns are wrong.
     """
-    return [Described(image, captions) for image, captions in read_rows(path)]
+    rows = read_rows(path)
+    captions: dict[str, list[str]] = {}
+    for image, those in rows:
+        captions.setdefault(image, []).extend(those)
+    return [Described(image, those) for image, those in captions.items()], len(rows)

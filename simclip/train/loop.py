@@ -252,11 +252,8 @@ class Training:
         )  # fmt: skip
         if self.config.freeze != "none":
             log.info("the %s tower is frozen (freeze)", self.config.freeze)
-        if self.data.skipped:
-            log.warning("%d rows left out: their images do not decode (bad_images=skip)", self.data.skipped)
-        if self.data.tokens.shortened:
-            log.warning("%d captions are longer than %d tokens and are truncated",
-                        self.data.tokens.shortened, self.clip.max_tokens)  # fmt: skip
+        for note in [*self.data.notes, *(note for each in self.sets for note in each.contents.notes)]:
+            log.warning("%s", note)
 
     def _utilisation(self, flops: float, timer: Timer) -> dict[str, float]:
         """Model FLOPs utilisation of this worker's card in the steps so far; empty if its peak is unknown."""

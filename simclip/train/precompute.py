@@ -15,7 +15,7 @@ def prepare(config: TrainConfig) -> list[str]:
         config: The run.
 
     Returns:
-        Notes on rows that are left out and captions that are truncated.
+        Notes on rows that are merged or left out, and captions that are truncated.
 
     Raises:
         InputError: Model or data are missing or wrong.
@@ -23,13 +23,5 @@ def prepare(config: TrainConfig) -> list[str]:
     disable_progress_bar()  # for weights, which load within a second; downloads keep theirs
     clip = load_model(config)
     data = load_data(config, clip)
-    load_evaluation_sets(config, clip)
-    notes = []
-    if data.skipped:
-        notes.append(f"{data.skipped} rows left out: their images do not decode (bad_images=skip)")
-    if data.tokens.shortened:
-        notes.append(
-            f"{data.tokens.shortened} of {len(data.tokens)} captions are longer than {clip.max_tokens} tokens and "
-            "are truncated"
-        )
-    return notes
+    sets = load_evaluation_sets(config, clip)
+    return [*data.notes, *(note for each in sets for note in each.contents.notes)]

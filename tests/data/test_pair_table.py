@@ -68,8 +68,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 @given(rows=st.lists(st.lists(TEXT, min_size=3, max_size=3).filter(lambda row: any(map(str.strip, row))), min_size=1))
 def test_any_text_comes_back(read: Read, rows: list[list[str]]) -> None:
     lines = ["image\tcaption1\tcaption2\tcaption3", *("\t".join(["a.png", *row]) for row in rows)]
-    expected = [[text.strip() for text in row if text.strip()] for row in rows]
-    assert rows_of(read("\n".join(lines))) == expected
+    expected = [text.strip() for row in rows for text in row if text.strip()]
+    assert rows_of(read("\n".join(lines))) == [expected]  # the rows of an image are one
 
 
 def test_a_stray_quote_merges_no_rows(read: Read) -> None:
@@ -189,3 +189,25 @@ def test_selected_rows_keep_their_captions(read: Read) -> None:
     table = read("image\tcaption1\tcaption2\na.png\t1\t2\nb.png\t3\nc.png\t4\t5\n").select(np.array([2, 0, 2]))
     assert [path.name for path in table.images] == ["c.png", "a.png", "c.png"]
     assert rows_of(table) == [["4", "5"], ["1", "2"], ["4", "5"]]
+
+
+def test_rows_that_repeat_an_image_are_one_with_all_their_captions(read: Read, folder: Path) -> None:
+    table = read("image\tcaption1\tcaption2\nb.png\t1\t2\na.png\t3\n./b.png\t4\nc.png\t5\na.png\t6\t7\n")
+    assert [path.name for path in table.images] == ["b.png", "a.png", "c.png"]
+    assert rows_of(table) == [["1", "2", "4"], ["3", "6", "7"], ["5"]]
+    assert table.notes == (f"{folder / 'pairs.tsv'}: 5 rows name 3 images; the captions of each image are merged",)
+    assert read("image\tcaption\na.png\t1\nb.png\t1\n").notes == ()
+
+
+def test_an_image_of_several_training_tables_is_one_row_of_the_first(folder: Path) -> None:
+    (folder / "one.tsv").write_text("image\tcaption\na.png\ta\nb.png\tb\nc.png\tc\n")
+    (folder / "two.tsv").write_text("image\tcaption\nsub/d.png\td\nc.png\tC\nc.png\tCC\na.png\tA\n")
+    one = Table(tsv=folder / "one.tsv", image_dir=folder / "images", repeat=2)
+    two = Table(tsv=folder / "two.tsv", image_dir=folder / "images", repeat=3, limit=2)
+    table = read_training_tables([one, two])
+    assert [path.name for path in table.images] == ["a.png", "b.png", "c.png"] * 2 + ["d.png"] * 3
+    assert rows_of(table) == [["a"], ["b"], ["c", "C", "CC"]] * 2 + [["d"]] * 3
+    assert table.notes == (
+        f"{folder / 'two.tsv'}: 4 rows name 3 images; the captions of each image are merged",
+        "the training tables together: 5 rows name 4 images; the captions of each image are merged",
+    )

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, CLIPModel
 from simclip.train.config import TrainConfig
 from simclip.train.history import Row, best_row
 from simclip.train.loop import Training
+from simclip.train.precompute import prepare
 from tests.train.histories import without_clocks
 
 
@@ -146,3 +147,22 @@ def test_the_untouched_model_is_scored_once_for_all_trials(
     untouched(val_batch_size=5)
     assert untouched(val_tsv=config.train_tsv)["val/loss"] != first["val/loss"]
     assert len(scored) == 10
+
+
+def test_one_row_per_caption_trains_and_scores_as_one_row_per_image(config: TrainConfig, tmp_path: Path) -> None:
+    def split(tsv: Path | None) -> Path:
+        assert tsv is not None
+        _, *rows = [line.split("\t") for line in tsv.read_text().splitlines()]
+        lines = ["image\tcaption", *(f"{image}\t{caption}" for image, *captions in rows for caption in captions)]
+        (tmp_path / tsv.name).write_text("\n".join(lines) + "\n")
+        return tmp_path / tsv.name
+
+    long = config.model_copy(update={"train_tsv": split(config.train_tsv), "val_tsv": split(config.val_tsv)})
+    whole, _ = train(config, tmp_path / "whole")
+    merged, _ = train(long, tmp_path / "merged")
+    assert without_clocks(merged) == without_clocks(whole)
+    assert prepare(long) == [
+        f"{tmp_path / 'train.tsv'}: 120 rows name 40 images; the captions of each image are merged",
+        f"{tmp_path / 'val.tsv'}: 36 rows name 12 images; the captions of each image are merged",
+    ]
+    assert prepare(config) == []

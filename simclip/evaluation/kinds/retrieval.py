@@ -29,11 +29,11 @@ class RetrievalSet(EvaluationSet):
     tsv: Path
 
     def read(self, caption_columns: Sequence[str] | None = None) -> SetContents:
-        """The targets are the row of each caption's image, [captions]."""
+        """The targets are the image of each caption, [captions]; rows that repeat an image are merged."""
         from simclip.data.pair_table import read_table
 
         table = read_table(self.tsv, self.image_dir, caption_columns)
-        return SetContents(table.images, table.captions, table.row_of_caption, self.metrics)
+        return SetContents(table.images, table.captions, table.row_of_caption, self.metrics, table.notes)
 
     def scores(self, embeddings: Embeddings) -> dict[str, float]:
         """Recalls and loss over all captions."""

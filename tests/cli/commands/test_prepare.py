@@ -115,6 +115,20 @@ def test_mnist_gives_a_table_and_a_classification_set(tmp_path: Path, capsys: py
     assert "--count 0" in capsys.readouterr().err
 
 
+def test_a_table_with_a_row_per_caption_becomes_one_with_a_row_per_image(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "long.tsv").write_text(
+        "image\tcaption\n000000000009.jpg\ta\n000000000025.jpg\tb\n000000000009.jpg\tc\n"
+    )
+    words = ["prepare", "tsv", "--annotations", str(tmp_path / "long.tsv"), "--images", str(images)]
+    assert main([*words, "--out", str(tmp_path / "wide.tsv")]) == 0
+    assert (tmp_path / "wide.tsv").read_text() == (
+        "image\tcaption1\tcaption2\n000000000009.jpg\ta\tc\n000000000025.jpg\tb\t\n"
+    )
+    assert "3 rows name 2 images; the captions of each image are merged" in capsys.readouterr().out
+
+
 WRONG: dict[str, tuple[list[str], list[str]]] = {
     "instances": (["coco", "--annotations", "{d}/instances.json"], ["annotations[0].caption", "missing"]),
     "nothing there": (["coco", "--annotations", "{d}/none.json"], ["no such annotation file", "none.json"]),
