@@ -9,6 +9,8 @@ from typing import Any
 
 from simclip.cli.wording.formatting import counted
 from simclip.cli.wording.verdict import METHOD
+from simclip.config.schema import metric_weights
+from simclip.evaluation.objective import objective
 from simclip.report.findings import Findings
 from simclip.study.analysis.boundary import boundary_warnings
 from simclip.study.analysis.ranking import base_model_metrics
@@ -60,9 +62,10 @@ def tiles(findings: Findings) -> Iterator[dict[str, str]]:
             spread = f" ± {metric.bare(std)}" if std is not None else ""
             yield {"name": title, "value": metric.formatted(mean), "more": f"{name}{spread}, {counted(seeds, 'seed')}"}
     start = base_model_metrics(findings.confirm if verdict else findings.search)
-    if metric.name in start or (start and not verdict):
-        value = start.get(metric.name, start["metric"])
-        yield {"name": "base model", "value": metric.formatted(value), "more": metric.name}
+    weighted = findings.study.confirmed_metric if verdict else findings.study.metric
+    if metric_weights(weighted).keys() <= start.keys():
+        value = metric.formatted(objective(weighted, start))
+        yield {"name": "base model", "value": value, "more": metric.name}
 
 
 def notes(findings: Findings) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,8 @@ import pytest
 from scipy import stats
 
 from simclip.report import write_report
+from simclip.report.findings import Findings
+from simclip.report.header import tiles
 from simclip.study.search.plan import planned_trials
 from simclip.study.store.records import read_records
 
@@ -64,6 +66,21 @@ def test_every_metric_of_every_set_stands_there_for_every_arm_and_the_untouched_
             for arm in {record.arm for record in of_stage}:
                 values = [record.best[metric] for record in of_stage if record.arm == arm]
                 assert float(line[arm]) == pytest.approx(statistics.fmean(values))
+
+
+def test_the_base_model_has_its_tile_for_a_weighted_metric_too(make_up):
+    made = make_up(metric={"val/mean_r1": 0.75, "flags/top1": 0.25}, confirm={"arms": 1, "seeds": 3}).search()
+    for _ in ("search", "confirm"):
+        tile = [*tiles(Findings(made.folder))][-1]
+        # 0.1 and 1.3 * 0.1 + 0.4 before any training
+        assert tile == {"name": "base model", "value": "20.8%", "more": "objective"}
+        made.confirm()
+
+
+def test_with_random_weights_the_base_model_is_a_mean(make_up):
+    made = make_up(train={"pretrain": True}).search()
+    write_report(made.folder)
+    assert "base model: random weights, mean over seeds" in (made.folder.path / "report.html").read_text()
 
 
 def test_what_is_forgotten_is_marked(make_up):

@@ -27,6 +27,7 @@ from simclip.study.store.records import Record
 STAR = Cell("★", tone="good")
 VERDICT_TONES: Mapping[str | None, Tone] = {"better": "good", "worse": "bad"}
 DEVIATION = "± sd: standard deviation over seeds."
+RANDOM = " base model: random weights, mean over seeds."
 SEEDS_NEEDED = "Seeds needed: to detect a true difference of the observed size four times out of five."
 #: Rows from which on a page shows a table only when it is opened.
 MANY = 30
@@ -34,7 +35,7 @@ MANY = 30
 
 def search_table(results: StudyResults) -> Table | None:
     """The arms of the search with the best mean first, then the base model; None before any trial has ended."""
-    study, records, arms, best = results.study, results.search, results.ranking, results.search_best
+    study, records, arms, best = results.study, results.search, results.ranking, results.best
     if not arms:
         return None
     trials = {arm.name: [record for record in records.values() if record.arm == arm.name] for arm in arms}
@@ -56,7 +57,7 @@ def search_table(results: StudyResults) -> Table | None:
     ]
 
     def row(arm: ArmResult) -> Row:
-        is_best = best is not None and arm.name == best.name
+        is_best = best is not None and arm.name == best.arm.name
         cells = [
             text_cell(arm.name),
             _seeds(len(arm.scores), seeds[arm.name]) if max(seeds.values()) > 1 else Cell(),
@@ -109,7 +110,7 @@ def confirm_table(results: StudyResults) -> Table | None:
         "confirmed",
         "Confirmed arms",
         "Confirm stage: means over fresh seeds, at each trial's best validation epoch, measured on "
-        f"{'the test sets' if verdict.on_test else 'validation data'}.",
+        f"{'the test sets' if verdict.on_test else 'validation data'}.{RANDOM if study.train.pretrain else ''}",
     ).without_empty_columns()
 
 
@@ -190,7 +191,8 @@ def _search_caption(study: StudyConfig) -> Iterator[str]:
     if isinstance(study.metric, dict):
         yield f"objective: weighted mean, {' + '.join(f'{weight:g} {name}' for name, weight in study.metric.items())}."
     order = "" if study.mode == "max" else "; lower is better"
-    yield f"{'Means over seeds, at' if len(study.seeds) > 1 else 'At'} each trial's best epoch{order}."
+    random = RANDOM if study.train.pretrain else ""
+    yield f"{'Means over seeds, at' if len(study.seeds) > 1 else 'At'} each trial's best epoch{order}.{random}"
 
 
 def _unit(metric: Metric) -> str:

@@ -83,8 +83,16 @@ def mean_metrics(rows: list[Row]) -> dict[str, float]:
 
 
 def base_model_metrics(records: Mapping[str, Record]) -> dict[str, float]:
-    """The metrics of the model before any training, from the first record that has them."""
-    return mean_metrics([record.history[0] for record in records.values() if record.history][:1])
+    """The metrics of the model before any training: the same in every trial, except that random weights differ by seed.
+
+    With `pretrain` it is the mean over the seeds. The control's records come first.
+    """
+    begun = sorted((each for each in records.values() if each.history), key=lambda each: (not each.control, each.trial))
+    by_seed: dict[int, Record] = {}
+    for record in begun:
+        by_seed.setdefault(record.seed, record)
+    chosen = [by_seed[seed] for seed in sorted(by_seed)] if begun and begun[0].config.pretrain else begun[:1]
+    return mean_metrics([record.history[0] for record in chosen])
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from simclip.cli.terminal.outcome import confirmation
+from simclip.cli.wording.arm_tables import confirm_table, search_table
+from simclip.cli.wording.table import Table
 from simclip.cli.wording.verdict import before_confirming, headline, sentences
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.plan import planned_arms
@@ -67,6 +69,17 @@ def test_better(recorded: Recorded) -> None:
     shown = ["52.1", "2.1", "46.9", "to", "57.3", "+10.1", "+9.9", "to", "+10.3", "<0.001", "better", "3", "50.0"]
     assert ["★", "k4", "3", *shown] in rows
     assert ["base", "model", "20.0", "20.0"] in rows
+
+
+def test_both_tables_mark_the_same_arm_as_best(recorded: Recorded) -> None:
+    def marked(found: Table | None) -> list[str]:
+        assert found is not None
+        return [str(row.cells[0].text) for row in found.rows if row.mark.text == "★" or row.tone == "bold"]
+
+    results = recorded()
+    assert marked(search_table(results)) == ["k4"]
+    results = recorded(control=[0.50, 0.52, 0.54], k4=[0.40, 0.42, 0.44], k8=[0.30, 0.32, 0.34])
+    assert marked(search_table(results)) == marked(confirm_table(results)) == ["control"]
 
 
 def test_worse(recorded: Recorded) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simclip.study.analysis.ranking import base_model_metrics, rank_arms
@@ -42,6 +44,14 @@ def test_not_a_number_is_no_score() -> None:
 
 def test_the_base_model_is_epoch_zero() -> None:
     assert base_model_metrics(by_name(record("control", 1, 0.05, 0.1))) == {"metric": 0.05, "val/mean_r1": 0.05}
+
+
+def test_random_initial_weights_are_averaged_over_seeds_whichever_trial_ended_first() -> None:
+    records = [record(arm, seed, 0.1 * seed, 0.5) for arm in ("control", "k4") for seed in (1, 2, 4)]
+    random = [replace(each, config=each.config.model_copy(update={"pretrain": True})) for each in records]
+    for ended in (random, random[::-1], random[2:]):
+        assert base_model_metrics(by_name(*ended))["val/mean_r1"] == pytest.approx(0.7 / 3)
+    assert base_model_metrics(by_name(*random)) == base_model_metrics(by_name(*random[::-1]))  # to the bit
 
 
 def test_nothing_has_no_ranking() -> None:
