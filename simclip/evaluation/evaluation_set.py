@@ -66,7 +66,8 @@ class EvaluationSet(Strict):
 
     #: Names of the metrics that every set of this kind reports, the main one first.
     metrics: ClassVar[tuple[str, ...]]
-    #: Metrics that are losses. All others are shares between 0 and 1, written in percent, and higher is better.
+    #: Metrics that are losses, which are minimised. All others are shares between 0 and 1, written in percent; they
+    #: are maximised.
     losses: ClassVar[tuple[str, ...]] = ()
 
     kind: str

@@ -35,6 +35,8 @@ def facts(findings: Findings) -> Iterator[str]:
 def mark(findings: Findings) -> dict[str, str]:
     """The verdict in a few words, and its CSS class."""
     verdict = findings.verdict
+    if findings.study.contradiction:
+        return {"text": "wrong mode", "style": "worse"}
     if verdict is None:
         return {"text": "search only" if findings.study.confirm is None else "not confirmed yet", "style": ""}
     words = {arm.word for arm in verdict.arms if not arm.control}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import model_validator
 
@@ -13,6 +13,7 @@ from simclip.data.table import Table
 from simclip.evaluation.evaluation_set import EvaluationSet
 from simclip.evaluation.kinds import AnySet
 from simclip.evaluation.kinds.retrieval import RetrievalSet
+from simclip.evaluation.objective import direction
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 
@@ -130,7 +131,7 @@ class TrainConfig(Strict):
 
     # The objective, which decides which epoch is best. A mapping is a weighted mean of metrics.
     metric: Objective = field(DEFAULT_METRIC, reads_data=True)
-    mode: Literal["max", "min"] = field("max")
+    mode: Literal["max", "min"] = field(None, description="default: as the metric says, min for a loss")
 
     # Machine. These change results in the last bit at most; they are recorded and reproduced.
     seed: int = field(1, ge=0)
@@ -149,6 +150,11 @@ class TrainConfig(Strict):
     )
     data_workers: int = field(0, ge=0, description="image decoding processes; 0 decodes in the training process")
     log_every: int = field(10, ge=1, description="steps from one log line to the next")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_mode(cls, content: Any) -> Any:
+        return with_mode(content)
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -259,6 +265,20 @@ class TrainConfig(Strict):
     def similarity_stays(self) -> bool:
         """Whether similarities are the same in every epoch: computed once, or of images with a frozen image tower."""
         return self.embeddings == "offline" or self.similarity == self.freeze == "image"
+
+
+def with_mode(content: Any) -> Any:
+    """The raw fields of a run or a study with their mode, which follows from the metric if it is not given."""
+    if not isinstance(content, dict) or content.get("mode") is not None:
+        return content
+    metric = content.get("metric", DEFAULT_METRIC)
+    weights = metric.values() if isinstance(metric, dict) else []
+    if not isinstance(metric, str | dict) or not all(isinstance(each, int | float) for each in weights):
+        return content | {"mode": "max"}  # the type of the field refuses the metric
+    try:
+        return content | {"mode": direction(metric) or "max"}
+    except ValueError as error:
+        raise ValueError(f"metric: {error}") from None
 
 
 #: The fields of similarity clusters, in which a control has the defaults.

@@ -33,7 +33,7 @@ def test_snippets_are_studies(text: str, tmp_path: Path) -> None:
 
 def test_the_example_names_most_fields_of_a_study() -> None:
     (example,) = [yaml.safe_load(text) for page, text in SNIPPETS if page == "study-files" and "linked:" in text]
-    shown = {"train", "parameters", "seeds", "confirm", "test", "searcher", "scheduler", "metric", "mode", "budget"}
+    shown = {"train", "parameters", "seeds", "confirm", "test", "searcher", "scheduler", "metric", "budget"}
     assert shown <= set(example)
 
 

@@ -17,6 +17,8 @@ METHOD = "plain fine-tuning"
 def headline(results: StudyResults) -> str:
     """The main finding in one sentence."""
     study, verdict, found = results.study, results.verdict, results.search_best
+    if study.contradiction:
+        return f"The ranking is upside down: {study.contradiction}. Run the study again with --fresh and without mode."
     if verdict and verdict.complete:
         return _decided(study, verdict)
     if found is None:
@@ -35,7 +37,7 @@ def headline(results: StudyResults) -> str:
 
 def sentences(results: StudyResults) -> list[str]:
     """The headline, a sentence per confirmed arm, and how far to trust them."""
-    return [headline(results), *_details(results)]
+    return [headline(results), *([] if results.study.contradiction else _details(results))]
 
 
 def before_confirming(results: StudyResults) -> str:

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from simclip.config.explain import hint
-from simclip.config.schema import DEFAULT_METRIC, Objective, Strict, metric_weights
+from simclip.config.schema import DEFAULT_METRIC, Objective, Strict, field, metric_weights
 from simclip.evaluation.evaluation_set import EvaluationSet
 from simclip.evaluation.kinds import AnySet
+from simclip.evaluation.objective import direction
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import typed
-from simclip.train.config import TrainConfig
+from simclip.train.config import TrainConfig, with_mode
 
 #: The confirm stage uses the seeds from this one on; those of the search are smaller.
 FIRST_CONFIRM_SEED = 1000
@@ -63,7 +64,7 @@ class StudyConfig(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="also the name of its results folder")
     description: str = ""
     metric: Objective = Field(DEFAULT_METRIC, description="what is optimised; a mapping is a weighted mean of metrics")
-    mode: Literal["max", "min"] = "max"
+    mode: Literal["max", "min"] = field(None, description="default: as the metric says, min for a loss")
 
     train: SharedConfig = SharedConfig()
     parameters: dict[str, Parameter] = Field({}, description="the search space, in W&B's sweep syntax")
@@ -93,6 +94,7 @@ class StudyConfig(Strict):
     @classmethod
     def _study_fields(cls, content: Any) -> Any:
         """Pass metric and mode on to the training fields."""
+        content = with_mode(content)
         train = content.get("train", {}) if isinstance(content, dict) else None
         if isinstance(train, TrainConfig):
             train = train.model_dump(exclude_unset=True)
@@ -100,10 +102,10 @@ class StudyConfig(Strict):
             return content  # refused by the types of the fields
         if "seed" in train:
             raise ValueError("train.seed: every arm runs on the study's seeds; set seeds: [...] instead")
-        own = {field: content.get(field, cls.model_fields[field].default) for field in ("metric", "mode")}
-        for field, value in own.items():
-            if train.get(field, value) != value:
-                raise ValueError(f"train.{field}: differs from the study's {field} {value!r}; set {field} there alone")
+        own = {"metric": content.get("metric", DEFAULT_METRIC), "mode": content["mode"]}
+        for name, value in own.items():
+            if train.get(name, value) not in (value, None):
+                raise ValueError(f"train.{name}: differs from the study's {name} {value!r}; set {name} there alone")
         return {**content, "train": {**train, **own}}
 
     @field_validator("parameters")
@@ -122,6 +124,26 @@ class StudyConfig(Strict):
     def confirm_seeds(self) -> range:
         """The seeds of the confirm stage; empty without one."""
         return range(FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + (self.confirm.seeds if self.confirm else 0))
+
+    @property
+    def contradiction(self) -> str | None:
+        """How `mode` contradicts a metric, as one line that begins with the field; None if it does not.
+
+        Results of earlier versions, which maximised every metric unless told otherwise, are read all the same.
+        """
+        try:
+            better, confirmed = direction(self.metric), direction(self.confirmed_metric)
+        except ValueError as error:
+            return f"metric: {error}"
+        words = {"max": "larger", "min": "smaller"}
+        if better and better != self.mode:
+            return f"mode: {self.mode} contradicts the metric {self.metric}, which is better when {words[better]}"
+        if confirmed and confirmed != self.mode:
+            return (
+                f"test_metric: {self.confirmed_metric} is better when {words[confirmed]}, but the metric {self.metric} "
+                f"when {words[self.mode]}: one direction decides both stages"
+            )
+        return None
 
     @property
     def confirmed_metric(self) -> str | dict[str, float]:
