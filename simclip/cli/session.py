@@ -12,6 +12,7 @@ from simclip.cli.output import say
 from simclip.cli.terminal.forecast_table import forecast_table
 from simclip.cli.terminal.live_table import progress_listener
 from simclip.cli.terminal.outcome import closing, confirmation, ranking
+from simclip.cli.wording.verdict import unconfirmed
 from simclip.study.execution.cluster import connect, own_folder, prepare_nodes
 from simclip.study.execution.events import Listener
 from simclip.study.execution.forecast import check_models, forecast
@@ -146,4 +147,5 @@ def conclude(
     console.print(closing(end.results, folder, reproduce, report, retry))
     if end.interrupted:
         return INTERRUPTED
-    return FAILED if end.failed else DONE
+    asked = any(not arm.control for arm in end.results.ranking)
+    return FAILED if end.failed or (asked and unconfirmed(end.results)) else DONE

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from simclip.cli.wording.formatting import counted
-from simclip.cli.wording.verdict import METHOD
+from simclip.cli.wording.verdict import METHOD, unconfirmed
 from simclip.config.schema import metric_weights
 from simclip.evaluation.objective import objective
 from simclip.report.findings import Findings
@@ -38,7 +38,8 @@ def mark(findings: Findings) -> dict[str, str]:
     if findings.study.contradiction:
         return {"text": "wrong mode", "style": "worse"}
     if verdict is None:
-        return {"text": "search only" if findings.study.confirm is None else "not confirmed yet", "style": ""}
+        waiting = "not confirmed" if unconfirmed(findings) else "not confirmed yet"
+        return {"text": "search only" if findings.study.confirm is None else waiting, "style": ""}
     words = {arm.word for arm in verdict.arms if not arm.control}
     if not verdict.complete:
         return {"text": "confirming", "style": ""}

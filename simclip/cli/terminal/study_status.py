@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from simclip.cli.wording.failures import failure_lines
 from simclip.cli.wording.formatting import Metric, counted, duration
-from simclip.cli.wording.verdict import headline
+from simclip.cli.wording.verdict import headline, unconfirmed
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.ownership import Owner, last_owner, owner
@@ -39,6 +39,8 @@ def status_lines(folder: StudyFolder) -> Iterator[str]:
         yield f"Best so far: {best}"
     if results.ended:
         yield headline(results)
+        if why := unconfirmed(results):
+            yield why
         yield f"Cost: {_cost(results)}"
     if failures := [*failure_lines(results, folder)]:
         yield "Failed:"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from simclip.cli.wording.formatting import Metric, counted, p_value
-from simclip.study.analysis.confirm import detectable_difference
+from simclip.study.analysis.confirm import detectable_difference, search_has_ended
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import MIN_PAIRS
 from simclip.study.analysis.verdict import ConfirmedArm, Verdict
@@ -38,6 +39,27 @@ def headline(results: StudyResults) -> str:
 def sentences(results: StudyResults) -> list[str]:
     """The headline, a sentence per confirmed arm, and how far to trust them."""
     return [headline(results), *([] if results.study.contradiction else _details(results))]
+
+
+def unconfirmed(results: StudyResults) -> str | None:
+    """Why no confirm stage follows the search, and what to change; None if one follows or the search has not ended."""
+    study, arms = results.study, results.ranking
+    if study.confirm is None or results.contenders or results.confirm or not search_has_ended(results):
+        return None
+    if all(arm.control for arm in arms):
+        return "No confirm stage: the search had no arm with clusters. Add one, or set confirm: null."
+    control = any(not arm.control for arm in results.finished_arms)
+    outcomes = Counter(record.outcome for record in results.search.values() if record.control == control)
+    stopped, failed = outcomes["stopped"], outcomes["failed"]
+    counts = [f"{counted(stopped, 'trial')} stopped by ASHA"] if stopped else []
+    counts += [f"{counted(failed, 'trial')} failed"] if failed else []
+    line = f"No confirm stage: no {'control' if control else 'arm with clusters'} has finished all of its seeds"
+    line += f" ({', '.join(counts)})." if counts else "."
+    if stopped:
+        line += " Raise asha.grace_period or drop scheduler: asha, and run again with --fresh."
+    if failed:
+        line += " Mend what made trials fail, and run again with --retry-failed."
+    return line if counts else f"{line} Raise the budget."
 
 
 def before_confirming(results: StudyResults) -> str:
@@ -94,6 +116,8 @@ def _why_untested(study: StudyConfig) -> str:
 def _details(results: StudyResults) -> Iterator[str]:
     verdict = results.verdict
     if verdict is None:
+        if why := unconfirmed(results):
+            yield why
         arms = len(results.ranking)
         if arms > 1:
             yield (

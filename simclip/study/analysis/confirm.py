@@ -9,8 +9,10 @@ import statistics
 
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import detectable, paired
+from simclip.study.search.plan import planned_trials, searcher_of
 from simclip.study.spec.arms import Arm, Trial, unseeded
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.records import Record
 from simclip.train.config import TrainConfig
 
@@ -20,6 +22,17 @@ def confirm_trials(results: StudyResults) -> list[Trial]:
     study, search = results.study, results.search
     arms = [_arm(study, search[f"{each.name}-s{study.seeds[0]}"]) for each in results.contenders]
     return [Trial(arm, seed, "confirm") for seed in study.confirm_seeds for arm in arms]
+
+
+def search_has_ended(results: StudyResults) -> bool:
+    """Whether the search has no trial left, as far as its records tell; one with a budget may leave trials out."""
+    study, begun = results.study, results.of_stage("search")
+    if not begun or not all(record.outcome for record in begun.values()):
+        return False
+    if study.budget.model_dump(exclude_none=True):
+        return True
+    planned = under_recorded_names(planned_trials(study), begun)
+    return all(trial.name in begun for trial in planned) and not searcher_of(study).wants_more(study, begun)
 
 
 def confirm_trial_count(study: StudyConfig, others: int) -> int:

@@ -6,9 +6,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from simclip.cli import session
+from simclip.cli.exits import DONE, FAILED
 from simclip.cli.terminal.outcome import closing, ranking
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
+from simclip.study.execution.run import StudyEnd
 from simclip.study.store.folder import StudyFolder
 
 FOLDER = StudyFolder(Path("results/toy"))
@@ -112,6 +115,47 @@ def test_arms_that_did_not_finish_are_never_called_best(played):
     others = {name: record for name, record in results.records.items() if name != "control-s1"}
     end = flat(closing(StudyResults(results.study, others), FOLDER, COMMAND))
     assert "No arm has finished all of its seeds" in end and COMMAND not in end and "Results results/toy" in end
+
+
+ASHA = {"seeds": [1], "confirm": {"arms": 1, "seeds": 3}, "scheduler": "asha", "asha": {"grace_period": 1}}
+UNCONFIRMED = [
+    (
+        {"control-s1": (0.3, 0.3), "k4-s1": (0.2,), "k8-s1": (0.2,)},
+        {"stopped": ["k4-s1", "k8-s1"], **ASHA},
+        "No confirm stage: no arm with clusters has finished all of its seeds (2 trials stopped by ASHA). Raise "
+        "asha.grace_period or drop scheduler: asha, and run again with --fresh.",
+        FAILED,
+    ),
+    (
+        {"control-s1": (0.3, 0.3), "k4-s1": (0.2, 0.3), "k8-s1": (0.2, 0.2)},
+        {"failed": ["control-s1"], **ASHA},
+        "No confirm stage: no control has finished all of its seeds (1 trial failed). Mend what made trials fail, and "
+        "run again with --retry-failed.",
+        FAILED,
+    ),
+    (
+        {"control-s1": (0.3, 0.3), "control-s2": (0.3, 0.3), "k4-s1": (0.2, 0.3)},
+        {"confirm": {"arms": 1, "seeds": 3}, "budget": {"trials": 3}},
+        "No confirm stage: no arm with clusters has finished all of its seeds. Raise the budget.",
+        FAILED,
+    ),
+    (
+        {"control-s1": (0.3, 0.3)},
+        {"seeds": [1], "sizes": [1], "confirm": {"arms": 1, "seeds": 3}},
+        "No confirm stage: the search had no arm with clusters. Add one, or set confirm: null.",
+        DONE,
+    ),
+]
+
+
+@pytest.mark.parametrize(("scores", "fields", "said", "code"), UNCONFIRMED)
+def test_a_confirm_stage_that_cannot_happen_is_explained(played, scores, fields, said, code):
+    results, out = played(scores, **fields), io.StringIO()
+    assert said in flat(closing(results, FOLDER, COMMAND))
+    assert session.conclude(Console(file=out), StudyEnd(results, interrupted=False), FOLDER, "", "") == code
+    unfinished = {name: replace(record, outcome=None) for name, record in results.records.items()}
+    assert "No confirm stage" not in flat(closing(StudyResults(results.study, unfinished), FOLDER, COMMAND))
+    assert "No confirm stage" not in flat(closing(StudyResults(results.study, {}), FOLDER, COMMAND))
 
 
 def test_a_weighted_objective_is_spelt_out(played):

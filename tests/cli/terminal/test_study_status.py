@@ -12,6 +12,7 @@ import pytest
 
 from simclip.cli.terminal.study_status import status_lines
 from simclip.errors import InputError
+from simclip.report import write_report
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.cluster import own_folder
@@ -134,6 +135,14 @@ def test_trials_that_confirm_are_to_come(tmp_path: Path, make_study: MakeStudy, 
     for trial in confirm_trials(StudyResults(study, read_records(folder.trials))):
         replace(record_of(trial, 0.4, 0.5), started=20000.0).write(folder.trials)
     assert "toy: finished\nTrials: 9 finished\n" in text(folder)
+
+
+def test_a_confirm_stage_that_cannot_happen_is_explained(tmp_path: Path, make_study: MakeStudy, trials: Trials) -> None:
+    folder = StudyFolder(tmp_path / "toy")
+    folder.claim(make_study(confirm={"arms": 1, "seeds": 3}))
+    finish(folder, trials, outcome="stopped")
+    assert "\nNo confirm stage: no arm with clusters has finished all of its seeds" in text(folder)
+    assert "not confirmed" in write_report(folder).read_text(encoding="utf-8")
 
 
 def test_the_command(folder: StudyFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
