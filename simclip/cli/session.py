@@ -17,7 +17,7 @@ from simclip.study.execution.cluster import connect, own_folder, prepare_nodes
 from simclip.study.execution.events import Listener
 from simclip.study.execution.forecast import check_models, forecast
 from simclip.study.execution.ownership import Owner, own_file
-from simclip.study.execution.preflight import prepare_study
+from simclip.study.execution.preflight import prepare_study, write_left_out
 from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.resources import Cluster, resolve_for_resume
 from simclip.study.execution.run import StudyEnd, finished_study, run_study
@@ -100,6 +100,8 @@ def run_and_show(
     """
     with own_folder(folder.place(), cluster.shared) as done:
         folder.claim(study)
+        for line in write_left_out(study, folder):
+            say(console, line)
         for line in prepare_nodes(study, folder.storage):
             say(console, line)
         tracked, why = wandb_status(os.environ)

@@ -8,9 +8,10 @@ import numpy as np
 
 from simclip.clusters.neighbours import ListedNeighbours, Neighbours
 from simclip.clusters.plan import Recipe
+from simclip.data.picture_file import picture_stamps
 from simclip.data.training_set import TrainingData
 from simclip.models.encoder import Encoder
-from simclip.runtime.cache import cached_array, file_stamps, fingerprint
+from simclip.runtime.cache import cached_array, fingerprint
 
 OFFLINE_SEED = 0
 
@@ -53,7 +54,7 @@ def offline_embeddings(similarity: Modality, data: TrainingData, encoder: Encode
     """
     compute = encoder.compute
     if similarity == "image":
-        source = file_stamps(data.table.images)
+        source = picture_stamps(data.table.images, data.exif)
     else:
         source = data.tokens.ids.tobytes() + data.table.starts.tobytes()
     key = fingerprint(encoder.clip.identity().encode(), source, f"{similarity} {compute.dtype}".encode())

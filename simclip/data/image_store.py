@@ -17,17 +17,17 @@ import PIL
 import torch
 from torch.utils.data import Dataset
 
-from simclip.data.images import ImageFiles, Pictures, Transform, in_threads, read_square
+from simclip.data.images import ImageFiles, Pictures, Transform, read_square
+from simclip.data.picture_file import BLOCK, Exif, picture_stamps
 from simclip.errors import InputError
-from simclip.runtime.cache import cache_folder, file_stamps, fingerprint, one_process
+from simclip.runtime.cache import cache_folder, fingerprint, one_process
 from simclip.runtime.progress import with_progress
+from simclip.runtime.threads import in_threads
 
 log = logging.getLogger("simclip")
 
 #: Maximum share of the free disk space that a store may take under image_store=auto.
 FREE_SHARE = 0.5
-#: Number of images that are decoded, written and marked as finished together.
-BLOCK = 64
 #: Seconds between marks of finished blocks: a killed process decodes at most this much again.
 NOTE_SECONDS = 1.0
 
@@ -72,7 +72,11 @@ class ImageStore(Dataset[torch.Tensor]):
 
 
 def open_pictures(
-    paths: Sequence[Path], size: int, transform: Transform, image_store: Literal["auto", "on", "off"] = "auto"
+    paths: Sequence[Path],
+    size: int,
+    transform: Transform,
+    image_store: Literal["auto", "on", "off"] = "auto",
+    exif: Exif = "ignore",
 ) -> Pictures:
     """Open image files, from a store if possible; the pixels are the same with and without one.
 
@@ -85,17 +89,18 @@ def open_pictures(
         transform: Makes a square from an image.
         image_store: "auto" makes a store if it takes at most half of the free disk, "on" makes it or fails, "off" reads
             the files.
+        exif: Whether to turn images as their EXIF orientation says.
 
     Raises:
         InputError: An image does not decode, or the disk is too small under "on".
     """
-    files = ImageFiles(paths, size, transform)
+    files = ImageFiles(paths, size, transform, exif)
     if image_store == "off":
         return files
     number_of = {path: number for number, path in enumerate(dict.fromkeys(paths))}
-    unique = ImageFiles(list(number_of), size, transform)
+    unique = ImageFiles(list(number_of), size, transform, exif)
     versions = f"{transform.__name__} {size} Pillow {PIL.__version__} torch {torch.__version__}"
-    key = fingerprint(file_stamps(unique.paths), versions.encode())
+    key = fingerprint(picture_stamps(unique.paths, exif), versions.encode())
     store = cache_folder() / f"images-{transform.__name__}-{size}-{key}.u8"
     if not store.is_file():
         with one_process(store, "the image store"):
@@ -179,7 +184,7 @@ def _decode_missing(part: _Part, handle: int) -> None:
     def decode(number: int) -> int:
         block = int(missing[number])
         paths = part.files.paths[block * BLOCK : (block + 1) * BLOCK]
-        squares = [read_square(path, part.files.size, part.files.transform) for path in paths]
+        squares = [read_square(path, part.files.size, part.files.transform, part.files.exif) for path in paths]
         _write(handle, np.stack(squares).data.cast("B"), block * BLOCK * picture)
         return block
 

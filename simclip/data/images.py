@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,9 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from simclip.data.picture_file import Exif, open_picture
 from simclip.errors import InputError
-
-T = TypeVar("T")
 
 #: Makes a square, uint8 [side, side, 3], from an opened image and the side in pixels.
 Transform = Callable[[Image.Image, int], np.ndarray]
@@ -53,7 +50,7 @@ def resize_bicubic(image: Image.Image, size: int) -> np.ndarray:
     return np.array(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
 
 
-def read_square(path: Path, size: int, transform: Transform) -> np.ndarray:
+def read_square(path: Path, size: int, transform: Transform, exif: Exif = "ignore") -> np.ndarray:
     """Decode an image file.
 
     Returns:
@@ -62,19 +59,13 @@ def read_square(path: Path, size: int, transform: Transform) -> np.ndarray:
     Raises:
         InputError: The file does not decode or is a decompression bomb.
     """
-    try:
-        with Image.open(path) as image:
-            return transform(image, size)
-    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(
-            f"{path} cannot be read as an image ({reason}): replace it, or drop such rows with bad_images=skip"
-        ) from error
+    with open_picture(path, exif) as image:
+        return transform(image, size)
 
 
-def read_image(path: Path, size: int, transform: Transform) -> torch.Tensor:
+def read_image(path: Path, size: int, transform: Transform, exif: Exif = "ignore") -> torch.Tensor:
     """Decode an image file to a tensor, uint8 [3, size, size], channels last in memory."""
-    return torch.from_numpy(read_square(path, size, transform)).permute(2, 0, 1)
+    return torch.from_numpy(read_square(path, size, transform, exif)).permute(2, 0, 1)
 
 
 def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
@@ -135,14 +126,14 @@ class Pictures(Protocol):
 class ImageFiles(Dataset[torch.Tensor]):
     """Image files as uint8 squares, decoded on demand."""
 
-    def __init__(self, paths: Sequence[Path], size: int, transform: Transform) -> None:
-        self.paths, self.size, self.transform = paths, size, transform
+    def __init__(self, paths: Sequence[Path], size: int, transform: Transform, exif: Exif = "ignore") -> None:
+        self.paths, self.size, self.transform, self.exif = paths, size, transform, exif
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        return read_image(self.paths[row], self.size, self.transform)
+        return read_image(self.paths[row], self.size, self.transform, self.exif)
 
     def batches(
         self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
@@ -167,13 +158,3 @@ class ImageFiles(Dataset[torch.Tensor]):
 def _stack(squares: list[torch.Tensor]) -> torch.Tensor:
     # numpy leaves torch's threads to the model
     return torch.from_numpy(np.stack([square.permute(1, 2, 0).numpy() for square in squares])).permute(0, 3, 1, 2)
-
-
-def in_threads(work: Callable[[int], T], count: int) -> Generator[T, None, None]:
-    """Run `work` on 0, 1, ... count - 1 in threads, on all cores of this process; yields results in order.
-
-    Decoding and resizing release the GIL, and threads start at once.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        yield from pool.map(work, range(count))

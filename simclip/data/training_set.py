@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import tee
 from pathlib import Path
@@ -14,14 +13,13 @@ import numpy as np
 import torch
 
 from simclip.data.augment import random_crops
-from simclip.data.image_store import BLOCK, open_pictures
-from simclip.data.images import Pictures, in_threads, read_square, resize_antialiased
+from simclip.data.image_store import open_pictures
+from simclip.data.images import Pictures, resize_antialiased
 from simclip.data.input_format import InputFormat
 from simclip.data.pair_table import CaptionTable, check_rows, read_training_tables
+from simclip.data.picture_file import Exif, picture_notes, unreadable
 from simclip.data.table import Table
 from simclip.data.tokens import Tokens
-from simclip.errors import InputError
-from simclip.runtime.cache import cached_array, file_stamps, fingerprint
 from simclip.runtime.prefetch import prefetch
 from simclip.runtime.randomness import row_uniforms
 
@@ -56,7 +54,8 @@ class TrainingData:
         crop_scale: Area of random crops, as shares of the square.
         flip: Whether half of the images are mirrored.
         data_workers: Number of decoding processes, for images that are not stored.
-        skipped: Number of rows left out because their image does not decode.
+        exif: Whether images are turned as their EXIF orientation says.
+        skipped: Images that were left out because they do not decode, and why.
     """
 
     table: CaptionTable
@@ -67,20 +66,26 @@ class TrainingData:
     crop_scale: tuple[float, float] = (0.8, 1.0)
     flip: bool = False
     data_workers: int = 0
-    skipped: int = 0
+    exif: Exif = "ignore"
+    skipped: Mapping[Path, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
 
     @property
     def notes(self) -> list[str]:
-        """Lines about what was merged, left out and shortened."""
-        left_out = f"{self.skipped} rows left out: their images do not decode (bad_images=skip)"
+        """Lines about what was merged, left out, changed and shortened."""
+        left_out = f"{len(self.skipped)} images left out: they do not decode (bad_images=skip)"
         long = (
             f"{self.tokens.shortened} of {len(self.tokens)} captions are longer than {self.inputs.max_tokens} tokens "
             "and are truncated"
         )
-        return [*self.table.notes, *([left_out] if self.skipped else []), *([long] if self.tokens.shortened else [])]
+        return [
+            *self.table.notes,
+            *([left_out] if self.skipped else []),
+            *picture_notes("training", self.table.images, self.exif),
+            *([long] if self.tokens.shortened else []),
+        ]
 
     def drawn_captions(self, seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
         """The caption of each row in an epoch, int64 [n]; independent of the batch."""
@@ -91,7 +96,9 @@ class TrainingData:
     @cached_property
     def whole(self) -> Pictures:
         """The images without augmentation, as in evaluation; opened on first use."""
-        return open_pictures(self.table.images, self.inputs.image_size, self.inputs.transform, self.image_store)
+        return open_pictures(
+            self.table.images, self.inputs.image_size, self.inputs.transform, self.image_store, self.exif
+        )
 
     def batches(
         self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool = False
@@ -126,6 +133,7 @@ def load_training_data(
     batch_size: int,
     caption_columns: Sequence[str] | None = None,
     bad_images: Literal["error", "skip"] = "error",
+    exif: Exif = "ignore",
     image_store: Literal["auto", "on", "off"] = "auto",
     store_size: int | None = None,
     crop_scale: tuple[float, float] = (0.8, 1.0),
@@ -140,6 +148,7 @@ def load_training_data(
         batch_size: Minimum number of rows.
         caption_columns: Columns that hold captions; by default all whose names start with "caption".
         bad_images: What to do with rows whose image does not decode: fail, or leave them out.
+        exif: Whether to turn images as their EXIF orientation says.
         image_store: Whether to store decoded images; see `open_pictures`.
         store_size: Side of the training images in pixels; by default 8/7 of the model's.
         crop_scale: Area of random crops, as shares of the square.
@@ -150,22 +159,23 @@ def load_training_data(
         InputError: A table or image is wrong, or there are fewer rows than `batch_size`.
     """
     table = read_training_tables(tables, caption_columns)
-    skipped = unreadable_rows(table) if bad_images == "skip" else np.array([], dtype=np.int64)
-    if len(skipped):
-        table = table.select(np.setdiff1d(np.arange(len(table)), skipped))
+    skipped = unreadable(table.images) if bad_images == "skip" else {}
+    if skipped:
+        table = table.select(np.flatnonzero([image not in skipped for image in table.images]))
     check_rows(len(table), batch_size)
     tokens = inputs.tokens(table.captions)
     size = store_size or training_size(inputs.image_size)
     return TrainingData(
         table=table,
         tokens=tokens,
-        images=open_pictures(table.images, size, resize_antialiased, image_store),
+        images=open_pictures(table.images, size, resize_antialiased, image_store, exif),
         inputs=inputs,
         image_store=image_store,
         crop_scale=crop_scale,
         flip=flip,
         data_workers=data_workers,
-        skipped=len(skipped),
+        exif=exif,
+        skipped=skipped,
     )
 
 
@@ -177,25 +187,3 @@ def training_size(image_size: int) -> int:
 def iterations_of(rows: int, batch_size: int, iterations_per_epoch: int | None = None) -> int:
     """Number of batches in an epoch: `iterations_per_epoch` if given, else every whole batch of the rows."""
     return iterations_per_epoch or rows // batch_size
-
-
-def unreadable_rows(table: CaptionTable) -> np.ndarray:
-    """The rows whose image does not decode, int64; cached for unchanged files."""
-
-    def bad_in(block: int) -> list[int]:
-        rows = range(block * BLOCK, min((block + 1) * BLOCK, len(table)))
-        return [row for row in rows if not _is_readable(table.images[row])]
-
-    def find() -> np.ndarray:
-        with closing(in_threads(bad_in, -(-len(table) // BLOCK))) as blocks:
-            return np.array([row for block in blocks for row in block], dtype=np.int64)
-
-    return cached_array("unreadable", fingerprint(file_stamps(table.images)), find)
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        read_square(path, 8, resize_antialiased)
-    except InputError:
-        return False
-    return True

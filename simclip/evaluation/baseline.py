@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from simclip.data.picture_file import picture_stamps
 from simclip.evaluation.sets import LoadedSet
 from simclip.models.encoder import Encoder
-from simclip.runtime.cache import cached_array, file_stamps, fingerprint
+from simclip.runtime.cache import cached_array, fingerprint
 
 
 def base_scores(
@@ -39,5 +40,6 @@ def base_scores(
 def _content(each: LoadedSet) -> list[bytes]:
     tokens = each.tokens
     return [
-        file_stamps(each.images.paths), tokens.ids.tobytes(), tokens.starts.tobytes(), each.contents.targets.tobytes()
+        picture_stamps(each.images.paths, each.exif), tokens.ids.tobytes(), tokens.starts.tobytes(),
+        each.contents.targets.tobytes(),
     ]  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures
 from simclip.data.input_format import InputFormat
+from simclip.data.picture_file import Exif, picture_notes
 from simclip.data.tokens import Tokens
 from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 from simclip.models.caching_encoder import CachingEncoder
@@ -27,12 +28,19 @@ class LoadedSet:
         contents: What its files hold.
         images: Every image, cropped.
         tokens: Every caption or prompt.
+        exif: Whether pictures are turned as their EXIF orientation says.
     """
 
     source: EvaluationSet
     contents: SetContents
     images: Pictures
     tokens: Tokens
+    exif: Exif = "ignore"
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines about rows that were merged and pictures that were changed."""
+        return [*self.contents.notes, *picture_notes(self.source.name, self.contents.images, self.exif)]
 
     @property
     def metric_names(self) -> list[str]:
@@ -58,6 +66,7 @@ def load_sets(
     input_format: InputFormat,
     caption_columns: Sequence[str] | None = None,
     image_store: Literal["auto", "on", "off"] = "auto",
+    exif: Exif = "ignore",
 ) -> list[LoadedSet]:
     """Read evaluation sets, and prepare their pictures and tokens for a model.
 
@@ -66,6 +75,7 @@ def load_sets(
         input_format: What the model takes as input.
         caption_columns: Caption columns of tables; by default all that start with "caption".
         image_store: Whether decoded pictures are kept in a file; see `open_pictures`.
+        exif: Whether to turn pictures as their EXIF orientation says.
 
     Raises:
         InputError: A file, folder or image of a set is missing or wrong.
@@ -73,8 +83,8 @@ def load_sets(
     loaded = []
     for each in sets:
         contents = each.read(caption_columns)
-        images = open_pictures(contents.images, input_format.image_size, input_format.transform, image_store)
-        loaded.append(LoadedSet(each, contents, images, input_format.tokens(contents.texts)))
+        images = open_pictures(contents.images, input_format.image_size, input_format.transform, image_store, exif)
+        loaded.append(LoadedSet(each, contents, images, input_format.tokens(contents.texts), exif))
     return loaded
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from simclip.data.picture_file import open_picture
 from simclip.prepare.coco_ids import coco_id
 from simclip.runtime.progress import with_progress
+from simclip.runtime.threads import in_threads
 
 #: Ways to match two files, the most reliable first. The same name alone says little.
 CONTENT, PIXELS, COCO, NAME = "content", "pixels", "COCO number", "name"
@@ -79,8 +80,6 @@ def _digests(training: Sequence[Path], testing: Sequence[Path]) -> dict[Path, by
 
 
 def _mapped(paths: Sequence[Path], digest: Callable[[Path], bytes], what: str) -> dict[Path, bytes]:
-    from simclip.data.images import in_threads  # imports torch
-
     unique = list(dict.fromkeys(paths))
     with closing(in_threads(lambda number: digest(unique[number]), len(unique))) as digests:
         return dict(zip(unique, with_progress(digests, what, len(unique), 0, 1), strict=True))
@@ -91,11 +90,6 @@ def _bytes_digest(path: Path) -> bytes:
 
 
 def _pixels_digest(path: Path) -> bytes:
-    from simclip.data.images import read_square  # imports torch
-
-    pixels = read_square(path, 0, _whole)
+    with open_picture(path) as image:
+        pixels = np.array(image.convert("RGB"))
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-
-
-def _whole(image: Image.Image, _: int) -> np.ndarray:
-    return np.array(image.convert("RGB"))

@@ -57,8 +57,12 @@ class TrainConfig(Strict):
         None, reads_data=True, min_length=1, description="default: every column whose name starts with 'caption'"
     )
     bad_images: Literal["error", "skip"] = field(
-        "error", reads_data=True, description="skip leaves out rows whose image does not decode, and counts them"
+        "error", reads_data=True, description="skip leaves out images that do not decode; the results have a list"
     )
+    exif: Literal["ignore", "apply"] = field(
+        "ignore", reads_data=True,
+        description="orientation in a picture's EXIF: ignored as in OpenCLIP's evaluation, or applied",
+    )  # fmt: skip
 
     # Model.
     model: str = field(DEFAULT_MODEL, reads_data=True, description="hub name or local folder of a CLIP model")

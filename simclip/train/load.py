@@ -27,6 +27,7 @@ def load_data(config: TrainConfig, clip: Clip) -> TrainingData:
         batch_size=config.batch_size,
         caption_columns=config.caption_columns,
         bad_images=config.bad_images,
+        exif=config.exif,
         image_store=config.image_store,
         store_size=config.store_size,
         crop_scale=config.crop_scale,
@@ -37,4 +38,4 @@ def load_data(config: TrainConfig, clip: Clip) -> TrainingData:
 
 def load_evaluation_sets(config: TrainConfig, clip: Clip) -> list[LoadedSet]:
     """Load the evaluation sets of a run for its model (see `load_sets`)."""
-    return load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
+    return load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store, config.exif)

@@ -252,7 +252,7 @@ class Training:
         )  # fmt: skip
         if self.config.freeze != "none":
             log.info("the %s tower is frozen (freeze)", self.config.freeze)
-        for note in [*self.data.notes, *(note for each in self.sets for note in each.contents.notes)]:
+        for note in [*self.data.notes, *(note for each in self.sets for note in each.notes)]:
             log.warning("%s", note)
 
     def _utilisation(self, flops: float, timer: Timer) -> dict[str, float]:

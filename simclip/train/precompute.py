@@ -24,4 +24,4 @@ def prepare(config: TrainConfig) -> list[str]:
     clip = load_model(config)
     data = load_data(config, clip)
     sets = load_evaluation_sets(config, clip)
-    return [*data.notes, *(note for each in sets for note in each.contents.notes)]
+    return [*data.notes, *(note for each in sets for note in each.notes)]

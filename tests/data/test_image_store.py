@@ -209,9 +209,9 @@ from simclip.data.images import read_square, resize_antialiased
 names, journal, pause = json.loads(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 handle = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-def slowly(path, size, transform):
+def slowly(path, size, transform, exif):
     time.sleep(pause)
-    square = read_square(path, size, transform)
+    square = read_square(path, size, transform, exif)
     os.write(handle, f"{path.name}\\n".encode())
     return square
 

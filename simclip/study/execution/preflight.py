@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from simclip.data.pair_table import read_training_tables
+from simclip.data.picture_file import unreadable
 from simclip.errors import InputError
+from simclip.runtime.files import write_atomically
 from simclip.study.analysis.confirm import confirm_config
 from simclip.study.search.plan import foreseen_arms
 from simclip.study.spec.arms import Arm
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store import layout
+from simclip.study.store.folder import StudyFolder
 from simclip.train.config import TrainConfig
 from simclip.train.preflight import check_inputs, check_metric
 
@@ -41,6 +47,26 @@ def prepare_study(study: StudyConfig) -> list[str]:
     from simclip.train.precompute import prepare  # imports torch and transformers
 
     return list(dict.fromkeys(line for arm in arms_by_input(study) for line in prepare(arm.config)))
+
+
+def write_left_out(study: StudyConfig, folder: StudyFolder) -> list[str]:
+    """Write the training images that bad_images=skip leaves out, and why, to a file in the results.
+
+    Returns:
+        A line that says where; none if no image is left out.
+    """
+    skipping = [arm.config for arm in arms_by_input(study) if arm.config.bad_images == "skip"]
+    bad: dict[Path, str] = {}
+    for config in skipping:
+        bad |= unreadable(read_training_tables(config.tables, config.caption_columns).images)
+    if not bad:
+        return []
+    lines = ["image\treason", *(f"{path}\t{why}" for path, why in bad.items())]
+    write_atomically(folder.path / layout.LEFT_OUT, "\n".join(lines) + "\n")
+    folder.push()
+    return [
+        f"{len(bad):,} images are left out of training; their names and the reasons: {folder.place(layout.LEFT_OUT)}"
+    ]
 
 
 def arms_by_input(study: StudyConfig) -> list[Arm]:

@@ -11,6 +11,8 @@ LOGS = "logs"
 
 #: The ranking, the verdict and what they were made on, for programs.
 RESULTS = "results.json"
+#: The training images that bad_images=skip left out, and why.
+LEFT_OUT = "left-out.tsv"
 #: One row per trial.
 TABLE = "trials.csv"
 #: The best configuration, with everything that is needed to run it again.
