@@ -17,7 +17,7 @@ class InputError(Exception):
 
 
 class ArmError(InputError):
-    """Settings of one arm that the data do not allow, found while the arm runs: that arm fails, others may run."""
+    """Settings of one arm that the data or the memory do not allow, found while it runs: it fails, others may run."""
 
 
 class LostError(Exception):

@@ -9,7 +9,7 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from simclip.train.config import TrainConfig
 from simclip.train.gradients import backward_in_parts, backward_whole
 from simclip.train.history import Row, best_row, read_history
 from simclip.train.load import load_data, load_evaluation_sets, load_model
+from simclip.train.memory import Phase, memory_checked
 from simclip.train.optimizer import clamp_logit_scale, make_optimizer, make_schedule
 
 log = logging.getLogger("simclip")
@@ -130,10 +131,14 @@ class Training:
         encoder = CachingEncoder(self.encoder)
         due = [each for each in self.sets if epoch % each.source.every == 0 or epoch == self.config.epochs]
         others = [each for each in self.sets if each not in due]
-        scores = evaluate(due, encoder)
-        if others and self.workers.any(self._is_best_so_far(scores), self.compute.device):
-            scores |= evaluate(others, encoder)
+        with self._memory_checked("evaluation"):
+            scores = evaluate(due, encoder)
+            if others and self.workers.any(self._is_best_so_far(scores), self.compute.device):
+                scores |= evaluate(others, encoder)
         return scores
+
+    def _memory_checked(self, phase: Phase) -> AbstractContextManager[None]:
+        return memory_checked(self.config, self.workers.size, phase, self.compute.device)
 
     def _is_best_so_far(self, scores: dict[str, float]) -> bool:
         history = [*self.history, {"epoch": len(self.history), "metric": objective(self.config.metric, scores)}]
@@ -152,7 +157,7 @@ class Training:
         recipe = Recipe(config.batch_size, config.proportion_by_epoch[epoch], config.cluster_size, config.neighborhood)
         neighbours = self.offline
         if recipe.cluster_sizes and neighbours is None:
-            with timer("refresh"):
+            with timer("refresh"), self._memory_checked("refresh"):
                 embeddings = similarity_embeddings(config.similarity, self.data, self.encoder, config.seed, epoch)
                 neighbours = Neighbours(embeddings, config.max_similarity, self.compute.device)
         mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
@@ -192,7 +197,7 @@ class Training:
         losses, flops = [], 0.0
         with closing(batches):
             for number, batch in enumerate(timer.waits("data", batches)):
-                with timer("step"):
+                with timer("step"), self._memory_checked("training"):
                     losses.append(self.step(batch))
                     flops += self.flop_counter.step(*batch.ids.shape) if self.flop_counter else 0.0
                     if (number + 1) % self.config.log_every == 0:
@@ -242,7 +247,10 @@ class Training:
         proportion = max(config.proportion_by_epoch)
         recipe = Recipe(config.batch_size, proportion, config.cluster_size, config.neighborhood)
         batches = config.epochs * self.iterations
-        return offline_neighbours(config.similarity, self.data, self.encoder, recipe, batches, config.max_similarity)
+        with self._memory_checked("refresh"):
+            return offline_neighbours(
+                config.similarity, self.data, self.encoder, recipe, batches, config.max_similarity
+            )
 
     def _log_setup(self) -> None:
         log.info(

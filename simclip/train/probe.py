@@ -23,6 +23,7 @@ from simclip.data.training_set import Batch, iterations_of
 from simclip.train.checkpoint import write_checkpoint
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
+from simclip.train.memory import memory_checked
 
 T = TypeVar("T")
 
@@ -118,7 +119,7 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
         workers: Number of workers that share its batch; the share of one is measured.
     """
     begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, memory_checked(config, workers):
         lean = config.model_copy(update={"embeddings": "online", "similarity": "text", "image_store": "off"})
         training = Training(lean, Path(scratch))
         training.share = slice(0, config.batch_size // workers)

@@ -25,6 +25,7 @@ from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import ATTEMPT, StudyFolder
+from simclip.train.memory import memory_advice
 
 #: Seconds between two checks that Ray is still there.
 CHECK_SECONDS = 5.0
@@ -147,9 +148,8 @@ class _Events(tune.Callback):
         if error and is_lost_process(error):
             self._recorder.trial_lost(ours, traceback, is_preempted(error))
         elif error and is_out_of_memory(error):
-            rows = ours.config.micro_batch_size or ours.config.batch_size
-            advice = f"try micro_batch_size={max(1, rows // 2)} or fewer trials at a time"
-            self._recorder.trial_failed(ours, traceback, f"the machine ran out of memory; {advice}")
+            advice = memory_advice(ours.config, self._recorder.study.resources.workers)
+            self._recorder.trial_failed(ours, traceback, f"the machine ran out of memory; try {advice}")
         elif error:
             self._recorder.trial_raised(ours, error, traceback)
         else:

@@ -29,6 +29,7 @@ with paused_gc():  # processes of trials start here
     from simclip.train.config import TrainConfig
     from simclip.train.history import Row
     from simclip.train.loop import Report, Training
+    from simclip.train.memory import memory_checked
 
 
 @dataclass(frozen=True)
@@ -97,30 +98,20 @@ def train_trial(
         first: Whether this is the first worker, which stores the log.
 
     Raises:
-        torch.OutOfMemoryError: The GPU has too little memory; the message says what to change.
+        ArmError: The arm cannot be planned on these data, or there is too little memory; says what to change.
     """
     config, checkpoint, storage = TrainConfig(**job["train"]), job["checkpoint"], placement.storage
-    try:
-        with scratch_folder() as scratch, _logged(storage, job["trial"], scratch, first) as send_log:
+    with scratch_folder() as scratch, _logged(storage, job["trial"], scratch, first) as send_log:
 
-            def sent(history: list[Row], folder: Path | None) -> None:
-                send_log()
-                report(history, folder)
+        def sent(history: list[Row], folder: Path | None) -> None:
+            send_log()
+            report(history, folder)
 
+        with memory_checked(config, placement.workers):
             training = Training(config, scratch / "epochs", device)
             if checkpoint is not None:
                 training.resume(storage.fetch(checkpoint, scratch))
             training.run(sent)
-    except torch.OutOfMemoryError as error:
-        raise torch.OutOfMemoryError(_memory_advice(config, placement.workers, error)) from error
-
-
-def _memory_advice(config: TrainConfig, workers: int, error: Exception) -> str:
-    rows = config.micro_batch_size or config.batch_size // workers
-    return (
-        f"{str(error).splitlines()[0]} To fit: micro_batch_size={max(1, rows // 2)} (the same result in two passes), "
-        f"or a smaller batch_size than {config.batch_size}"
-    )
 
 
 def tune_result(history: list[Row]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 
-from simclip.errors import InputError, full_disk_error, input_error
+from simclip.errors import ArmError, InputError, full_disk_error, input_error
 from simclip.study.execution.ray_executor import is_lost_process, is_out_of_memory, without_ray_frames
 from simclip.study.execution.trial import Placement, train_trial
 from simclip.study.search.plan import planned_trials
@@ -22,6 +22,7 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.store.storage import Disk
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
+from simclip.train.memory import memory_advice
 from tests.conftest import write_study
 
 ROOT = Path(__file__).parents[3]
@@ -81,19 +82,46 @@ def test_a_full_disk_is_known_for_what_it_is() -> None:
     assert not full_disk_error(caused(FileNotFoundError(errno.ENOENT, "no such file", "/results/x")))
 
 
-def test_too_little_gpu_memory_says_what_to_try(
-    make_study: Callable[..., StudyConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run_out(self: Training, report: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+MICRO, EMBEDDED = "train.micro_batch_size=4 (the same gradients", "train.val_batch_size=4 (items"
+CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+HOST = RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried")
+PHASES = {
+    "step": ("loop.crop_and_resize", {}, CUDA, "in training (CUDA out of memory.", MICRO, EMBEDDED),
+    "evaluation": ("loop.evaluate", {}, HOST, "in evaluation ([enforce", EMBEDDED, MICRO),
+    "refresh": ("loop.similarity_embeddings", {}, MemoryError(), "in refresh (MemoryError)", EMBEDDED, MICRO),
+    "offline": ("loop.offline_neighbours", {"embeddings": "offline"}, CUDA, "in refresh (CUDA", EMBEDDED, MICRO),
+    "loading": ("loop.load_model", {}, CUDA, "out of memory (CUDA", f"{MICRO}, in parts), or {EMBEDDED}", "in refresh"),
+}
 
-    monkeypatch.setattr(Training, "run", run_out)
-    job = tune_config(planned_trials(make_study())[0])
-    loop = {"job": job, "placement": Placement(1, {"CPU": 1}, Disk(str(tmp_path)))}
-    with pytest.raises(
-        torch.OutOfMemoryError, match=r"Tried to allocate.*micro_batch_size=4.*smaller batch_size than 8"
-    ):
-        train_trial(loop["job"], loop["placement"], lambda history, folder: None, device=torch.device("cpu"))
+
+@pytest.mark.parametrize(("place", "train", "error", "where", "advice", "useless"), PHASES.values(), ids=PHASES)
+def test_too_little_memory_says_where_and_what_to_try(
+    make_study: Callable[..., StudyConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    place: str, train: dict[str, str], error: Exception, where: str, advice: str, useless: str,
+) -> None:  # fmt: skip
+    def run_out(*args: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"simclip.train.{place}", run_out)
+    study = make_study(train=train)
+    trial = next(trial for trial in planned_trials(study) if not trial.arm.is_control)
+    placement = Placement(1, {"CPU": 1}, Disk(str(tmp_path)))
+    with pytest.raises(ArmError) as said:
+        train_trial(tune_config(trial), placement, lambda history, folder: None, device=torch.device("cpu"))
+    assert where in str(said.value) and advice in str(said.value) and useless not in str(said.value)
+    assert "fewer trials at a time" in str(said.value) and "\n" not in str(said.value)
+
+
+def test_advice_on_memory_knows_workers_parts_and_devices(config: TrainConfig) -> None:
+    large = config.model_copy(update={"batch_size": 1024, "val_batch_size": 1024})
+    assert "train.micro_batch_size=128 " in memory_advice(large, 4)  # half of a worker's share
+    assert "train.micro_batch_size=8 " in memory_advice(large.model_copy(update={"micro_batch_size": 16}), 4)
+    assert "train.val_batch_size=512 " in memory_advice(large, 4, "evaluation", torch.device("cuda"))
+    assert "train.val_batch_size=64 " in memory_advice(
+        large, 4, "evaluation", torch.device("cpu")
+    )  # embeds 128 at once
+    alone = large.model_copy(update={"micro_batch_size": 1})
+    assert "batch" not in memory_advice(alone, 1, "training")
 
 
 def test_a_loss_that_is_no_number_ends_the_trial(
