@@ -22,7 +22,7 @@ COMMANDS = {
     "export": ("export", "Write a study's best model, or any CLIP, to a folder that Hugging Face and OpenCLIP load."),
     "fields": ("fields", "List the fields of a study file; a study can search every field of `train`."),
     "prepare": ("prepare", "Write a table of pairs from published annotations."),
-    "check": ("check", "Check that every image exists and that no evaluation image is trained on (else exit code 1)."),
+    "check": ("check", "Check that every image decodes and that no evaluation image is trained on (else exit code 1)."),
     "clusters": ("clusters", "Write a page of real clusters: what k, s and max_similarity mean on your data."),
     "submit": ("jobs", "Submit a study to a Ray cluster as a job, or resume it; a running job is not submitted twice."),
     "status": ("jobs", "Show the state of a study, from its results folder or as a job."),

@@ -49,8 +49,12 @@ def load_subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) 
     """
     path = Path(place)
     if not is_uri(place) and path.suffix.lower() not in (".yaml", ".yml") and not path.is_dir():
-        if path.suffix.lower() != ".tsv" and not path.is_file():
+        if not path.is_file():
             raise InputError(f"{place}: no such folder or file; give a study's results folder, a study file, or a TSV")
+        if path.suffix.lower() != ".tsv":
+            raise InputError(
+                f"{place}: expected a study file (.yaml) or a table of pairs (.tsv, fields separated by tabs)"
+            )
         if image_dir is None:
             raise InputError(f"{place}: give the folder of its images with --image-dir")
         return Subject(path.name, _with(TrainConfig(train_tsv=path, train_image_dir=image_dir), fields))

@@ -123,7 +123,8 @@ def read_table(tsv: Path, image_dir: Path, caption_columns: Sequence[str] | None
     captions_of_row = [[text for text in row if text] for row in frame[columns].itertuples(index=False)]
     for line, captions in zip(lines, captions_of_row, strict=True):
         if not captions:
-            raise InputError(f"{tsv}, line {line}: no caption in {', '.join(columns)}; write one or remove the line")
+            where = f"column {columns[0]} is" if len(columns) == 1 else f"columns {', '.join(columns)} are"
+            raise InputError(f"{tsv}, line {line}: the {where} empty; write a caption or remove the line")
     images = image_paths(tsv, list(frame["image"]), image_dir, lambda row: f"line {lines[row]}")
     flat = [caption for captions in captions_of_row for caption in captions]
     table = CaptionTable(images, flat, offsets([len(captions) for captions in captions_of_row]))
@@ -185,6 +186,8 @@ def read_tsv(tsv: Path, columns: str = "image, caption1, ...") -> pd.DataFrame:
     if frame.empty:
         raise InputError(f"{tsv} has a header but no rows: expected a line per pair")
     if "image" not in frame.columns:
+        if len(frame.columns) == 1 and any(mark in frame.columns[0] for mark in ",;|"):
+            raise InputError(f"{tsv}: its header {frame.columns[0]!r} has no tab: separate the fields by tabs")
         raise InputError(f"{tsv} has no column 'image' but {', '.join(frame.columns)}: name it in the first line")
     refuse_placeholder(tsv)
     return frame

@@ -72,6 +72,32 @@ def find_overlaps(
     return {name: [found[path] for path in dict.fromkeys(paths) if path in found] for name, paths in evaluated.items()}
 
 
+def overlaps_by_name(trained: Sequence[Path], evaluated: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Lines about evaluation images that are training images, or have the name of one; no file is read.
+
+    Args:
+        trained: Paths of the training images.
+        evaluated: Paths of the evaluation images by set.
+    """
+    paths, names = {*trained}, {_name_key(path) for path in trained}
+    lines = []
+    for name, images in evaluated.items():
+        unique = list(dict.fromkeys(images))
+        same = [path for path in unique if path in paths]
+        alike = [path for path in unique if path not in paths and _name_key(path) in names]
+        if same:
+            lines.append(f"{name}: {len(same):,} of {len(unique):,} images are also trained on, the first {same[0]}; "
+                         "python tune.py check says how to keep them out of training")  # fmt: skip
+        if alike:
+            lines.append(f"{name}: {len(alike):,} of {len(unique):,} images have the name of a training image in "
+                         f"another folder, the first {alike[0]}; python tune.py check compares the files")  # fmt: skip
+    return lines
+
+
+def _name_key(path: Path) -> Hashable:
+    return coco_id(path.name) or path.name
+
+
 def _digests(training: Sequence[Path], testing: Sequence[Path]) -> dict[Path, bytes]:
     """SHA-256 of every file whose size occurs on both sides."""
     sizes = {path: os.stat(path).st_size for path in (*training, *testing)}

@@ -10,15 +10,19 @@ from simclip.config.schema import metric_weights
 from simclip.data.pair_table import check_rows, read_training_tables
 from simclip.errors import InputError
 from simclip.models.model_folder import check_model_files
+from simclip.prepare.overlap import overlaps_by_name
 from simclip.train.config import TrainConfig
 
 
-def check_inputs(config: TrainConfig, workers: int = 1) -> None:
+def check_inputs(config: TrainConfig, workers: int = 1) -> list[str]:
     """Read tables and look for every file of a run; images are not decoded, models not loaded.
 
     Args:
         config: The run.
         workers: Number of workers that share its batch.
+
+    Returns:
+        Warnings of evaluation images that are trained on, by name alone.
 
     Raises:
         InputError: The first problem found.
@@ -26,9 +30,10 @@ def check_inputs(config: TrainConfig, workers: int = 1) -> None:
     check_metric(config)
     rows_per_worker(config.batch_size, workers)
     check_model_files(config.model, needs_weights=not config.pretrain)
-    check_rows(len(read_training_tables(config.tables, config.caption_columns)), config.batch_size)
-    for each in config.evaluation_sets:
-        each.read(config.caption_columns)
+    table = read_training_tables(config.tables, config.caption_columns)
+    check_rows(len(table), config.batch_size)
+    sets = {each.name: each.read(config.caption_columns).images for each in config.evaluation_sets}
+    return overlaps_by_name(table.images, sets)
 
 
 def check_metric(config: TrainConfig, metric: str | Mapping[str, float] | None = None, field: str = "metric") -> None:

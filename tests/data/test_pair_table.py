@@ -109,9 +109,16 @@ BAD_TABLES = {
     "blank": ("\n\n", r"pairs.tsv is empty"),
     "header only": ("image\tcaption\n", r"pairs.tsv has a header but no rows: expected a line per pair"),
     "no image column": ("picture\tcaption\na.png\tx\n", r"no column 'image' but picture, caption: name it"),
-    "commas": ("image,caption\na.png,x\n", r"no column 'image' but image,caption: name it in the first line"),
+    "commas": ("image,caption\na.png,x\n", r"its header 'image,caption' has no tab: separate the fields"),
     "no caption column": ("image\ttext\na.png\tx\n", r"no caption column but image, text: name them caption1"),
-    "no caption": ("image\tcaption\na.png\tx\n\nb.png\t \n", r"pairs.tsv, line 4: no caption in caption; write one"),
+    "no caption": (
+        "image\tcaption\na.png\tx\n\nb.png\t \n",
+        r"pairs.tsv, line 4: the column caption is empty; write a",
+    ),
+    "no captions": (
+        "image\tcaption1\tcaption2\na.png\t\t\n",
+        r"line 2: the columns caption1, caption2 are empty; write a",
+    ),
     "no name": ("image\tcaption\n\tx\n", r"pairs.tsv, line 2: the image name is empty; write one or remove the line"),
     "tab in the first row": (
         "image\tcaption\na.png\tx\ty\nb.png\tx\n",

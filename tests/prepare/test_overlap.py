@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from simclip.prepare.overlap import COCO, CONTENT, NAME, PIXELS, Match, find_overlaps
+from simclip.prepare.overlap import COCO, CONTENT, NAME, PIXELS, Match, find_overlaps, overlaps_by_name
 
 
 def picture(path: Path, seed: int, **options: object) -> Path:
@@ -70,3 +70,15 @@ def test_only_files_of_a_common_size_are_read(tmp_path: Path) -> None:
     (tmp_path / "a").unlink()
     os.mkfifo(tmp_path / "a")  # to read it would wait for ever
     assert find_overlaps([tmp_path / "a", tmp_path / "b"], {"val": [tmp_path / "c", tmp_path / "d"]}) == {"val": []}
+
+
+def test_names_alone_tell_of_an_overlap(tmp_path: Path) -> None:
+    trained = [tmp_path / "train" / name for name in ("a.jpg", "000000391895.jpg", "b.jpg")]
+    evaluated = {
+        "val": [trained[0], trained[0], tmp_path / "val" / "c.jpg"],
+        "test": [tmp_path / "x" / "COCO_val2014_000000391895.jpg", tmp_path / "x" / "b.jpg"],
+        "clean": [tmp_path / "val" / "c.jpg"],
+    }
+    same, alike = overlaps_by_name(trained, evaluated)
+    assert same.startswith(f"val: 1 of 2 images are also trained on, the first {trained[0]}; ")
+    assert alike.startswith("test: 2 of 2 images have the name of a training image in another folder, the first ")

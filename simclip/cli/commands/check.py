@@ -1,11 +1,11 @@
-"""`tune.py check`: do all images exist, and is no evaluation image also a training image?"""
+"""`tune.py check`: do all images exist and decode, and is no evaluation image also a training image?"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import join, quote
 from typing import Annotated
@@ -16,6 +16,7 @@ from rich.console import Console
 from simclip.cli.exits import DONE, FAILED
 from simclip.cli.output import say
 from simclip.data.pair_table import read_table
+from simclip.data.picture_file import Exif, picture_notes, unreadable
 from simclip.data.table import Table
 from simclip.errors import InputError
 from simclip.evaluation.evaluation_set import EvaluationSet
@@ -26,6 +27,8 @@ from simclip.study.store.study_file import load_with_data
 
 #: Maximum number of images to name in a line.
 NAMED = 3
+#: Maximum number of lines about images that do not decode.
+LISTED = 100
 
 
 @dataclass(frozen=True)
@@ -35,36 +38,50 @@ class Files:
     Attributes:
         trained: Training images, each with its table.
         evaluated: Images of each evaluation set, by its name.
+        notes: Lines about tables whose rows were merged.
+        exif: What a study does with the EXIF orientation of pictures.
     """
 
     trained: Mapping[Path, Table]
     evaluated: Mapping[str, Sequence[Path]]
+    notes: list[str] = field(default_factory=list)
+    exif: Exif = "ignore"
 
 
 def check(
     targets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STUDY|TSV")],
     images: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="DIR")] = (),
     pixels: bool = False,
+    fast: bool = False,
     to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> int:
-    """Check that every image exists and that no evaluation image is trained on (else exit code 1).
+    """Check that every image decodes and that no evaluation image is trained on (else exit code 1).
 
     Args:
-        targets: a study file and overrides; or a training table and the tables to evaluate on.
+        targets: a study file and overrides; or a training table and any tables to evaluate on.
         images: image folder of the tables: one for all of them, or one per table.
         pixels: also compare decoded pixels, which finds images that were re-encoded without loss.
+        fast: only look whether the images exist; do not decode them.
         to: write the names of the training images found in evaluation sets to this file, for prepare's --exclude.
     """
     console = Console()
     if not targets:
-        raise InputError("nothing to check: give a study file, or a training table and the tables to evaluate on")
+        raise InputError("nothing to check: give a study file, or a training table and any tables to evaluate on")
+    _check_kind(Path(targets[0]))
     files = _of_tables(targets, images) if targets[0].endswith(".tsv") else _of_study(targets, images)
-    say(console, f"Comparing {len(files.trained):,} training images with {len(files.evaluated)} evaluation sets...")
-    found = find_overlaps(list(files.trained), files.evaluated, pixels)
+    for line in files.notes:
+        say(console, line)
+    bad = {} if fast else _decode_all(console, files)
+    if files.evaluated:
+        say(console, f"Comparing {len(files.trained):,} training images with {len(files.evaluated)} evaluation sets...")
+    whole = {name: [path for path in paths if path not in bad] for name, paths in files.evaluated.items()}
+    found = find_overlaps([path for path in files.trained if path not in bad], whole, pixels)
     say(console, f"training: {len(files.trained):,} images, all there")
     for name, paths in files.evaluated.items():
         for line in lines_of(name, len(set(paths)), found[name]):
             say(console, line)
+    for line in _lines_of_bad(bad):
+        say(console, line)
     matches = [each for matches in found.values() for each in matches if each.same_picture]
     seen = list(dict.fromkeys(path for each in matches for path in each.trained))
     if to is not None:
@@ -72,11 +89,49 @@ def check(
         write_whole(to, "".join(f"{name}\n" for name in names))
         say(console, f"{to}: the names of {len(seen):,} training images")
     if not seen:
-        return DONE
+        return FAILED if bad else DONE
     say(console, "To keep them out of training:")
     for command in _commands(files, seen, to):
         say(console, f"  {command}")
     return FAILED
+
+
+def _check_kind(target: Path) -> None:
+    """Refuse what is neither a study file nor a table.
+
+    Raises:
+        InputError: It is a folder, or a file of another kind.
+    """
+    if target.is_dir():
+        inside = target / "study.yaml"
+        raise InputError(
+            f"{target} is a folder: give a study file{f', such as {inside}' * inside.is_file()}, or a table"
+        )
+    if target.suffix.lower() not in (".tsv", ".yaml", ".yml"):
+        raise InputError(
+            f"{target}: expected a study file (.yaml) or a table of pairs (.tsv, fields separated by tabs)"
+        )
+
+
+def _decode_all(console: Console, files: Files) -> dict[Path, str]:
+    """Decode every image, and print what is particular about them; returns those that do not decode, and why."""
+    sets = {"training": list(files.trained), **files.evaluated}
+    every = list(dict.fromkeys(path for paths in sets.values() for path in paths))
+    say(console, f"Decoding {len(every):,} images...")
+    bad = unreadable(every)
+    for name, paths in sets.items():
+        for line in picture_notes(name, paths, files.exif):
+            say(console, line)
+    return bad
+
+
+def _lines_of_bad(bad: Mapping[Path, str]) -> list[str]:
+    if not bad:
+        return []
+    listed = [f"  {path}: {why}" for path, why in list(bad.items())[:LISTED]]
+    more = [f"  and {len(bad) - LISTED:,} more"] if len(bad) > LISTED else []
+    advice = "replace them, or leave those of the training tables out with train.bad_images=skip"
+    return [f"{len(bad):,} images do not decode; {advice}:", *listed, *more]
 
 
 def lines_of(name: str, count: int, matches: Sequence[Match]) -> list[str]:
@@ -121,27 +176,35 @@ def _of_study(targets: Sequence[str], images: Sequence[Path]) -> Files:
     sets: list[tuple[EvaluationSet, list[str] | None]] = []
     sets += [(each, config.caption_columns) for config in configs for each in config.evaluation_sets]
     evaluated: dict[str, list[Path]] = {}
+    trained, notes = _trained(list({repr(pair): pair for pair in tables}.values()))
     for each, columns in {repr(pair): pair for pair in sets}.values():
-        evaluated.setdefault(each.name, []).extend(each.read(columns).images)
-    return Files(_trained(list({repr(pair): pair for pair in tables}.values())), evaluated)
+        contents = each.read(columns)
+        evaluated.setdefault(each.name, []).extend(contents.images)
+        notes += contents.notes
+    return Files(trained, evaluated, list(dict.fromkeys(notes)), configs[0].exif)
 
 
 def _of_tables(targets: Sequence[str], images: Sequence[Path]) -> Files:
-    if len(targets) < 2:
-        raise InputError(f"{targets[0]} alone: also give the tables to evaluate on")
     if len(images) not in (1, len(targets)):
         raise InputError(
             f"--images is given {len(images)} times: give one for all {len(targets)} tables, or one per table"
+            if len(targets) > 1
+            else f"--images is given {len(images)} times: give the folder of the images of {targets[0]}"
         )
     folders = images if len(images) > 1 else [*images] * len(targets)
     (first, folder), *rest = zip(map(Path, targets), folders, strict=True)
-    evaluated = {str(tsv): read_table(tsv, place).images for tsv, place in rest}
-    return Files(_trained([(Table(tsv=first, image_dir=folder), None)]), evaluated)
+    trained, notes = _trained([(Table(tsv=first, image_dir=folder), None)])
+    tables = {str(tsv): read_table(tsv, place) for tsv, place in rest}
+    notes += [note for table in tables.values() for note in table.notes]
+    return Files(trained, {name: table.images for name, table in tables.items()}, notes)
 
 
-def _trained(tables: Iterable[tuple[Table, list[str] | None]]) -> dict[Path, Table]:
-    trained = {}
+def _trained(tables: Iterable[tuple[Table, list[str] | None]]) -> tuple[dict[Path, Table], list[str]]:
+    """The training images, each with its table, and the notes of the tables."""
+    trained: dict[Path, Table] = {}
+    notes: list[str] = []
     for table, columns in tables:
-        for path in read_table(table.tsv, table.image_dir, columns).images[: table.limit]:
-            trained[path] = table
-    return trained
+        found = read_table(table.tsv, table.image_dir, columns)
+        trained |= dict.fromkeys(found.images[: table.limit], table)
+        notes += found.notes
+    return trained, notes

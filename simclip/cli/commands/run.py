@@ -49,13 +49,15 @@ def run(
     """
     console = Console()
     loaded = load_with_data(study, overrides, demo, lambda line: say(console, line))
-    check_study(loaded)
+    warnings = check_study(loaded)
     folder = StudyFolder.at(f"{results.rstrip('/')}/{loaded.name}")
     if not dry_run:
         check_free(folder.path)
         if not fresh:
             folder.check_claim(with_recorded_threads(loaded, folder))
     say(console, f"Study {loaded.name}: results in {folder.place()}")
+    for warning in warnings:
+        say(console, f"warning: {warning}")
     with paused_gc():
         from simclip.cli import session
         from simclip.report import write_report

@@ -19,20 +19,24 @@ from simclip.train.config import TrainConfig
 from simclip.train.preflight import check_inputs, check_metric
 
 
-def check_study(study: StudyConfig) -> None:
+def check_study(study: StudyConfig) -> list[str]:
     """Check the input of every arm, each distinct input once.
+
+    Returns:
+        Warnings of evaluation images that are trained on, by name alone.
 
     Raises:
         InputError: The first error, with the name of the arm if there are several inputs.
     """
-    inputs = arms_by_input(study)
+    inputs, warnings = arms_by_input(study), []
     for arm in inputs:
         try:
-            check_inputs(arm.config, study.resources.workers)
+            warnings += check_inputs(arm.config, study.resources.workers)
             if study.test:
                 check_metric(arm.config, study.confirmed_metric, "test_metric")
         except InputError as error:
             raise error if len(inputs) == 1 else InputError(f"arm {arm.name}: {error}") from None
+    return list(dict.fromkeys(warnings))
 
 
 def prepare_study(study: StudyConfig) -> list[str]:

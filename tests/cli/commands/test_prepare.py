@@ -197,6 +197,33 @@ def test_check_tables_and_keep_out_what_it_found(
     assert main(["check", str(unseen), clean, "--images", str(images), "--images", str(images), "--pixels"]) == 1
 
 
+def test_check_one_table_counts_images_and_decodes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        Image.new("RGB", (64, 48), (40 * number, 0, 0)).save(tmp_path / f"{number}.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(tmp_path / "5.jpg", exif=exif)
+    one = table(tmp_path / "one.tsv", [f"{number % 6}.jpg" for number in range(12)])
+    assert main(["check", one, "--images", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{one}: 12 rows name 6 images; the captions of each image are merged" in said
+    assert "training: 6 images, all there" in said and "evaluation sets" not in said
+    assert "training: 1 of 6 pictures have an EXIF orientation, which is ignored" in said
+
+    content = (tmp_path / "1.jpg").read_bytes()
+    for number, broken in ((1, content[:-300]), (2, b""), (3, b"<html>not found</html>")):
+        (tmp_path / f"{number}.jpg").write_bytes(broken)
+    val = table(tmp_path / "val.tsv", ["3.jpg"])
+    assert main(["check", one, val, "--images", str(tmp_path), "--pixels"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "3 images do not decode; " in "".join(lines)
+    first, *rest = [line for line in lines if line.startswith(f"  {tmp_path}")]
+    assert first.startswith(f"  {tmp_path}/1.jpg: ") and "truncated" in first.lower()
+    assert rest == [f"  {tmp_path}/2.jpg: the file is empty", f"  {tmp_path}/3.jpg: it is an HTML page"]
+    assert main(["check", one, "--images", str(tmp_path), "--fast"]) == 0
+    assert "Decoding" not in capsys.readouterr().out
+
+
 def test_check_a_study_with_its_test_sets(
     images: Path, pairs: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,7 +263,10 @@ def test_check_a_study_with_its_test_sets(
     ("words", "part"),
     [
         ([], "nothing to check"),
-        (["{t}"], "also give the tables"),
+        (["{t}"], "--images is given 0 times: give the folder of the images of"),
+        (["{d}/data.csv"], "data.csv: expected a study file (.yaml) or a table of pairs (.tsv"),
+        (["{d}/results"], "results is a folder: give a study file, such as"),
+        (["{d}/empty"], "empty is a folder: give a study file, or a table"),
         (["{t}", "{t}"], "--images is given 0 times: give one for all 2 tables"),
         (["{t}", "{t}", "--images", "{i}", "--images", "{i}", "--images", "{i}"], "--images is given 3 times"),
         (["{t}", "{t}", "--images", "{i}/val2014"], "1 of 1 images are not in"),
@@ -248,6 +278,13 @@ def test_wrong_checks(
     words: list[str], part: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = table(tmp_path / "t.tsv", ["000000000009.jpg"])
-    assert main(["check", *(word.replace("{t}", made).replace("{i}", str(images)) for word in words)]) == 2
+    (tmp_path / "results").mkdir()
+    (tmp_path / "empty").mkdir()
+    for name in ("data.csv", "results/study.yaml"):
+        (tmp_path / name).write_text("image,caption\n")
+    places = {"{t}": made, "{i}": str(images), "{d}": str(tmp_path)}
+    for short, place in places.items():
+        words = [word.replace(short, place) for word in words]
+    assert main(["check", *words]) == 2
     line = capsys.readouterr().err
     assert part in line and line.count("\n") == 1
