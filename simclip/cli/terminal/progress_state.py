@@ -94,7 +94,7 @@ class ProgressState:
         self.concurrency, self.closed = concurrency, False
         for trial in trials:
             self._of(trial).state = "waiting"
-        confirming = any(each.trial.seed in self._study.confirm_seeds for each in self.trials.values())
+        confirming = any(each.trial.stage == "confirm" for each in self.trials.values())
         others = len({each.trial.arm.name for each in self.trials.values() if not each.trial.arm.is_control})
         self._unplanned = 0 if confirming else confirm_trial_count(self._study, others)
 

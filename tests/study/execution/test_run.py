@@ -20,7 +20,8 @@ from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd
 from simclip.study.search.plan import planned_arms
 from simclip.study.spec.arms import Trial
-from simclip.study.spec.study import StudyConfig
+from simclip.study.spec.single_run import single_run
+from simclip.study.spec.study import Resources, StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.study_file import load_study
@@ -244,6 +245,18 @@ def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: P
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(InputError, match="not empty and no study's results"):
         StudyFolder(tmp_path / "full").claim(make_study())
+
+
+def test_a_run_on_seeds_from_1000_belongs_to_the_search(config: TrainConfig, tmp_path: Path) -> None:
+    single = single_run("run", config.model_copy(update={"epochs": 1}), Resources(), seeds=[1000, 2000])
+    end, folder = run_here(single, tmp_path, trials=single.replicates)
+    assert {record.stage for record in end.results.read(folder).records.values()} == {"search"}
+    (arm,) = end.results.ranking
+    assert [*arm.scores] == [1000, 2000] and end.results.verdict is None
+    assert [path.name for path in (folder.path / layout.MODELS).iterdir()] == [f"{arm.name}-s1000"]
+    assert (folder.path / layout.BEST_MODEL / "model.safetensors").is_file()
+    assert read_best(folder.path).stage == "search"
+    assert {"search"} == {*json.loads((folder.path / layout.RESULTS).read_text())["spent"]["stages"]}
 
 
 def test_a_dry_run_refuses_wrong_input_in_the_words_of_a_run(
