@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -184,7 +185,7 @@ class Campaign:
             raise Broken(f"the driver still runs {END_SECONDS:.0f} seconds later\n{driver.said}")
         driver.clear()
         self._driver = None
-        shutil.rmtree(self.work / "ray", ignore_errors=True)  # its logs
+        shutil.rmtree(self.work / f"simclip-{os.getuid()}", ignore_errors=True)  # Ray's logs
         self._look()
         return code
 

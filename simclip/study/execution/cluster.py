@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import (
     ActorAlreadyExistsError,
     AuthenticationError,
@@ -25,6 +26,7 @@ from ray.tune import PlacementGroupFactory
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from simclip.errors import InputError, full_disk_error, input_error
+from simclip.runtime.local_ray import prepare_private_ray
 from simclip.study.execution.ownership import PATIENCE_SECONDS, Owner, own_file, patiently, refusal
 from simclip.study.execution.preflight import check_study, prepare_study
 from simclip.study.execution.resources import Cluster, worker_resources
@@ -38,6 +40,8 @@ NAMESPACE = "simclip"
 CONNECT_SECONDS = 10.0
 #: How to pass the token of a cluster that asks for one.
 TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to what `ray get-auth-token` prints there"
+#: How Ray is told to keep its log lines to itself.
+QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 #: Resources of the driver of a nested trainer: a sliver of the head, since it only waits.
 DRIVER = {"node:__internal_head__": 0.001}
 
@@ -62,11 +66,7 @@ def connect(address: str | None = None) -> Cluster:
     if address not in ("local", "auto"):
         _check_answers(address)
     try:
-        # The dashboard listens on loopback unless the cluster was started otherwise.
-        context = ray.init(
-            address=address, log_to_driver=False, logging_level=logging.ERROR,
-            include_dashboard=address == "local" or None,
-        )  # fmt: skip
+        context = _start() if address == "local" else ray.init(address=address, **QUIETLY)
     except (ConnectionError, AuthenticationError) as error:
         if address == "local":
             raise
@@ -78,6 +78,20 @@ def connect(address: str | None = None) -> Cluster:
     resources = ray.cluster_resources()
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
     return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard, address != "local")
+
+
+def _start() -> Any:
+    """Start a Ray on this machine that only this user can use.
+
+    Its servers listen on loopback, by Ray's own switch for machines that never join a cluster (on by default on macOS
+    alone). `_node_ip_address="127.0.0.1"` does not do it: Ray replaces it by an outer address.
+    """
+    folder = prepare_private_ray()
+    clustered, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        return ray.init(address="local", _temp_dir=str(folder), include_dashboard=True, **QUIETLY)
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clustered
 
 
 def _check_answers(address: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import pickle
 import re
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -161,8 +164,20 @@ class _Events(tune.Callback):
 
 def _error_of(trial: TuneTrial) -> BaseException | None:
     """The error that a trial ended with. Tune's own get_error reads a copy that may not be there yet."""
-    path = trial.pickled_error_file
-    return pickle.loads(Path(path).read_bytes()) if path and Path(path).exists() else None
+    pickled = read_own(Path(trial.pickled_error_file)) if trial.pickled_error_file else None
+    return pickle.loads(pickled) if pickled else None
+
+
+def read_own(path: Path) -> bytes | None:
+    """The bytes of a file that is this user's and not writable by all; None if there is no such file.
+
+    Ray's folders on a cluster are open to all, and unpickling another user's file would run their code.
+    """
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH:
+            return file.read()
+    return None
 
 
 def without_ray_frames(traceback: str) -> str:

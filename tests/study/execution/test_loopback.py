@@ -1,0 +1,150 @@
+"""A Ray that a study starts for itself is nobody else's: its folder, its token, its errors and its sockets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simclip.errors import InputError
+from simclip.runtime.local_ray import keep_token_private, sessions_folder
+from simclip.study.execution.ray_executor import read_own
+from tests.chaos.driver import Driver
+from tests.conftest import tiny_run, write_study
+
+#: Processes with a port on all interfaces whatever one does, as the kernel names them; docs/security.md says why.
+NAMED = {"ray::RayTrainWo"}
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a path that is short enough for Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="own-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """New files are writable by all unless their mode says otherwise."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_rays_sessions_lie_in_a_folder_of_the_user(short: Path) -> None:
+    folder = sessions_folder(short)
+    assert folder.is_dir() and mode(folder.parent) == 0o700
+    folder.parent.chmod(0o777)
+    assert sessions_folder(short) == folder and mode(folder.parent) == 0o700
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to a folder", "a dangling link", "another user's folder"])
+def test_another_users_folder_is_refused(kind: str, short: Path) -> None:
+    there = short / f"simclip-{os.getuid()}"
+    if kind == "a file":
+        there.touch()
+    elif kind == "another user's folder":
+        if os.getuid() != 0:
+            pytest.skip("only root can give a folder away")
+        there.mkdir()
+        os.chown(there, 12345, 12345)
+    else:
+        there.symlink_to(short if kind == "a link to a folder" else short / "nowhere")
+    with pytest.raises(
+        InputError, match=r"simclip-\d+: Ray's files go there, but it is not a folder of yours"
+    ) as error:
+        sessions_folder(short)
+    assert "set RAY_TMPDIR" in str(error.value)
+
+
+def test_a_path_that_is_too_long_for_sockets_is_refused(short: Path) -> None:
+    with pytest.raises(InputError, match=r"RAY_TMPDIR=.*at most 103 are allowed: give a folder with a shorter path"):
+        sessions_folder(short / ("x" * 30))
+    assert not list(short.iterdir())
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_only_the_user_can_read_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / ".ray" / "auth_token"
+    keep_token_private(path)
+    token = path.read_text()
+    assert mode(path) == 0o600 and len(token) == 64
+    path.chmod(0o644)
+    keep_token_private(path)
+    assert mode(path) == 0o600 and path.read_text() == token
+
+
+@pytest.mark.parametrize(("name", "value"), [("RAY_AUTH_TOKEN", "secret"), ("RAY_AUTH_MODE", "disabled")])
+def test_no_token_is_made_that_nobody_reads(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    keep_token_private(tmp_path / "auth_token")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_that_others_may_have_written_is_not_unpickled(tmp_path: Path) -> None:
+    path = tmp_path / "error.pkl"
+    assert read_own(path) is None
+    path.write_bytes(b"error")
+    assert read_own(path) == b"error"
+    path.chmod(0o666)
+    assert read_own(path) is None
+    path.chmod(0o600)
+    if os.getuid() == 0:
+        os.chown(path, 12345, 12345)
+        assert read_own(path) is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_listens_beyond_this_machine(pairs: Path, tiny_model: Path, short: Path) -> None:
+    study = write_study(
+        tiny_run(pairs, tiny_model), short / "tiny.yaml", train={"epochs": 1},
+        parameters={"cluster_size": {"values": [2]}}, resources={"workers": 2, "cpus": 0.5}, max_concurrent=1,
+    )  # fmt: skip
+    driver, seen = Driver(study, short, short / "results"), set()
+    try:
+        while driver.running:
+            seen |= {each for pid in driver.pids() for each in listening(pid)}
+            time.sleep(0.5)
+        assert driver.wait(60) == 0, driver.said
+    finally:
+        driver.clear()
+    programs = {program for program, _ in seen}
+    assert programs >= {"gcs_server", "raylet", "python", "ray::DashboardA", "ray::RayTrainWo"}
+    assert {program for program, address in seen if address not in LOOPBACK} <= NAMED
+    assert mode(short / f"simclip-{os.getuid()}") == 0o700
+
+
+#: How /proc/net/tcp and tcp6 write 127.0.0.1, ::ffff:127.0.0.1 and ::1.
+LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+
+
+def listening(pid: int) -> Iterator[tuple[str, str]]:
+    """The name of a process, and the address of each TCP socket on which it listens, as /proc writes it."""
+    try:
+        program = Path(f"/proc/{pid}/comm").read_text().strip()
+        held = {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:
+        return  # gone by now
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
+            if state == "0A" and f"socket:[{inode}]" in held:
+                yield program, local.partition(":")[0]
