@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tyro
 
+from simclip.cli.arguments import in_order
 from simclip.cli.exits import exit_code, leave
 from simclip.config.explain import hint
 from simclip.errors import InputError
@@ -57,7 +58,8 @@ def called(first: str, *rest: str) -> int:
     """
     config = (tyro.conf.FlagCreatePairsOff,)
     if first in COMMANDS:
-        return tyro.cli(command(first), prog=f"python tune.py {first}", args=rest, config=config)
+        function = command(first)
+        return tyro.cli(function, prog=f"python tune.py {first}", args=in_order(function, rest), config=config)
     if not first.startswith("-"):
         is_study = Path(first).suffix in (".yaml", ".yml")
         meant = f"did you mean python tune.py run {first}?" if is_study else hint(first, COMMANDS)

@@ -6,11 +6,10 @@ import os
 import shlex
 import sys
 
-from rich.console import Console
-
 from simclip.cli.commands.original import parse
 from simclip.cli.exits import INTERRUPTED, exit_code, leave
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.runtime.gc import paused_gc
 from simclip.study.execution.ownership import typed_again
 from simclip.study.execution.resources import Cluster, resolve_for_resume
@@ -27,7 +26,7 @@ def main(words: list[str]) -> int:
 
 def train(words: list[str]) -> int:
     """Train according to the original's flags."""
-    console, run = Console(), parse(words)
+    console, run = SafeConsole(), parse(words)
     for note in run.notes:
         say(console, note)
     if run.digits:

@@ -9,23 +9,47 @@ import tyro
 
 from simclip.data.pair_table import read_captions
 from simclip.errors import InputError
+from simclip.models.model_folder import check_target
 from simclip.models.tiny import make_tiny_clip
 
 
-def main(tsv: Path, to: Path, vocabulary: int = 4000, image_size: int = 64, width: int = 96, seed: int = 0) -> None:
+def main(
+    tsv: Path,
+    to: Path,
+    vocabulary: int = 4000,
+    image_size: int = 64,
+    patch_size: int = 16,
+    width: int = 96,
+    layers: int = 2,
+    most_tokens: int = 32,
+    seed: int = 0,
+) -> None:
     """Make a tiny CLIP from scratch into a local folder.
 
     Args:
         tsv: Pairs whose captions the tokenizer is trained on.
-        to: Folder to write.
+        to: Folder to write; new or empty.
         vocabulary: Most tokens of the tokenizer.
         image_size: Side of the input, pixels.
-        width: Of both towers.
+        patch_size: Side of a patch, pixels.
+        width: Of both towers, a multiple of 32.
+        layers: Of each tower.
+        most_tokens: Most tokens of a caption.
         seed: Of the weights.
     """
-    clip = make_tiny_clip(read_captions(tsv), vocabulary=vocabulary, image_size=image_size, width=width, seed=seed)
+    check_target(to)
+    if image_size % patch_size or width % 32:
+        raise InputError(
+            f"--image-size {image_size} --patch-size {patch_size} --width {width}: expected an image size that the "
+            "patch size divides, and a width that is a multiple of 32"
+        )
+    clip = make_tiny_clip(
+        read_captions(tsv), vocabulary=vocabulary, image_size=image_size, patch_size=patch_size, width=width,
+        layers=layers, most_tokens=most_tokens, seed=seed,
+    )  # fmt: skip
     clip.save(to)
-    print(f"{to}: a CLIP of {clip.model.num_parameters():,} parameters, untrained: use it with pretrain=true")
+    sizes = f"{image_size} pixels, {layers} layers of width {width} in each tower, {most_tokens} tokens"
+    print(f"{to}: a CLIP of {clip.model.num_parameters():,} parameters ({sizes}), untrained: use train.pretrain=true")
 
 
 if __name__ == "__main__":

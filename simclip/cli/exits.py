@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from simclip.cli.terminal.safe_console import safe
 from simclip.errors import FULL_DISK, InputError, LostError
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
@@ -66,4 +67,4 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
 
 def fail(message: str) -> None:
     """Print one line to stderr without wrapping it, so that it can be searched for or piped."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(safe(f"error: {message}"), file=sys.stderr, flush=True)

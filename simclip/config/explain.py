@@ -54,14 +54,16 @@ def _message(problem: Any, known: Iterable[str] | type[pydantic.BaseModel]) -> s
     if problem["type"] == "extra_forbidden":
         *parents, key = problem["loc"]
         names = _names_at(known, parents) if isinstance(known, type) else known
-        return f"unknown key; {hint(key, names)}"
+        elsewhere = _places_of(known, str(key)) if isinstance(known, type) else []
+        return f"unknown key; {f'did you mean {elsewhere[0]}?' if elsewhere else hint(key, names)}"
     message = re.sub(r"^(Value error, |(Input|String|List) (?=should ))", "", " ".join(problem["msg"].split()))
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", message)
     if problem["type"] == "missing":
         return "missing"
     if problem["type"] == "value_error":
         return message
-    return f"{message}; got {reprlib.repr(problem['input'])}"
+    none = "; write null for none" if str(problem["input"]).lower() == "none" else ""
+    return f"{message}; got {reprlib.repr(problem['input'])}{none}"
 
 
 def _names_at(schema: type[pydantic.BaseModel], parents: Sequence[int | str]) -> list[str]:
@@ -71,6 +73,17 @@ def _names_at(schema: type[pydantic.BaseModel], parents: Sequence[int | str]) ->
         fields = [each.model_fields[part].annotation for each in schemas if part in each.model_fields]
         schemas = [inner for field in fields for inner in _schemas_in(field)] or schemas
     return [name for each in schemas for name in each.model_fields]
+
+
+def _places_of(schema: type[pydantic.BaseModel], name: str) -> list[str]:
+    """The dotted names of the schema's own fields, and of those of a section such as `train`, that have this name."""
+    places = [name] if name in schema.model_fields else []
+    sections = {field: info.annotation for field, info in schema.model_fields.items()}
+    return places + [
+        f"{field}.{name}"
+        for field, inner in sections.items()
+        if isinstance(inner, type) and issubclass(inner, pydantic.BaseModel) and name in inner.model_fields
+    ]
 
 
 def _schemas_in(annotation: Any) -> list[type[pydantic.BaseModel]]:

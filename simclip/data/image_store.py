@@ -137,13 +137,13 @@ def _fits(part: _Part, image_store: str) -> bool:
     need = f"{_gigabytes(needed)} for {len(part.files)} images of {part.files.size} pixels in {folder}"
     if image_store == "on" and needed > free:
         raise InputError(
-            f"image_store=on needs {need}, but only {_gigabytes(free)} are free: make room, set SIMCLIP_CACHE to a "
-            "folder on a larger disk, or set image_store to auto or off"
+            f"train.image_store=on needs {need}, but only {_gigabytes(free)} are free: make room, set SIMCLIP_CACHE "
+            "to a folder on a larger disk, or set train.image_store=off"
         )
     if image_store == "auto" and needed > FREE_SHARE * free:
         log.warning(
             "no image store: it would take %s, more than %.0f%% of the free %s. Images are decoded on every use; set "
-            "image_store=on to store them anyway", need, 100 * FREE_SHARE, _gigabytes(free),
+            "train.image_store=on to store them anyway", need, 100 * FREE_SHARE, _gigabytes(free),
         )  # fmt: skip
         return False
     return True
@@ -163,7 +163,7 @@ def _make(part: _Part) -> None:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"the image store cannot be written to {part.path} ({error}): make room or set image_store=off"
+            f"the image store cannot be written to {part.path} ({error}): make room or set train.image_store=off"
         ) from error
     finally:
         os.close(handle)

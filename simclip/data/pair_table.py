@@ -83,7 +83,7 @@ def read_training_tables(tables: Sequence[Table], caption_columns: Sequence[str]
         InputError: There is no table, or one is wrong (see `read_table`).
     """
     if not tables:
-        raise InputError("no training data: set train_tsv and train_image_dir (or train_tables)")
+        raise InputError("no training data: set train.train_tsv and train.train_image_dir (or train.train_tables)")
     parts = [read_table(table.tsv, table.image_dir, caption_columns) for table in tables]
     parts = [part.select(np.arange(len(part))[: table.limit]) for part, table in zip(parts, tables, strict=True)]
     joined = _concatenated(parts).merged("the training tables together")
@@ -200,7 +200,7 @@ def _caption_columns(tsv: Path, present: list[str], wanted: Sequence[str] | None
             raise InputError(f"{tsv} has no caption column but {', '.join(present)}: name them caption1, caption2, ...")
         return columns
     if absent := [name for name in wanted if name not in present]:
-        raise InputError(f"{tsv} has no column {', '.join(absent)} but {', '.join(present)}: fix caption_columns")
+        raise InputError(f"{tsv} has no column {', '.join(absent)} but {', '.join(present)}: fix train.caption_columns")
     return list(wanted)
 
 

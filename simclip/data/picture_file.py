@@ -58,7 +58,7 @@ def open_picture(path: Path, exif: Exif = "ignore") -> Iterator[Image.Image]:
     except ERRORS as error:
         raise InputError(
             f"{path} cannot be read as an image ({_reason(path, error)}): replace it, or drop such rows with "
-            "bad_images=skip"
+            "train.bad_images=skip"
         ) from error
 
 

@@ -75,7 +75,7 @@ class TrainingData:
     @property
     def notes(self) -> list[str]:
         """Lines about what was merged, left out, changed and shortened."""
-        left_out = f"{len(self.skipped)} images left out: they do not decode (bad_images=skip)"
+        left_out = f"{len(self.skipped)} images left out: they do not decode (train.bad_images=skip)"
         long = (
             f"{self.tokens.shortened} of {len(self.tokens)} captions are longer than {self.inputs.max_tokens} tokens "
             "and are truncated"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from simclip.data.images import Transform, centre_crop, resize_bicubic
 from simclip.data.input_format import InputFormat
@@ -76,9 +79,21 @@ class Clip:
 
     def save(self, folder: Path) -> None:
         """Write a Hugging Face folder: weights, tokenizer and image processor."""
-        self.model.save_pretrained(folder)
+        with _without_bars():  # a model is written in a moment
+            self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         self.image_processor.save_pretrained(folder)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def load_clip(
@@ -110,7 +125,7 @@ def load_clip(
         model = _random_start(name, seed) if pretrain else trained_model(name)
         loading = f"tokenizer and image processor of {source!r}"
         tokenizer = _tokenizer(source, model)
-        processor = AutoImageProcessor.from_pretrained(source)
+        processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # broken files raise exceptions of a dozen types
         raise _not_loading(loading, error) from error
     freeze(model, frozen)
@@ -133,12 +148,14 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
 
 def _not_loading(what: str, error: Exception) -> InputError:
     reason = textwrap.shorten(str(error), 250) or type(error).__name__
+    if "trust_remote_code" in str(error):
+        reason = "it needs code of its own, which is never executed"
     return InputError(f"{what} cannot be loaded ({reason}): give a folder or hub name of a CLIP")
 
 
 def _tokenizer(source: str, model: CLIPModel) -> PreTrainedTokenizerBase:
     """Load a tokenizer and check it: transformers makes an empty one if its files are missing."""
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     most = model.text_model.config.vocab_size
     if not len(tokenizer.all_special_ids) < len(tokenizer) <= most:
         raise ValueError(f"its vocabulary has {len(tokenizer)} tokens, the model's {most}")

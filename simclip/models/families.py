@@ -61,7 +61,12 @@ def trained_model(name: str) -> CLIPModel:
         ValueError: The model cannot be trained, or weights are missing or have another shape.
     """
     loaded: Any = AutoModel.from_pretrained(
-        name, config=model_config(name), dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True
+        name,
+        config=model_config(name),
+        dtype="float32",
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        trust_remote_code=False,
     )
     model, report = loaded
     if gaps := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
@@ -73,7 +78,7 @@ def untrained_model(name: str, seed: int) -> CLIPModel:
     """Make a model of the same architecture with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: CLIPModel = AutoModel.from_config(model_config(name), dtype=torch.float32)
+        model: CLIPModel = AutoModel.from_config(model_config(name), dtype=torch.float32, trust_remote_code=False)
     return model
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import simclip
+from simclip.config.explain import hint
 from simclip.errors import InputError
 
 #: Families whose towers OpenCLIP has too, layer by layer.
@@ -25,7 +27,9 @@ def check_model_files(model: str, needs_weights: bool = True) -> None:
     folder = Path(model)
     if not folder.is_dir():
         if is_local(model):
-            raise InputError(f"no such model folder: {model}; give a local Hugging Face folder or a hub name")
+            beside = [str(each) for each in sorted(folder.parent.glob("*/")) if (each / "config.json").is_file()]
+            meant = f"; {hint(model, beside)}" if beside else ""
+            raise InputError(f"no such model folder: {model}; give a local Hugging Face folder or a hub name{meant}")
         return
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} is not a model folder: it has no config.json")
@@ -36,8 +40,26 @@ def check_model_files(model: str, needs_weights: bool = True) -> None:
 
 
 def is_local(model: str) -> bool:
-    """Whether a name can only be a folder's: hub names look like owner/model."""
-    return Path(model).is_absolute() or model.startswith((".", "~")) or model.count("/") > 1
+    """Whether a name is a folder's: hub names look like owner/model, and no folder here is called like the owner."""
+    parents = [folder / Path(model).parent for folder in (Path(), Path(simclip.__file__).parents[1])]
+    return (
+        Path(model).is_absolute()
+        or model.startswith((".", "~"))
+        or model.endswith("/")
+        or model.count("/") > 1
+        or ("/" in model and any(each.is_dir() for each in parents))
+    )
+
+
+def brings_code(folder: str) -> bool:
+    """Whether a local folder's configuration names classes of the folder's own code, which is never executed."""
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
+        try:
+            if json.loads(Path(folder, name).read_text(encoding="utf-8")).get("auto_map"):
+                return True
+        except (OSError, ValueError, AttributeError):
+            continue
+    return False
 
 
 def check_target(folder: Path) -> None:

@@ -205,7 +205,9 @@ class Training:
         with timer("step"):
             loss = torch.stack(losses).mean().item()
         if not math.isfinite(loss):
-            raise FloatingPointError(f"epoch {epoch + 1}: the loss is {loss}; lower learning_rate, or try fp32")
+            raise FloatingPointError(
+                f"epoch {epoch + 1}: the loss is {loss}; lower train.learning_rate, or try train.precision=fp32"
+            )
         with timer("evaluate"):
             scores = self.evaluate(epoch + 1)
         row = {

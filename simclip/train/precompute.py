@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from transformers.utils.logging import disable_progress_bar
 
+from simclip.models.model_folder import brings_code
 from simclip.train.config import TrainConfig
 from simclip.train.load import load_data, load_evaluation_sets, load_model
 
@@ -24,4 +25,6 @@ def prepare(config: TrainConfig) -> list[str]:
     clip = load_model(config)
     data = load_data(config, clip)
     sets = load_evaluation_sets(config, clip)
-    return [*data.notes, *(note for each in sets for note in each.notes)]
+    foreign = [each for each in (config.model, config.preprocessor) if each and brings_code(each)]
+    code = [f"{each} brings code of its own, which is never executed" for each in foreign]
+    return [*code, *data.notes, *(note for each in sets for note in each.notes)]

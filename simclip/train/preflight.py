@@ -49,7 +49,9 @@ def check_metric(config: TrainConfig, metric: str | Mapping[str, float] | None =
     """
     known = [name for each in config.evaluation_sets for name in each.metric_names()]
     if not known:
-        raise InputError("no evaluation set: set val_tsv and val_image_dir (or evaluate), to tell which run is best")
+        raise InputError(
+            "no evaluation set: set train.val_tsv and train.val_image_dir (or train.evaluate), to choose the best run"
+        )
     for name in metric_weights(metric or config.metric):
         if name not in known:
             raise InputError(f"{field} {name!r}: no evaluation set has it; {hint(name, known)}")

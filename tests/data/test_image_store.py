@@ -140,7 +140,7 @@ def test_a_bad_image_is_named_and_nothing_is_left(bad: int, tmp_path: Path) -> N
     paths = [draw(tmp_path / f"{number}.png", number) for number in range(200)]
     paths[bad].write_bytes(b"no image")
     for _ in range(2):
-        with pytest.raises(InputError, match=rf"{bad}\.png cannot be read as an image .*bad_images=skip$"):
+        with pytest.raises(InputError, match=rf"{bad}\.png cannot be read as an image .*train\.bad_images=skip$"):
             open_pictures(paths, 8, resize_antialiased)
         assert not stores() and not parts()
     draw(paths[bad], seed=bad)
@@ -194,7 +194,7 @@ def test_a_disk_that_is_full_after_all(paths: list[Path], monkeypatch: pytest.Mo
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    line = r"the image store cannot be written to \S+\.part \(.*\): make room or set image_store=off\n"
+    line = r"the image store cannot be written to \S+\.part \(.*\): make room or set train.image_store=off\n"
     assert re.fullmatch(line, done.stdout), (done.stdout, done.stderr)
     assert not stores() and not parts()
 

@@ -154,7 +154,7 @@ def test_batches_say_in_one_line_which_image_is_bad(workers: int, tmp_path: Path
     for rows, batch in zip(batches, loaded, strict=True):
         assert torch.equal(batch, torch.stack([read_image(names[row], 8, resize_antialiased) for row in rows]))
     names[2].write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"^\S*2\.png cannot be read as an image .*bad_images=skip$") as caught:
+    with pytest.raises(InputError, match=r"^\S*2\.png cannot be read as an image .*train\.bad_images=skip$") as caught:
         list(files.batches(batches, workers))
     assert "\n" not in str(caught.value)
 

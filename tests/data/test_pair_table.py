@@ -157,7 +157,7 @@ def test_no_such_file_folder_or_column(read: Read, folder: Path) -> None:
     read("image\tcaption\na.png\tx\n")
     with pytest.raises(InputError, match=r"no such image folder: .*none \(for .*pairs.tsv\)"):
         read_table(folder / "pairs.tsv", folder / "none")
-    with pytest.raises(InputError, match=r"no column title but image, caption: fix caption_columns"):
+    with pytest.raises(InputError, match=r"no column title but image, caption: fix train.caption_columns"):
         read("image\tcaption\na.png\tx\n", caption_columns=["caption", "title"])
 
 
@@ -188,7 +188,7 @@ def test_tables_follow_each_other_cut_and_repeated(folder: Path) -> None:
     assert [path.name for path in table.images] == ["a.png", "b.png"] * 2 + ["d.png"] * 3
     assert rows_of(table) == [["a"], ["b"]] * 2 + [["d", "e"]] * 3
     assert table.starts.dtype == np.int64
-    with pytest.raises(InputError, match="no training data: set train_tsv and train_image_dir"):
+    with pytest.raises(InputError, match=r"no training data: set train\.train_tsv and train\.train_image_dir"):
         read_training_tables([])
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import CLIPModel
 
+from simclip.errors import InputError
 from simclip.models.tiny import make_tiny_clip, train_tokenizer
 from simclip.tiny import main
 from simclip.train.config import TrainConfig
@@ -71,3 +72,16 @@ def test_captions_stand_between_begin_and_end(caption: str) -> None:
     assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
     assert tokenizer.unk_token_id not in ids
     assert tokenizer.eos_token_id not in ids[:-1]
+
+
+def test_the_command_overwrites_nothing_and_tells_every_size(
+    pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    main(pairs / "train.tsv", tmp_path / "tiny", vocabulary=200, image_size=32, width=32, layers=1, most_tokens=12)
+    out, err = capfd.readouterr()
+    assert all(part in out for part in ("32 pixels", "1 layers of width 32", "12 tokens", "train.pretrain=true"))
+    assert "model shards" not in err
+    with pytest.raises(InputError, match="already exists"):
+        main(pairs / "train.tsv", tmp_path / "tiny")
+    with pytest.raises(InputError, match="the patch size divides"):
+        main(pairs / "train.tsv", tmp_path / "other", image_size=33)

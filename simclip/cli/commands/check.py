@@ -11,10 +11,10 @@ from shlex import join, quote
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from simclip.cli.exits import DONE, FAILED
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.data.pair_table import read_table
 from simclip.data.picture_file import Exif, picture_notes, unreadable
 from simclip.data.table import Table
@@ -64,7 +64,7 @@ def check(
         fast: only look whether the images exist; do not decode them.
         to: write the names of the training images found in evaluation sets to this file, for prepare's --exclude.
     """
-    console = Console()
+    console = SafeConsole()
     if not targets:
         raise InputError("nothing to check: give a study file, or a training table and any tables to evaluate on")
     _check_kind(Path(targets[0]))

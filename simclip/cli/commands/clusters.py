@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.clusters_page.subject import load_subject
 from simclip.errors import InputError
 from simclip.models.model_folder import check_model_files
@@ -44,7 +44,7 @@ def clusters(
         seed: seed that chooses the anchors.
         out: file of the page; by default clusters.html in the study's results, or in the working folder.
     """
-    console = Console()
+    console = SafeConsole()
     fields = {"model": model, "cluster_size": k, "neighborhood": neighborhood, "similarity": similarity,
               "max_similarity": max_similarity}  # fmt: skip
     _check(anchors, seed, out)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.errors import InputError
 from simclip.models.model_folder import check_counterpart, check_model_files, check_target
 from simclip.runtime.gc import paused_gc
@@ -30,7 +30,7 @@ def export(
         source: results folder of a study or its URI, or a model folder.
         to: folder to write; new or empty.
     """
-    console = Console()
+    console = SafeConsole()
     if is_uri(to):
         raise InputError(f"--to {to}: OpenCLIP loads from local folders; give one")
     target = Path(to).expanduser().absolute()
@@ -67,6 +67,8 @@ def _model(source: str, scratch: Path) -> str:
     if not is_uri(source) and not Path(source).is_dir():
         raise InputError(f"no such folder: {source}; give the results folder of a study, or a model folder")
     results = StudyFolder.at(source)
+    if studies := sorted(path.parent for path in results.path.glob(f"*/{layout.STUDY}")):
+        raise InputError(f"{source} holds the results of {len(studies)} studies: give one of them, e.g. {studies[0]}")
     if not results.file.is_file():
         return str(results.storage.fetch("", scratch))
     best = results.storage.fetch(layout.BEST_MODEL, scratch)

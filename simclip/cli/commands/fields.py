@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS
 from simclip.train.config import TrainConfig
@@ -13,7 +12,7 @@ from simclip.train.config import TrainConfig
 
 def fields() -> int:
     """List the fields of a study file; a study can search every field of `train`."""
-    console = Console()
+    console = SafeConsole()
     for title, schema, elsewhere in (("train", TrainConfig, STUDY_FIELDS), ("study", StudyConfig, ["train"])):
         say(console, f"\n{title}:")
         for name, field in schema.model_fields.items():

@@ -14,10 +14,14 @@ from rich.console import Console
 from simclip.cli.arguments import Overrides
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole, safe
 from simclip.cli.terminal.study_status import status_lines
+from simclip.config.explain import hint
 from simclip.errors import InputError
 from simclip.study.execution.job_bundle import check_travels, dashboard, results_of
+from simclip.study.execution.ownership import last_owner, owner
 from simclip.study.spec.overrides import read_mapping
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.storage import is_uri
 from simclip.study.store.study_file import DEMO, load_study, locate
@@ -50,7 +54,7 @@ def submit(
         retry_failed: run trials again that failed in earlier runs.
         install: install requirements.txt in the job's environment; by default the cluster's own environment is used.
     """
-    console = Console()
+    console = SafeConsole()
     loaded = load_study(study, overrides, read_mapping(locate(DEMO)) if demo else None)
     if not demo:
         check_travels(study, overrides)
@@ -84,12 +88,14 @@ def status(target: Target, address: Address = None) -> int:
         target: results folder of a study, or the id of a job.
         address: address of the cluster's dashboard, for a job; by default $RAY_API_SERVER_ADDRESS or this machine's.
     """
-    console = Console()
+    console = SafeConsole()
+    if refused := None if Path(target).is_dir() else _not_a_job(target, ""):
+        raise refused
     if is_uri(target) or Path(target).is_dir():
         for line in status_lines(StudyFolder.at(target)):
             say(console, line)
         return DONE
-    say(console, f"Connecting to {dashboard(address)}...")
+    say(console, f"Connecting to {_asked(address, target)}...")
     from simclip.study.execution.ray_jobs import RESULTS, Jobs, describe
 
     job = Jobs(address).get(target)
@@ -101,6 +107,31 @@ def status(target: Target, address: Address = None) -> int:
     return DONE
 
 
+def _not_a_job(target: str, instead: str) -> InputError | None:
+    """Why a target cannot be a job, if it cannot; no dashboard is asked.
+
+    Args:
+        target: A results folder or the id of a job.
+        instead: What to do about a study that runs on this machine, with {folder} and {pid}.
+    """
+    if is_uri(target):
+        return None
+    place = Path(target)
+    if not place.is_dir():
+        if "/" not in target:
+            return None
+        beside = [str(each.parent) for each in sorted(place.parent.glob(f"*/{layout.STUDY}"))]
+        return InputError(f"no such results folder: {target}" + (f"; {hint(target, beside)}" if beside else ""))
+    if not (place / layout.STUDY).is_file():
+        return InputError(f"{target}: a folder without the results of a study, and no job")
+    last = last_owner(place)
+    if last is None or last.job:
+        return None
+    running = instead.format(folder=target, pid=last.pid) if owner(place) else "it is not running"
+    logs = "the logs of its trials are in " + str(place / layout.LOGS)
+    return InputError(f"{target}: a study of this machine and not a job: {running}; {logs}")
+
+
 def stop(target: Target, address: Address = None) -> int:
     """Stop a job like Ctrl-C does, and wait for its end: the current step ends and is saved.
 
@@ -108,8 +139,10 @@ def stop(target: Target, address: Address = None) -> int:
         target: results folder of a study, or the id of a job.
         address: address of the cluster's dashboard; by default $RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265.
     """
-    console = Console()
-    say(console, f"Connecting to {dashboard(address)}...")
+    console = SafeConsole()
+    if refused := _not_a_job(target, "press Ctrl-C in its terminal, or type kill -INT {pid}"):
+        raise refused
+    say(console, f"Connecting to {_asked(address, target)}...")
     from simclip.study.execution.ray_jobs import STOP_SECONDS, Jobs, describe, runs
 
     jobs = Jobs(address)
@@ -133,15 +166,29 @@ def logs(target: Target, address: Address = None, follow: bool = False) -> int:
         address: address of the cluster's dashboard; by default $RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265.
         follow: print until the job ends, and return its exit code.
     """
-    dashboard(address)
+    if refused := _not_a_job(target, "it is running: python tune.py status {folder}"):
+        raise refused
+    _asked(address, target)
     from simclip.study.execution.ray_jobs import Jobs
 
     jobs = Jobs(address)
     job = str(jobs.get(target).submission_id)
     if follow:
-        return _follow(Console(), jobs.address, job)
-    sys.stdout.write(jobs.logs(job))
+        return _follow(SafeConsole(), jobs.address, job)
+    sys.stdout.write(safe(jobs.logs(job)))
     return DONE
+
+
+def _asked(address: str | None, target: str) -> str:
+    """The dashboard that knows whether a target is a job.
+
+    Raises:
+        InputError: Nothing answers there.
+    """
+    try:
+        return dashboard(address)
+    except InputError as error:
+        raise InputError(f"{target}: no such results folder here; whether it is a job is unknown: {error}") from None
 
 
 def _follow(console: Console, address: str | None, job: str) -> int:
@@ -165,5 +212,5 @@ def _follow(console: Console, address: str | None, job: str) -> int:
 
 async def _copy(output: AsyncIterator[str]) -> None:
     async for text in output:
-        sys.stdout.write(text)
+        sys.stdout.write(safe(text))
         sys.stdout.flush()

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.errors import InputError
 from simclip.prepare.annotations import (
     Described,
@@ -174,7 +174,7 @@ Format = (
 
 def prepare(source: Annotated[Format, tyro.conf.arg(name="")]) -> int:
     """Write a table of pairs from published annotations."""
-    console = Console()
+    console = SafeConsole()
     for line in source.write():
         say(console, line)
     return DONE

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.errors import InputError
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
@@ -25,7 +25,7 @@ def report(
         studies: results folders or their URIs.
         to: file of the page; by default report.html in the study's folder, or comparison.html in the working folder.
     """
-    console = Console()
+    console = SafeConsole()
     if not studies:
         raise InputError("no results folder: give the one of a study, e.g. results/demo")
     folders = [StudyFolder.at(each) for each in studies]

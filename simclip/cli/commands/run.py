@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from simclip.cli.arguments import Overrides
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
+from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.runtime.gc import paused_gc
@@ -47,7 +47,7 @@ def run(
         fresh: move earlier results of the study aside and start anew.
         address: address of a running Ray cluster; by default $RAY_ADDRESS, else Ray is started on this machine.
     """
-    console = Console()
+    console = SafeConsole()
     loaded = load_with_data(study, overrides, demo, lambda line: say(console, line))
     warnings = check_study(loaded)
     folder = StudyFolder.at(f"{results.rstrip('/')}/{loaded.name}")
@@ -98,7 +98,7 @@ def reproduce(
     """
     if seeds is not None and seeds < 1:
         raise InputError(f"--seeds {seeds}: expected at least 1")
-    console, results = Console(), StudyFolder.at(study)
+    console, results = SafeConsole(), StudyFolder.at(study)
     from simclip.study.analysis.best import read_best, read_trial
     from simclip.study.analysis.reproduce import compare, repeated, rerun
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from simclip.cli.terminal.progress_state import ProgressState
+from simclip.cli.terminal.safe_console import safe
 from simclip.cli.wording.formatting import Metric, counted, duration
 from simclip.cli.wording.verdict import before_confirming
 from simclip.study.analysis.results import StudyResults
@@ -101,7 +102,7 @@ class PlainLines(Listener):
         self._print("  ".join([f"[{self.progress.ended}{of}] {trial.name}", *filter(None, parts)]))
 
     def _print(self, line: str) -> None:
-        print(line, file=self.file, flush=True)
+        print(safe(line), file=self.file, flush=True)
 
 
 class LogTail(Listener):
@@ -138,6 +139,6 @@ class LogTail(Listener):
             return
         with self.path.open(encoding="utf-8") as log:
             log.seek(self._position)
-            self.out.write(log.read())
+            self.out.write(safe(log.read()))
             self._position = log.tell()
         self.out.flush()

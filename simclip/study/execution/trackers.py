@@ -12,6 +12,7 @@ import wandb
 from ray.util.metrics import Gauge
 from torch.utils.tensorboard import SummaryWriter
 
+from simclip.errors import InputError
 from simclip.study.execution.events import Listener
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -185,11 +186,16 @@ class Prometheus(Listener):
 def wandb_status(environment: Mapping[str, str]) -> tuple[bool, str]:
     """Whether to track with W&B, and a line that says why or why not; nothing is sent.
 
-    It is on if there is a key (`wandb login` or WANDB_API_KEY) or WANDB_MODE is set to online or offline.
+    It is on if there is a key (`wandb login` or WANDB_API_KEY) or WANDB_MODE is set to online, offline or shared.
+
+    Raises:
+        InputError: WANDB_MODE is set to anything else.
     """
     mode = environment.get("WANDB_MODE", "")
     if mode in ("disabled", "dryrun"):
         return False, f"Weights & Biases is off (WANDB_MODE={mode})"
+    if mode and mode not in ("online", "offline", "shared"):
+        raise InputError(f"WANDB_MODE={mode}: expected online, offline, shared, disabled or dryrun")
     if mode:
         return True, f"Weights & Biases is on (WANDB_MODE={mode})"
     if wandb.login(prompt=False, verify=False):

@@ -104,7 +104,7 @@ class Arms:
         try:
             config = TrainConfig(**fields)
         except ValidationError as error:
-            raise explain(error, f"arm {name}", TrainConfig) from None
+            raise explain(error, f"arm {name}" if named else "train", TrainConfig) from None
         ordinary = {field: settings[field] for field in self._named if field not in CLUSTER_FIELDS}
         control_name = "-".join(["control", *filter(None, [arm_name(ordinary)])])
         control = self._keep(control_name, control_of(config), is_control=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
@@ -13,9 +14,16 @@ from simclip.config.explain import hint
 from simclip.errors import InputError
 from simclip.study.spec.portable_paths import local
 
+BOOL = "tag:yaml.org,2002:bool"
+
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys in a mapping."""
+    """Safe YAML that refuses duplicate keys in a mapping, and in which on, off, yes and no are words (YAML 1.2)."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOL]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -25,6 +33,9 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 class Override(NamedTuple):
@@ -46,6 +57,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         names = [each.name for each in sorted(path.parent.glob("*.yaml"))]
         raise InputError(f"{path}: no such file" + (f"; {hint(path.name, names)}" if names else "")) from None
+    except IsADirectoryError:
+        inside = path / "study.yaml"
+        meant = f"; give {inside}, the study file of these results" if inside.is_file() else ""
+        raise InputError(f"{path}: a folder, expected a study file{meant}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text: {error}") from None
     content = _parse(text, str(path))

@@ -175,7 +175,10 @@ class StudyConfig(Strict):
                 raise ValueError("test_metric: there is no test set; give test: [...]")
             return self
         if self.confirm is None:
-            raise ValueError("test: only the confirm stage reads test sets, and confirm: null leaves it out")
+            raise ValueError(
+                "test: only the confirm stage reads test sets, and confirm: null leaves it out; drop them too (as an "
+                "override: test=[]), or keep confirm"
+            )
         metric = self.confirmed_metric
         for name in metric_weights(metric):
             if _reporting(name, self.test) is None:

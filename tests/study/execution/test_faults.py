@@ -128,7 +128,7 @@ def test_a_loss_that_is_no_number_ends_the_trial(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Training, "step", lambda self, batch: torch.tensor(float("nan")))
-    with pytest.raises(FloatingPointError, match=r"epoch 1: the loss is nan; lower learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1: the loss is nan; lower train.learning_rate"):
         Training(config, tmp_path).run(lambda history, folder: None)
 
 

@@ -10,6 +10,7 @@ import pytest
 import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from simclip.errors import InputError
 from simclip.study.execution.trackers import TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.store.records import Record
@@ -71,3 +72,8 @@ def test_without_key_or_mode_wandb_is_off_and_says_how_to_turn_it_on(
     assert not on
     assert "wandb login" in said
     assert "WANDB_MODE=offline" in said
+
+
+def test_a_mistyped_mode_is_refused() -> None:
+    with pytest.raises(InputError, match="WANDB_MODE=offlin: expected online, offline"):
+        wandb_status({"WANDB_MODE": "offlin"})
