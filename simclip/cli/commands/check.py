@@ -11,6 +11,7 @@ from shlex import join, quote
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 
 from simclip.cli.exits import DONE, FAILED
 from simclip.cli.output import say

@@ -201,7 +201,7 @@ def test_files_that_are_none(tmp_path):
     assert said(b"name: a\x00b").startswith(": not valid YAML")
     with pytest.raises(InputError, match=r"y\.yaml: no such file; did you mean x\.yaml\?"):
         load_study(tmp_path / "y.yaml")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="a folder, expected a study file"):
         load_study(tmp_path)
 
 
