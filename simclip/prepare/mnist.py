@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
+import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 CAPTION = "A MNIST digit of {}"
 IMAGES, LABELS = 0x00000803, 0x00000801
 GZIP = b"\x1f\x8b"
+#: Maximum number of bytes of images that a file may hold; MNIST has 47 million.
+LARGEST = 2**30
 
 
 def read_mnist(folder: Path, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
@@ -71,24 +75,40 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     """Read an IDX file of unsigned bytes: magic number and sizes as big-endian int32, then the data.
 
     Raises:
-        InputError: The magic number is wrong, or the file's length does not match its sizes.
+        InputError: The magic number is wrong, the sizes are huge, or the file's length does not match them.
     """
-    content = path.read_bytes()
-    if content.startswith(GZIP):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path} does not decompress ({error}): download it again") from error
     kind = "images" if magic == IMAGES else "labels"
-    found = int.from_bytes(content[:4], "big")
-    if len(content) < 4 or found != magic:
-        raise InputError(f"{path} is not an MNIST file of {kind}: its magic number is {found}, expected {magic}")
     begin = 4 + 4 * (magic & 0xFF)
-    shape = np.frombuffer(content[4:begin], dtype=">i4").astype(np.int64) if len(content) >= begin else np.array([-1])
-    if (shape < 0).any() or len(content) - begin != shape.prod():
-        raise InputError(f"{path} has {len(content):,} bytes, expected {begin + max(0, shape.prod()):,} by its header: "
-                         "download it again")  # fmt: skip
-    return np.frombuffer(content, dtype=np.uint8, offset=begin).reshape(shape)
+    try:
+        with _opened(path) as file:
+            header = file.read(begin)
+            found = int.from_bytes(header[:4], "big")
+            if len(header) < 4 or found != magic:
+                raise InputError(
+                    f"{path} is not an MNIST file of {kind}: its magic number is {found}, expected {magic}"
+                )
+            shape = struct.unpack(f">{magic & 0xFF}I", header[4:]) if len(header) == begin else (0,)
+            expected = math.prod(shape)
+            if expected > LARGEST:
+                raise InputError(
+                    f"{path}: its header says {expected:,} bytes, more than {LARGEST:,}: download it again"
+                )
+            content = file.read(expected + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} does not decompress ({error}): download it again") from error
+    if len(content) > expected:
+        raise InputError(f"{path} has more bytes than its header says, {begin + expected:,}: download it again")
+    if len(header) < begin or len(content) < expected:
+        size = len(header) + len(content)
+        raise InputError(f"{path} has {size:,} bytes, expected {begin + expected:,} by its header: download it again")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """Open a file, decompressed if it is gzipped."""
+    with path.open("rb") as file:
+        zipped = file.read(len(GZIP)) == GZIP
+    return gzip.open(path, "rb") if zipped else path.open("rb")
 
 
 def draw_digits(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

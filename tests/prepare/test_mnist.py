@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,13 +77,28 @@ WRONG = {
     "nothing": ({"images": b""}, "not an MNIST file of images"),
     "a header cut off": ({"images": idx(PIXELS)[:10]}, "has 10 bytes"),
     "cut off": ({"images": idx(PIXELS)[:-1]}, r"has 47,055 bytes, expected 47,056 by its header: download it again"),
-    "too long": ({"labels": idx(LABELS) + b"x"}, r"has 69 bytes, expected 68"),
+    "too long": ({"labels": idx(LABELS) + b"x"}, r"has more bytes than its header says, 68: download it again"),
     "gzip cut off": ({"images": gzip.compress(idx(PIXELS))[:-20]}, r"does not decompress \(.*\): download it again"),
     "gzip broken": ({"images": gzip.compress(idx(PIXELS))[:40] + b"x" * 99}, "does not decompress"),
+    "a huge header": (
+        {"images": gzip.compress(struct.pack(">IIII", 2051, 2**31 - 1, 2**15, 2**15))},
+        r"its header says .* bytes, more than 1,073,741,824",
+    ),
     "another set's labels": ({"labels": idx(LABELS[:59])}, "60 images, .* 59 labels: use files of one set"),
     "letters": ({"labels": idx(LABELS + 20)}, r"label 2\d is not a digit"),
     "colour": ({"images": idx(PIXELS[..., None])}, "magic number is 2052"),
 }
+
+
+def test_a_gzip_bomb_takes_no_memory(tmp_path: Path) -> None:
+    write_mnist(tmp_path, gzip.compress(idx(PIXELS) + bytes(50_000_000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="more bytes than its header says"):
+            read_mnist(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("case", WRONG)

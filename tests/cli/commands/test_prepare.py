@@ -165,6 +165,31 @@ def test_wrong_annotations_are_one_line_and_exit_code_two(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["../../etc/x.png", "/etc/x.png", "sub/../../x.png"])
+@pytest.mark.parametrize("kind", ["coco", "karpathy", "flickr", "tsv"])
+def test_annotations_that_leave_the_image_folder_are_refused(
+    kind: str, name: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = {"filepath": str(Path(name).parent), "filename": "x.png", "split": "test", "sentences": [{"raw": "x"}]}
+    contents = {
+        "coco": json.dumps(
+            {"images": [{"id": 1, "file_name": name}], "annotations": [{"image_id": 1, "caption": "x"}]}
+        ),
+        "karpathy": json.dumps({"images": [image]}),
+        "flickr": f"{name}#0\tx\n",
+        "tsv": f"image\tcaption\n{name}\tx\n",
+    }
+    (tmp_path / "annotations").write_text(contents[kind])
+    words = ["prepare", kind, "--annotations", str(tmp_path / "annotations"), "--images", str(images)]
+    words += ["--split=test"] if kind == "karpathy" else []
+    assert main([*words, "--out", str(tmp_path / "out.tsv")]) == 2
+    line = capsys.readouterr().err
+    # Karpathy's folders are below the image folder, even with a slash at the beginning.
+    inside = kind == "karpathy" and name.startswith("/")
+    assert ("1 of 1 images are not in" if inside else "expected a path inside the image folder") in line
+    assert line.count("\n") == 1 and not (tmp_path / "out.tsv").exists()
+
+
 def table(path: Path, names: list[str]) -> str:
     path.write_text("image\tcaption\n" + "".join(f"{name}\tx\n" for name in names))
     return str(path)
