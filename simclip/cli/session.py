@@ -13,6 +13,7 @@ from simclip.cli.terminal.forecast_table import forecast_table
 from simclip.cli.terminal.live_table import progress_listener
 from simclip.cli.terminal.outcome import closing, confirmation, ranking
 from simclip.cli.wording.verdict import unconfirmed
+from simclip.cli.wording.formatting import counted
 from simclip.study.execution.cluster import connect, own_folder, prepare_nodes
 from simclip.study.execution.events import Listener
 from simclip.study.execution.forecast import check_models, forecast
@@ -139,6 +140,8 @@ def conclude(
         report: Place of the report, if there is one.
     """
     say(console, "")
+    if end.redrawn:
+        say(console, f"{counted(end.redrawn, 'setting')} made no valid training run and others were drawn instead.")
     if end.left_out:
         say(console, "The budget ended the search before all of its trials. Raise the budget to run more.")
     console.print(ranking(end.results))

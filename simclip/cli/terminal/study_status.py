@@ -72,8 +72,9 @@ def _unfinished(results: StudyResults, last: Owner | None) -> bool:
 def _not_begun(results: StudyResults) -> list[Trial]:
     """The planned trials that have not begun."""
     study = results.study
-    planned = study.replicates if isinstance(study, SingleRun) else planned_trials(study)
-    planned = under_recorded_names(planned, results.of_stage("search"))
+    begun = results.of_stage("search")
+    planned = study.replicates if isinstance(study, SingleRun) else planned_trials(study, begun)
+    planned = under_recorded_names(planned, begun)
     return [trial for trial in [*planned, *confirm_trials(results)] if trial.name not in results.records]
 
 

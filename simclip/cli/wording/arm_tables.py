@@ -21,8 +21,11 @@ from simclip.study.analysis.ranking import ArmResult, base_model_metrics
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import Spread
 from simclip.study.analysis.verdict import ConfirmedArm
+from simclip.study.search.plan import searcher_of
+from simclip.study.spec.arms import needs_numbers, varied_fields
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
+from simclip.train.config import CLUSTER_FIELDS, TrainConfig
 
 STAR = Cell("★", tone="good")
 VERDICT_TONES: Mapping[str | None, Tone] = {"better": "good", "worse": "bad"}
@@ -45,8 +48,10 @@ def search_table(results: StudyResults) -> Table | None:
     control = results.control.name if results.control and len(arms) > 1 else None
     all_finished = all(record.outcome == "finished" for record in records.values())
     paired = "mean difference on the seeds that both have" if len(study.seeds) > 1 else "difference"
+    settings = varied_fields(study) if needs_numbers(study) and not searcher_of(study).exhaustive else []
     columns = [
         Column("arm", min_width=14),
+        *(Column(TrainConfig.traits(field).label, right=True, priority=3) for field in settings),
         Column("seeds", right=True, priority=3),
         Column(metric.heading, right=True),
         Column("± \nsd", right=True, priority=2, note=DEVIATION),
@@ -60,6 +65,7 @@ def search_table(results: StudyResults) -> Table | None:
         is_best = best is not None and arm.name == best.arm.name
         cells = [
             text_cell(arm.name),
+            *(_setting(trials[arm.name][0], field) for field in settings),
             _seeds(len(arm.scores), seeds[arm.name]) if max(seeds.values()) > 1 else Cell(),
             metric_cell(metric, arm.mean),
             metric_cell(metric, arm.std),
@@ -161,6 +167,14 @@ def _base_row(columns: Sequence[Column], values: Mapping[str, Cell]) -> Row:
     """The last row: the base model's metrics, by the columns' headings."""
     cells = [values.get(column.heading, Cell()) for column in columns[1:]]
     return Row([text_cell("base model"), *cells], tone="dim", separate=True)
+
+
+def _setting(record: Record, field: str) -> Cell:
+    """The value of a field where an arm's name does not tell it; empty for clusters of a control."""
+    if record.control and field in CLUSTER_FIELDS:
+        return Cell()
+    value = getattr(record.config, field)
+    return Cell(f"{value:.3g}" if isinstance(value, float) else "default" if value is None else str(value), value)
 
 
 def _seeds(scored: int, wanted: int) -> Cell:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simclip.study.analysis.results import StudyResults
+from simclip.study.search.plan import searcher_of
 from simclip.study.store.records import Record
 from simclip.train.config import control_of
 
@@ -37,7 +38,7 @@ class Cell:
 
     Attributes:
         mean: Mean score.
-        difference: Mean difference from the controls with the same ordinary fields and seed; None without controls.
+        difference: Mean difference from controls on the same seed (see `differences_to_controls`); None without any.
         n: Number of trials.
         stopped: Number of trials that ASHA stopped; they are scored on fewer epochs.
     """
@@ -86,7 +87,7 @@ def heat_maps(results: StudyResults) -> list[HeatMap]:
         return []
     plain = [score for record, score in trials if record.control]
     control = statistics.fmean(plain) if plain else None
-    differences = differences_to_controls(trials)
+    differences = differences_to_controls(results)
     maps = []
     for warmup, title in ((False, "p constant"), (True, "p warmed up")):
         shown = [(record, score) for record, score in arms if record.config.warms_up == warmup]
@@ -109,15 +110,19 @@ def bands(values: Iterable[float]) -> list[Band]:
     return [Band(float(part[0]), float(part[-1])) for part in np.array_split(np.array(distinct), BANDS)]
 
 
-def differences_to_controls(trials: list[tuple[Record, float]]) -> dict[str, float]:
-    """The difference of each trial's score from the control's with the same ordinary fields and seed.
+def differences_to_controls(results: StudyResults) -> dict[str, float]:
+    """The difference of each trial's score from a control's on the same seed.
 
-    Args:
-        trials: Records and their scores, controls included.
+    In a grid that is the control with the same ordinary fields. A random or Optuna search has few controls, at settings
+    of their own, so the best of them stands for plain fine-tuning.
 
     Returns:
         Differences by trial name, without trials whose control has no score.
     """
+    trials = results.scored
+    if not searcher_of(results.study).exhaustive:
+        best = results.control.scores if results.control else {}
+        return {record.trial: score - best[record.seed] for record, score in trials if record.seed in best}
     controls = {(record.config.run_key, record.seed): score for record, score in trials if record.control}
     keys = {record.trial: (control_of(record.config).run_key, record.seed) for record, _ in trials}
     return {

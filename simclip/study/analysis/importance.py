@@ -13,7 +13,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.coordinates import coordinates, sets_clusters, varied
 from simclip.study.search.plan import searcher_of
-from simclip.study.search.searchers.optuna import distribution, label
+from simclip.study.search.suggestions import distribution, label
 
 #: Minimum number of settings.
 MIN_SETTINGS = 5

@@ -13,6 +13,7 @@ from simclip.errors import ArmError, full_disk_error, input_error
 from simclip.runtime.files import drop_parts
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
+from simclip.study.search.plan import searcher_of
 from simclip.study.search.under_tune import StageSearcher
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
@@ -68,8 +69,10 @@ class Recorder:
         """Delete leftovers of an earlier run that was killed."""
         drop_parts(self.folder.path)
         drop_trailing_models(self.folder.storage, self.results)
+        # A searcher that decides as it goes may use the name of a trial without a record for another arm.
+        named = searcher_of(self.study).plans_ahead
         for trial in self.folder.storage.folders(layout.UNFINISHED):
-            if trial in self.records:
+            if trial in self.records or not (named or trial in self.unfinished):
                 self.folder.discard_checkpoints(trial)
 
     def trial_started(self, trial: Trial) -> None:

@@ -38,11 +38,13 @@ class StudyEnd:
         results: The results of all trials that have ended, in this run or before.
         interrupted: Whether Ctrl-C cut it short.
         left_out: Whether the budget ended the search before all trials had begun.
+        redrawn: Number of settings in this run that made no valid training run, so that others were drawn.
     """
 
     results: StudyResults
     interrupted: bool
     left_out: bool = False
+    redrawn: int = 0
 
     @property
     def records(self) -> dict[str, Record]:
@@ -96,7 +98,7 @@ def run_study(
     if recorder.halted_by:
         raise recorder.halted_by
     _derive(study, folder, executor.hardware)
-    return StudyEnd(recorder.results, interrupted, stages.budget.exhausted)
+    return StudyEnd(recorder.results, interrupted, stages.budget.exhausted, stages.redrawn)
 
 
 def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = False) -> StudyEnd | None:
@@ -143,9 +145,10 @@ class _Stages:
     ) -> None:
         self.study, self.folder, self.recorder, self.concurrency = study, folder, recorder, concurrency
         self.budget = Budget(study, recorder.records, concurrency)
+        self.redrawn = 0
         self._given = trials is not None
         if trials is None:
-            trials = under_recorded_names(planned_trials(study), self._begun)
+            trials = under_recorded_names(planned_trials(study, self._begun), self._begun)
         self._search = self._rest(trials)
 
     @property
@@ -162,6 +165,7 @@ class _Stages:
             names = {*self._begun, *(trial.name for trial in self._search)}
             searcher = StageSearcher(self.study, source, self.folder.checkpoints(names), self.budget)
             self._run_stage(executor, searcher, scheduler(self.study))
+            self.redrawn = searcher.redrawn
         if again := self._confirming():
             for listener in listeners:
                 listener.confirm_started(again, self.recorder.records)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Mapping
 
 from simclip.study.search import searchers as package
-from simclip.study.search.searcher import Searcher
-from simclip.study.spec.arms import Arm, Trial
+from simclip.study.search.searcher import BegunTrial, Searcher
+from simclip.study.spec.arms import Arm, Trial, unseeded
 from simclip.study.spec.study import StudyConfig
 
 
@@ -34,7 +35,7 @@ def searcher_of(study: StudyConfig) -> Searcher:
 
 
 def planned_arms(study: StudyConfig) -> list[Arm]:
-    """The arms that a study's searcher knows in advance, controls first; empty if it decides as it goes.
+    """The arms that a study's searcher knows in advance, in their order; empty if it decides as it goes.
 
     Raises:
         InputError: Settings that make no valid training run; names the arm.
@@ -42,11 +43,27 @@ def planned_arms(study: StudyConfig) -> list[Arm]:
     return searcher_of(study).planned(study)
 
 
-def planned_trials(study: StudyConfig) -> list[Trial]:
-    """Every planned arm on every seed, arm after arm: an arm's mean is final before its models are dropped."""
-    return [Trial(arm, seed) for arm in planned_arms(study) for seed in study.seeds]
+def planned_trials(study: StudyConfig, begun: Mapping[str, BegunTrial] | None = None) -> list[Trial]:
+    """Every planned arm on every seed, arm after arm: an arm's mean is final before its models are dropped.
+
+    Args:
+        study: The study.
+        begun: The search's trials that have begun. Arms of theirs that the study would not draw, such as the controls
+            of earlier versions, count as settings of their kind: so many others fewer are drawn.
+    """
+    recorded = {
+        each.config.run_key: Arm(each.arm, unseeded(each.config), each.control) for each in (begun or {}).values()
+    }
+    arms = planned_arms(study)
+    drawn = {arm.config.run_key for arm in arms}
+    extra = [arm for key, arm in recorded.items() if key not in drawn]
+    for each in extra:
+        fresh = [arm for arm in arms if arm.config.run_key not in recorded and arm.is_control == each.is_control]
+        if fresh:
+            arms.remove(fresh[-1])
+    return [Trial(arm, seed) for arm in [*extra, *arms] for seed in study.seeds]
 
 
 def foreseen_arms(study: StudyConfig) -> list[Arm]:
-    """The arms that stand for a study's search before it begins, controls first."""
+    """The arms that stand for a study's search before it begins."""
     return searcher_of(study).foreseen(study)

@@ -20,12 +20,16 @@ EPOCH = "epoch"
 class TrialSource:
     """Gives out the trials of one stage in order, and hears how they go.
 
+    Attributes:
+        redrawn: Number of settings that made no valid training run, so that others were drawn in their place.
+
     Args:
         trials: The trials; a subclass may decide on them as it goes.
     """
 
     def __init__(self, trials: Sequence[Trial] = ()) -> None:
         self._queue = deque(trials)
+        self.redrawn = 0
 
     def next(self) -> Trial | None:
         """The next trial; None if there is none for now."""
@@ -86,7 +90,7 @@ class Searcher(ABC):
 
     @abstractmethod
     def planned(self, study: StudyConfig) -> list[Arm]:
-        """The arms that are known in advance, controls first; empty if it decides as it goes.
+        """The arms that are known in advance, in the order in which they run; empty if it decides as it goes.
 
         Raises:
             InputError: Settings that make no valid training run; names the arm.
@@ -100,16 +104,22 @@ class Searcher(ABC):
         """
         if study.trials is None:
             raise ValueError(f"trials: missing; searcher {self.name} needs the number of settings to try")
+        if study.trials < 2:
+            raise ValueError("trials: 1 leaves no room for an arm beside plain fine-tuning; give at least 2")
         if all(parameter.size == 1 for parameter in study.parameters.values()):
             raise ValueError(f"parameters: none of them varies, so that searcher {self.name} has nothing to search")
 
     def foreseen(self, study: StudyConfig) -> list[Arm]:
-        """The arms that stand for the search before it begins, in checks and forecasts, controls first."""
+        """The arms that stand for the search before it begins, in checks and forecasts."""
         return self.planned(study)
 
     def trial_count(self, study: StudyConfig) -> int:
         """The number of trials that the search will run."""
         return len(self.foreseen(study)) * len(study.seeds)
+
+    def redrawn(self, study: StudyConfig) -> int:
+        """The number of planned draws that made no valid training run and were drawn again."""
+        return 0
 
     def wants_more(self, study: StudyConfig, begun: Mapping[str, BegunTrial]) -> bool:
         """Whether it may still ask for trials beside the planned ones.

@@ -7,10 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from simclip.errors import InputError
 from simclip.runtime.randomness import generator
-from simclip.study.spec.arms import Arm, Arms
+from simclip.study.search.coordinates import sets_clusters
+from simclip.study.spec.arms import Arm, Arms, varied_fields
+from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.study import StudyConfig
-from simclip.study.spec.typed_values import settings_of
+from simclip.study.spec.typed_values import fields_of, settings_of
+from simclip.train.config import CLUSTER_FIELDS
 
 #: Largest number of combinations that a grid may have, and that is listed in full for other searchers.
 MOST_COMBINATIONS = 10_000
@@ -31,11 +35,46 @@ def merged(study: StudyConfig, values: Sequence[Any]) -> dict[str, Any]:
     return settings
 
 
+def is_plain(study: StudyConfig) -> bool:
+    """Whether the whole space is plain fine-tuning: neither the shared fields nor a parameter sets clusters."""
+    return study.train.is_control and not any(sets_clusters(*each) for each in study.parameters.items())
+
+
+def ordinary_parameters(study: StudyConfig) -> dict[str, Parameter]:
+    """The parameters that set other fields than those of clusters."""
+    return {name: each for name, each in study.parameters.items() if not {*fields_of(name, each)} <= {*CLUSTER_FIELDS}}
+
+
+def plain_settings(study: StudyConfig) -> int:
+    """How many of the settings that a sampling search tries are plain fine-tuning, whatever else it draws.
+
+    A quarter, but at least two, so that plain fine-tuning is tuned as the arms are; one if no ordinary field varies.
+    """
+    wanted = study.trials or 0
+    if is_plain(study):
+        return 0
+    if all(field in CLUSTER_FIELDS for field in varied_fields(study)):
+        return 1
+    return max(1, min(max(2, wanted // 4), wanted - 1))
+
+
+def plain_is_due(plain: int, others: int, wanted_plain: int, wanted: int) -> bool:
+    """Whether the next setting is plain fine-tuning, if its share is spread evenly over the search.
+
+    Args:
+        plain: Number of plain settings so far.
+        others: Number of other settings so far.
+        wanted_plain: Number of plain settings of the whole search.
+        wanted: Number of all settings of the whole search.
+    """
+    return plain < wanted_plain and plain * wanted <= (plain + others) * wanted_plain
+
+
 def corner_arms(study: StudyConfig) -> list[Arm]:
-    """The arms at the extremes of the space, controls first; all arms of a finite space that is not too large.
+    """The arms at the extremes of the space; all arms of a finite space that is not too large.
 
     Raises:
-        InputError: Settings that make no valid training run; names the arm.
+        InputError: None of them is a valid training run; says why the first is not.
     """
     arms = Arms(study)
     finite = combinations(study) <= MOST_COMBINATIONS
@@ -44,6 +83,12 @@ def corner_arms(study: StudyConfig) -> list[Arm]:
     if math.prod(map(len, ends)) > MOST_COMBINATIONS:
         draw = generator(study.seeds[0], "corners")
         corners = ([each[draw.integers(len(each))] for each in ends] for _ in range(MOST_COMBINATIONS))
+    refused = None
     for values in corners:
-        arms.add(merged(study, values))
+        try:
+            arms.add(merged(study, values))
+        except InputError as error:
+            refused = refused or error
+    if refused and not any(not arm.is_control for arm in arms):
+        raise refused
     return list(arms)

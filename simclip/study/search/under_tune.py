@@ -54,6 +54,11 @@ class StageSearcher(Searcher):
         self._running: dict[str, Trial] = {}  # by Tune's id
         self.trials: dict[str, Trial] = {}  # every trial suggested so far, by name
 
+    @property
+    def redrawn(self) -> int:
+        """Number of settings that made no valid training run, so that others were drawn in their place."""
+        return self._source.redrawn
+
     def suggest(self, trial_id: str) -> Any:
         """The next trial as a `tune_config`; None while only running trials are left; else Searcher.FINISHED."""
         affordable = self._budget is None or self._budget.allows_another()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -78,10 +79,21 @@ def unique_name(name: str, others: Iterable[str]) -> str:
     return next(each for each in names if each.casefold() not in taken)
 
 
-class Arms:
-    """The distinct arms found so far. Settings that amount to the same training run are one arm."""
+def needs_numbers(study: StudyConfig) -> bool:
+    """Whether the names of sampled arms would be unreadable: of continuous values, or of more than three fields."""
+    return len(varied_fields(study)) > 3 or any(each.size is None for each in study.parameters.values())
 
-    def __init__(self, study: StudyConfig):
+
+class Arms:
+    """The distinct arms found so far. Settings that amount to the same training run are one arm.
+
+    Args:
+        study: The study.
+        numbered: Whether to name arms arm-01 and controls control-01, instead of by their settings.
+    """
+
+    def __init__(self, study: StudyConfig, numbered: bool = False):
+        self._numbered = numbered
         self._shared = study.train.model_dump(exclude_unset=True)
         self._named = varied_fields(study)
         self._arms: dict[str, Arm] = {}
@@ -98,28 +110,67 @@ class Arms:
         Raises:
             InputError: The settings make no valid training run; names the arm.
         """
-        fields = {**self._shared, **settings}
-        named = self._named or [field for field in ("cluster_size", "proportion") if field in fields]
-        name = arm_name({field: fields[field] for field in named}) or "arm"
-        try:
-            config = TrainConfig(**fields)
-        except ValidationError as error:
-            raise explain(error, f"arm {name}" if named else "train", TrainConfig) from None
+        config = self._config(settings)
+        control = self.add_control(settings)
+        return control, control if config.is_control else self._keep(self._name(settings) or "arm", config, is_control=False)
+
+    def add_arm(self, settings: dict[str, Any]) -> Arm | None:
+        """Add an arm without a control, unless it is known.
+
+        Returns:
+            The arm; if the settings amount to plain fine-tuning, their control, or None if that is not known.
+
+        Raises:
+            InputError: The settings make no valid training run; names the arm.
+        """
+        config = self._config(settings)
+        if config.is_control:
+            return self._arms.get(control_of(config).run_key)
+        return self._keep(self._numbered_name("arm") if self._numbered else self._name(settings) or "arm", config, False)
+
+    def add_control(self, settings: dict[str, Any]) -> Arm:
+        """Add the control of some settings, unless it is known.
+
+        Args:
+            settings: The training fields that it sets; those of clusters have no effect.
+
+        Raises:
+            InputError: The settings make no valid training run.
+        """
+        config = control_of(self._config({**settings, "proportion": 0.0, "proportions": None}))
         ordinary = {field: settings[field] for field in self._named if field not in CLUSTER_FIELDS}
-        control_name = "-".join(["control", *filter(None, [arm_name(ordinary)])])
-        control = self._keep(control_name, control_of(config), is_control=True)
-        return control, control if config.is_control else self._keep(name, config, is_control=False)
+        name = "-".join(["control", *filter(None, [arm_name(ordinary)])])
+        if self._numbered and ordinary:
+            name = self._numbered_name("control")
+        return self._keep(name, config, is_control=True)
 
     def take(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
         """Add an arm of an earlier run under its name there, unless it is known; returns the known one."""
         return self._arms.setdefault(config.run_key, Arm(name, unseeded(config), is_control))
 
     def __iter__(self) -> Iterator[Arm]:
-        """All arms, controls first."""
-        return iter(sorted(self._arms.values(), key=lambda arm: not arm.is_control))
+        """All arms in the order in which they were added; a control comes right before the first arm that shares it."""
+        return iter(self._arms.values())
 
     def __len__(self) -> int:
         return len(self._arms)
+
+    def _config(self, settings: dict[str, Any]) -> TrainConfig:
+        try:
+            return TrainConfig(**{**self._shared, **settings})
+        except ValidationError as error:
+            named = self._name(settings)
+            raise explain(error, f"arm {named}" if named else "train", TrainConfig) from None
+
+    def _name(self, settings: dict[str, Any]) -> str:
+        fields = {**self._shared, **settings}
+        named = [field for field in self._named or ("cluster_size", "proportion") if field in fields]
+        return arm_name({field: fields[field] for field in named})
+
+    def _numbered_name(self, kind: str) -> str:
+        """The kind and the number after the highest, e.g. arm-07; a number is never used again."""
+        found = (re.fullmatch(rf"{kind}-(\d+)", arm.name) for arm in self._arms.values())
+        return f"{kind}-{1 + max((int(each[1]) for each in found if each), default=0):02}"
 
     def _keep(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
         if config.run_key not in self._arms:

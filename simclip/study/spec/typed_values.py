@@ -58,7 +58,9 @@ def _typed_field(name: str, parameter: Parameter) -> Parameter:
     if parameter.kind == "constant":
         return parameter.model_copy(update={"value": _read((name, "value"), name, parameter.value)})
     annotation = TrainConfig.model_fields[name].annotation
-    if not parameter.whole and float not in (annotation, *get_args(annotation)):
+    fractions = float in (annotation, *get_args(annotation))
+    parameter = _with_bounds_of(parameter, float if fractions else int)
+    if not parameter.whole and not fractions:
         raise _refusal(
             (name,),
             "a range of fractions does not fit this field: use whole numbers (int_uniform, or a whole q), or values",
@@ -66,6 +68,14 @@ def _typed_field(name: str, parameter: Parameter) -> Parameter:
     _read((name, "min"), name, parameter.ends[0])
     _read((name, "max"), name, parameter.ends[-1])
     return parameter
+
+
+def _with_bounds_of(parameter: Parameter, number: type[float] | type[int]) -> Parameter:
+    """The range with bounds of its field's type, which decides whether it is continuous, unless a distribution does."""
+    bounds = {name: getattr(parameter, name) for name in ("min", "max", "q") if getattr(parameter, name) is not None}
+    if parameter.distribution is not None or any(each != number(each) for each in bounds.values()):
+        return parameter
+    return parameter.model_copy(update={name: number(each) for name, each in bounds.items()})
 
 
 def _typed_linked(name: str, parameter: Parameter) -> Parameter:

@@ -79,6 +79,8 @@ def _still_planned(changed: Mapping[str, Any], study: StudyConfig, records: Mapp
     """Whether the study still plans every trial of the search that has begun."""
     if not searcher_of(study).plans_ahead:
         return not any(_among(name, ("parameters",)) for name in changed)
+    if not searcher_of(study).exhaustive and {*changed} <= {"trials"}:
+        return True  # what was drawn stays drawn
     planned = {arm.config.run_key for arm in planned_arms(study)}
     begun = [record for record in records.values() if record.stage == "search"]
     return all(record.seed in study.seeds and record.config.run_key in planned for record in begun)

@@ -1,4 +1,4 @@
-"""Optuna's suggestions as arms: each once, its control before it, and Optuna told what became of them."""
+"""Optuna's suggestions as arms: each once, a share of them plain fine-tuning, and Optuna told what became of them."""
 
 import collections
 import json
@@ -13,9 +13,11 @@ import optuna
 import pytest
 from ray.tune.search import Searcher
 
+from simclip.study.search.plan import searcher_of
 from simclip.study.search.searchers.optuna import OptunaTrials
 from simclip.study.search.space import corner_arms
 from simclip.study.search.under_tune import StageSearcher
+from simclip.study.spec.arms import Arms, Trial
 from simclip.study.store.records import Record
 from tests.study.examples import study, trial_of, tuned
 
@@ -69,7 +71,7 @@ def test_optuna_under_tune_runs_every_arm_once_and_the_control(cluster, tmp_path
 
 
 @pytest.mark.parametrize("parallel", [1, 4])
-def test_each_optuna_arm_has_its_control_once_and_before_it(parallel):
+def test_a_quarter_of_the_settings_is_plain_fine_tuning_tuned_by_itself(parallel):
     space = study(
         {
             "learning_rate": {"min": 1e-6, "max": 1e-3, "distribution": "log_uniform_values"},
@@ -82,11 +84,14 @@ def test_each_optuna_arm_has_its_control_once_and_before_it(parallel):
     )
     configs = simulated(optuna_searcher(space, None), lambda config: config.learning_rate, parallel)
     trials = [trial_of(config) for config in configs]
-    assert len(trials) == 16 and len({trial.name for trial in trials}) == 16
+    kinds = [*"caaacaaa"] if parallel == 1 else [trial.name[0] for trial in trials]
+    assert [trial.name[0] for trial in trials] == kinds and kinds.count("c") == 2 and len(kinds) == 8
+    assert {trial.arm.name for trial in trials} == {
+        *(f"control-{number:02}" for number in (1, 2)), *(f"arm-{number:02}" for number in range(1, 7))
+    }  # fmt: skip
+    assert len({trial.config.learning_rate for trial in trials}) == 8
     assert all(trial.seed == 1 and trial.config.weight_decay == 0.2 for trial in trials)
-    for control, arm in zip(trials[::2], trials[1::2], strict=True):
-        assert control.arm.is_control and not arm.arm.is_control
-        assert control.config.learning_rate == arm.config.learning_rate
+    for arm in (trial for trial in trials if not trial.arm.is_control):
         assert arm.config.cluster_size in (2, 4, 6, 8)
         assert (arm.config.proportion, arm.config.similarity) in ((0.5, "text"), (1.0, "image"))
 
@@ -124,7 +129,7 @@ def test_a_suggestion_that_repeats_a_running_arm_waits_for_its_score(tmp_path):
 
 
 def test_a_best_epoch_of_nought_stays_the_best(tmp_path):
-    space = study({"cluster_size": [2, 4]}, train={"proportion": 0.5}, searcher="optuna", trials=1)
+    space = study({"cluster_size": [2, 4]}, train={"proportion": 0.5}, searcher="optuna", trials=2)
     searcher = optuna_searcher(space, tmp_path / "o.db")
     for trial_id in ("control", "arm"):
         searcher.suggest(trial_id)
@@ -159,10 +164,42 @@ def test_optuna_is_told_the_records_whatever_became_of_its_own_state(tmp_path):
     assert rest[0]["trial"] == first[5]["trial"]  # what had begun goes on before anything new begins
     assert rest[0]["checkpoint"] == str(tmp_path)
     arms = [config["arm"] for config in [*first[:5], *rest] if not config["control"]]
-    assert len(arms) == len(set(arms)) == 6
+    assert len(arms) == len(set(arms)) == 4
     told = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/o.db").trials
     values = sorted(trial.value for trial in told if trial.value is not None)
     assert values == pytest.approx(sorted(score(trial_of(c).config) for c in [*first[:5], *rest] if not c["control"]))
+
+
+def test_suggestions_that_make_no_training_run_are_drawn_again_and_counted():
+    space = study(
+        {"cluster_size": {"min": 2, "max": 64}, "proportion": {"min": 0, "max": 1}}, searcher="optuna", trials=20
+    )
+    searcher = optuna_searcher(space, None)
+    configs = simulated(searcher, noisy)
+    assert len(configs) == 20 and sum(config["control"] for config in configs) == 1
+    assert {0, 1}.isdisjoint(config["train"]["proportion"] for config in configs[1:])
+    assert searcher.redrawn > 0
+
+
+def noisy(config):
+    return config.proportion
+
+
+@pytest.mark.parametrize(("done", "more"), [(2, 2), (3, 1), (4, 0), (6, 0)])
+def test_controls_of_earlier_versions_are_kept_and_count(done, more):
+    """They had one for each arm; a search of six settings now has two of plain fine-tuning and four others."""
+    rates = {"learning_rate": {"min": 1e-5, "max": 1e-3}}
+    space = study(rates, train={"proportion": 0.5, "cluster_size": 4}, searcher="optuna", trials=6)
+    records = {}
+    for number in range(done):
+        arms = Arms(space).add({"learning_rate": 1e-4 * (1 + number)})
+        for trial in (Trial(arm, 1) for arm in arms):
+            rows = [{"epoch": epoch, "metric": number / 10} for epoch in range(5)]
+            records[trial.name] = Record.of(trial, rows, outcome="finished")
+    assert searcher_of(space).wants_more(space, records) == (more > 0)
+    rest = simulated(optuna_searcher(space, None, records), noisy)
+    assert len(rest) == max(0, 4 - done) and not any(config["control"] for config in rest)
+    assert not {config["trial"] for config in rest} & {*records}
 
 
 def test_optunas_storage_opens_in_its_dashboard(tmp_path):

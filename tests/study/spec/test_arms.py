@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simclip.errors import InputError
-from simclip.study.search.plan import planned_arms, planned_trials
+from simclip.study.search.plan import planned_arms, planned_trials, searcher_of
 from simclip.study.search.space import corner_arms
 from simclip.study.spec.arm_names import arm_name
-from simclip.study.spec.arms import tune_config
+from simclip.study.spec.arms import Arms, Trial, tune_config
+from simclip.study.store.compatibility import under_recorded_names
+from simclip.study.store.records import Record
 from simclip.train.config import CLUSTER_FIELDS, TrainConfig, control_of
 from tests.study.examples import study, trial_of
 
@@ -51,13 +53,13 @@ def test_a_control_for_each_setting_of_the_ordinary_fields():
     arms = planned_arms(study({"learning_rate": ["1e-5", 3e-5], "cluster_size": [1, 4, 8]}, train={"proportion": 0.5}))
     assert [arm.name for arm in arms] == [
         "control-lr1e-05",
-        "control-lr3e-05",
         "lr1e-05-k4",
         "lr1e-05-k8",
+        "control-lr3e-05",
         "lr3e-05-k4",
         "lr3e-05-k8",
     ]
-    assert [arm.config.learning_rate for arm in arms[:2]] == [1e-5, 3e-5]
+    assert [arm.config.learning_rate for arm in arms if arm.is_control] == [1e-5, 3e-5]
     frozen = planned_arms(study({"freeze": ["none", "image"], "cluster_size": [4]}, train={"proportion": 0.5}))
     controls = [arm.config for arm in frozen if arm.is_control]
     assert [each.freeze for each in controls] == ["none", "image"] and len(frozen) == 4
@@ -139,16 +141,70 @@ def random_study(trials, seed=1, **parameters):
 def test_random_search_is_the_same_each_time_and_longer_ones_begin_alike():
     arms = planned_arms(random_study(6))
     assert arms == planned_arms(random_study(6))
-    assert len(arms) == 12  # each learning rate has its own control
-    assert {arm.name for arm in arms} < {arm.name for arm in planned_arms(random_study(9))}
-    assert {arm.name for arm in arms}.isdisjoint(arm.name for arm in planned_arms(random_study(6, seed=2)))
+    found = {arm.name: arm for arm in arms}
+    assert sorted(found) == ["arm-01", "arm-02", "arm-03", "arm-04", "control-01", "control-02"]
+    assert [arm.is_control for arm in arms] == [True, False, False, True, False, False]
+    assert len({arm.config.learning_rate for arm in arms}) == 6
+    assert found.items() < {arm.name: arm for arm in planned_arms(random_study(20))}.items()
+    keys = {arm.config.run_key for arm in arms}
+    assert keys.isdisjoint(arm.config.run_key for arm in planned_arms(random_study(6, seed=2)))
     assert {arm.config.cluster_size for arm in arms if not arm.is_control} <= set(range(2, 9))
 
 
 def test_random_search_counts_different_arms_and_ends_where_there_are_no_more():
     small = {"cluster_size": [1, 2, 4], "proportion": [0.5, 1]}
-    assert len(planned_arms(study(small, searcher="random", trials=3))) in (3, 4)  # the control may be drawn
+    assert len(planned_arms(study(small, searcher="random", trials=3))) == 3
     assert sorted(names(study(small, searcher="random", trials=500))) == sorted(names(study(small)))
+
+
+def test_a_quarter_of_a_random_search_is_plain_fine_tuning_spread_evenly():
+    arms = planned_arms(random_study(20))
+    assert [number for number, arm in enumerate(arms) if arm.is_control] == [0, 4, 8, 12, 16]
+    rates = sorted(arm.config.learning_rate for arm in arms if arm.is_control)
+    assert rates[0] < 1e-5 and rates[-1] > 1e-4
+    assert sum(arm.is_control for arm in planned_arms(random_study(4))) == 2
+    assert sum(arm.is_control for arm in planned_arms(random_study(2))) == 1
+
+
+def test_without_ordinary_fields_one_setting_is_the_control():
+    space = {"cluster_size": {"min": 2, "max": 8}, "proportion": {"min": 0.25, "max": 1.0}}
+    assert [arm.name for arm in planned_arms(study(space, searcher="random", trials=3))] == [
+        "control", "arm-01", "arm-02"
+    ]  # fmt: skip
+    whole = planned_arms(study({"cluster_size": [2, 3, 4]}, train={"proportion": 1}, searcher="random", trials=2))
+    assert [arm.name[0] for arm in whole] == ["c", "k"]
+
+
+def test_a_range_is_of_its_fields_numbers():
+    space = study({"proportion": {"min": 0, "max": 1}, "cluster_size": {"min": 2.0, "max": 8.0}}, searcher="random")
+    assert [each.kind for each in space.parameters.values()] == ["uniform", "int_uniform"]
+    drawn = planned_arms(space.model_copy(update={"trials": 9}))
+    assert all(0 < arm.config.proportion < 1 for arm in drawn if not arm.is_control)
+    assert space.parameters["cluster_size"].choices == [*range(2, 9)]
+    named = study({"proportion": {"min": 0, "max": 1, "distribution": "int_uniform"}}, searcher="random")
+    assert named.parameters["proportion"].choices == [0, 1]
+
+
+def test_draws_that_make_no_training_run_are_drawn_again_and_counted():
+    space = {"cluster_size": {"min": 2, "max": 64}, "proportion": {"min": 0, "max": 1}}
+    sampled = study(space, searcher="random", trials=30)
+    assert len(planned_arms(sampled)) == 30
+    assert searcher_of(sampled).redrawn(sampled) > 0
+    assert searcher_of(sampled).start(sampled, planned_trials(sampled), {}, None).redrawn > 0
+
+
+def test_arms_of_earlier_versions_count_and_only_the_rest_is_drawn():
+    """A random search had a control for each setting, under a name that told its fields."""
+    space = random_study(8)
+    begun = {}
+    for arm in [arm for arm in planned_arms(space) if not arm.is_control][:3]:
+        old = Arms(space).add(arm.config.model_dump(include=set(space.parameters)))
+        begun |= {each.name: Record.of(Trial(each, 1), [], outcome="finished") for each in old}
+    trials = under_recorded_names(planned_trials(space, begun), begun)
+    assert len(trials) == 9  # two were wanted of plain fine-tuning, and three have run
+    assert sum(trial.arm.is_control for trial in trials) == 3
+    assert sum(trial.arm.name in begun for trial in trials) == 6
+    assert planned_trials(random_study(5), {}) == planned_trials(random_study(5))
 
 
 def test_an_arm_that_cannot_be_trained_refuses_the_study():
@@ -193,7 +249,10 @@ def test_a_grid_holds_each_different_run_once(fields, clustered):
             expected.add((*ordinary, *sorted((field, run[field]) for field in run if field in CLUSTER_FIELDS)))
     arms = planned_arms(grid)
     assert len(arms) == len(expected) == len({arm.name for arm in arms})
-    assert [arm.is_control for arm in arms] == sorted((arm.is_control for arm in arms), reverse=True)
+    names = [arm.name for arm in arms]
+    for arm in (each for each in arms if not each.is_control):
+        own = next(each.name for each in arms if each.config == control_of(arm.config))
+        assert names.index(own) < names.index(arm.name)
     assert all(arm.config.is_control == arm.is_control for arm in arms)
     for arm in arms:
         assert any(control_of(arm.config) == other.config for other in arms if other.is_control)
