@@ -12,8 +12,8 @@ from simclip.cli.output import say
 from simclip.cli.terminal.forecast_table import forecast_table
 from simclip.cli.terminal.live_table import progress_listener
 from simclip.cli.terminal.outcome import closing, confirmation, ranking
-from simclip.cli.wording.verdict import unconfirmed
 from simclip.cli.wording.formatting import counted
+from simclip.cli.wording.verdict import unconfirmed
 from simclip.study.execution.cluster import connect, own_folder, prepare_nodes
 from simclip.study.execution.events import Listener
 from simclip.study.execution.forecast import check_models, forecast

@@ -112,7 +112,7 @@ class Arms:
         """
         config = self._config(settings)
         control = self.add_control(settings)
-        return control, control if config.is_control else self._keep(self._name(settings) or "arm", config, is_control=False)
+        return control, control if config.is_control else self._keep(self._name(settings), config, is_control=False)
 
     def add_arm(self, settings: dict[str, Any]) -> Arm | None:
         """Add an arm without a control, unless it is known.
@@ -126,7 +126,7 @@ class Arms:
         config = self._config(settings)
         if config.is_control:
             return self._arms.get(control_of(config).run_key)
-        return self._keep(self._numbered_name("arm") if self._numbered else self._name(settings) or "arm", config, False)
+        return self._keep(self._numbered_name("arm") if self._numbered else self._name(settings), config, False)
 
     def add_control(self, settings: dict[str, Any]) -> Arm:
         """Add the control of some settings, unless it is known.
@@ -174,7 +174,7 @@ class Arms:
 
     def _keep(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
         if config.run_key not in self._arms:
-            name = unique_name(name, (each.name for each in self._arms.values()))
+            name = unique_name(name or "arm", (each.name for each in self._arms.values()))
             self._arms[config.run_key] = Arm(name, config, is_control)
         return self._arms[config.run_key]
 

@@ -71,7 +71,7 @@ class StudyConfig(Strict):
     seeds: list[Annotated[int, Field(ge=0, lt=FIRST_CONFIRM_SEED)]] = Field([1], min_length=1)
 
     searcher: str = Field("grid", description="how arms are found: grid, random or optuna")
-    trials: int | None = Field(None, ge=1, description="settings that random or optuna try, without controls")
+    trials: int | None = Field(None, ge=1, description="settings that random or optuna try, controls included")
     scheduler: Literal["none", "asha"] = "none"
     asha: Asha = Asha()
 

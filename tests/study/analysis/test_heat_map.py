@@ -83,7 +83,7 @@ def test_the_papers_two_schedules_are_two_maps_on_the_same_axes(untrained: Untra
 
 def test_ranges_become_bands_that_hold_every_arm_once(untrained: Untrained) -> None:
     space = {"cluster_size": {"min": 2, "max": 30}, "proportion": {"min": 0.5, "max": 1.0}}
-    search = study(space, searcher="random", trials=40)
+    search = study(space, searcher="random", trials=41)
     records = untrained(search, noise)
     (found,) = heat_maps(StudyResults(search, records))
     assert (len(found.rows), len(found.columns)) == (6, 6)

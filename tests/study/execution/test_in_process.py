@@ -53,7 +53,7 @@ def test_lost_trials_go_on_until_it_happens_too_often(make_study: MakeStudy, tmp
             raise ProcessLost(f"lost after epoch {row['epoch']}")
 
     study = make_study(
-        train={"epochs": 5, "proportion": 0.5}, **({"searcher": "optuna", "trials": 2} if searcher == "optuna" else {})
+        train={"epochs": 5, "proportion": 0.5}, **({"searcher": "optuna", "trials": 3} if searcher == "optuna" else {})
     )
     events = Events(lose)
     end, folder = run_here(study, tmp_path, [events])
