@@ -29,7 +29,7 @@ ORDER = [
     ("cli.wording",),
     ("html", "cli.terminal"),
     ("report", "clusters_page"),
-    ("cli", "cli.commands", "tiny", "__main__"),
+    ("cli", "cli.commands", "tiny", "notebook", "__main__"),
 ]
 LEVELS = {package: level for level, packages in enumerate(ORDER) for package in packages}
 CORE = LEVELS["study.spec"]
@@ -69,7 +69,7 @@ def test_every_module_has_its_place_in_the_order() -> None:
 def test_a_package_imports_only_those_before_it(package: str) -> None:
     for path in (path for path in SOURCES if package_of(module_of(path)) == package):
         others = [each for each in imports_of(path) if package_of(each) not in (None, package)]
-        allowed = LEVELS[package] + (package.partition(".")[0] in ("cli", "tiny", "__main__"))
+        allowed = LEVELS[package] + (package.partition(".")[0] in ("cli", "tiny", "notebook", "__main__"))
         upwards = [each for each in others if LEVELS[package_of(each) or ""] >= allowed]
         assert not upwards, f"{path} imports {upwards}"
 

@@ -25,6 +25,7 @@ from simclip.study.execution.run import StudyEnd, finished_study, run_study
 from simclip.study.execution.trackers import Prometheus, TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.search.asha import why_off
 from simclip.study.spec.arms import Trial
+from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
@@ -116,7 +117,7 @@ def run_and_show(
         say(console, "Starting workers...")
         listeners.append(shown or progress_listener(console, study, folder.logs, ended))
         end = run_study(study, RayExecutor(study, cluster, folder), folder, listeners, trials, retry_failed)
-        if not end.interrupted:
+        if not end.interrupted and (trials is None or isinstance(study, SingleRun)):
             done()
     return end
 

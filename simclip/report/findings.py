@@ -11,7 +11,6 @@ from simclip.html.figure import ARM_COLOURS, INK
 from simclip.study.analysis.results import StudyResults
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import read_all
 
 
 class Findings(StudyResults):
@@ -21,8 +20,9 @@ class Findings(StudyResults):
         folder: The folder or bucket that holds the results.
     """
 
-    def __init__(self, folder: StudyFolder) -> None:
-        super().__init__(folder.study(), read_all(folder.trials))
+    def __init__(self, folder: StudyFolder, results: StudyResults | None = None) -> None:
+        results = results or StudyResults.read(folder)
+        super().__init__(results.study, results.records)
         self.folder = folder
 
     @property

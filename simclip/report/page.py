@@ -22,6 +22,7 @@ from simclip.report.parameter_plots import effect_lines, maps
 from simclip.report.search_plots import importance_bars, rung_correlations
 from simclip.report.trial_tables import all_trials, costs, failures
 from simclip.runtime.files import write_atomically
+from simclip.study.analysis.results import StudyResults
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 
@@ -30,7 +31,7 @@ TEMPLATE = Path(__file__).parent / "templates" / "report.html.jinja"
 PICTURES = (maps, ranking, effect_lines, learning_curves, gains, importance_bars, rung_correlations)
 
 
-def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
+def write_report(folder: StudyFolder, to: Path | None = None, results: StudyResults | None = None) -> Path:
     """Write a study's report from its records, and its pictures and tables into a folder with the page's name.
 
     The study may be running or interrupted, and need not have any trial yet.
@@ -38,6 +39,7 @@ def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
     Args:
         folder: The study's results.
         to: Path of the page; by default report.html in the results folder.
+        results: The results if they are ranked by another metric; by default read from the folder.
 
     Returns:
         The path of the page.
@@ -45,7 +47,7 @@ def write_report(folder: StudyFolder, to: Path | None = None) -> Path:
     Raises:
         InputError: The folder holds no study's results.
     """
-    findings, page = Findings(folder), to or folder.path / layout.REPORT
+    findings, page = Findings(folder, results), to or folder.path / layout.REPORT
     beside = page.with_suffix("")
     with style():
         first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]

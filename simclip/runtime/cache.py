@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock, Timeout
 
+from simclip.runtime.files import cache_folder
+
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger("simclip")
-
-
-def cache_folder() -> Path:
-    """$SIMCLIP_CACHE, else ~/.cache/simclip."""
-    return Path(os.environ.get("SIMCLIP_CACHE") or Path.home() / ".cache" / "simclip")
 
 
 def fingerprint(*parts: bytes) -> str:

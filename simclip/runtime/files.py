@@ -1,4 +1,4 @@
-"""Atomic text files, and hard links."""
+"""Atomic text files, hard links, the place of the cache, and sizes on disk."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from pathlib import Path
 
 #: Suffix of files that are being written.
 PART = ".part"
+
+
+def cache_folder() -> Path:
+    """$SIMCLIP_CACHE, else ~/.cache/simclip."""
+    return Path(os.environ.get("SIMCLIP_CACHE") or Path.home() / ".cache" / "simclip")
+
+
+def disk_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; hard links to the same bytes count once."""
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    stats = [each.lstat() for each in files if each.is_symlink() or each.is_file()]
+    return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in stats}.values())
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from simclip.cli.arguments import Overrides
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
 from simclip.cli.terminal.safe_console import SafeConsole, safe
+from simclip.cli.terminal.study_list import studies_in, study_list, summary
 from simclip.cli.terminal.study_status import status_lines
 from simclip.config.explain import hint
 from simclip.errors import InputError
@@ -81,18 +82,27 @@ def submit(
     return DONE
 
 
-def status(target: Target, address: Address = None) -> int:
-    """Show the state of a study, from its results folder or as a job.
+def status(
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|JOB")] = "results",
+    overrides: Overrides = (),
+    address: Address = None,
+) -> int:
+    """Show the state of a study, from its results folder or as a job, or list all studies of a folder.
 
     Args:
-        target: results folder of a study, or the id of a job.
+        target: results folder of a study, folder that holds such folders, or the id of a job.
+        overrides: metric=NAME ranks a study by another metric that its records hold.
         address: address of the cluster's dashboard, for a job; by default $RAY_API_SERVER_ADDRESS or this machine's.
     """
     console = SafeConsole()
     if refused := None if Path(target).is_dir() else _not_a_job(target, ""):
         raise refused
+    if not is_uri(target) and not (Path(target) / layout.STUDY).exists() and (studies := studies_in(Path(target))):
+        console.print(study_list(studies))
+        say(console, summary(studies))
+        return DONE
     if is_uri(target) or Path(target).is_dir():
-        for line in status_lines(StudyFolder.at(target)):
+        for line in status_lines(StudyFolder.at(target), overrides):
             say(console, line)
         return DONE
     say(console, f"Connecting to {_asked(address, target)}...")

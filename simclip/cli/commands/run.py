@@ -12,14 +12,21 @@ from simclip.cli.arguments import Overrides
 from simclip.cli.exits import DONE, FAILED, INTERRUPTED
 from simclip.cli.output import say
 from simclip.cli.terminal.safe_console import SafeConsole
+from simclip.config.explain import hint
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.runtime.gc import paused_gc
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.ownership import check_free, typed_again
 from simclip.study.execution.preflight import check_study
 from simclip.study.execution.resources import resolve_for_resume, with_recorded_threads
+from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import Trial
+from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
+from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import read_all
 from simclip.study.store.study_file import DEMO, DEMO_DATA, load_with_data
 
 Address = Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")]
@@ -33,6 +40,7 @@ def run(
     fresh: bool = False,
     demo: bool = False,
     retry_failed: bool = False,
+    arm: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     address: Address = None,
 ) -> int:
     """Run a study or resume it: finished trials are not run again, interrupted ones go on.
@@ -42,6 +50,7 @@ def run(
         overrides: changes to it, e.g. train.epochs=2.
         results: folder that holds a folder per study, or a URI, e.g. s3://bucket/results.
         retry_failed: run trials again that failed in earlier runs.
+        arm: run the search's trials of this arm alone.
         demo: run the study on the built-in demo data, with the changes of its `demo` block.
         dry_run: print arms, trials and the estimated cost, and run nothing.
         fresh: move earlier results of the study aside and start anew.
@@ -61,17 +70,20 @@ def run(
     with paused_gc():
         from simclip.cli import session
         from simclip.report import write_report
+    if arm:
+        arm_trials(loaded, folder, arm)
     if dry_run:
         session.show_forecast(console, loaded, folder, address)
         return DONE
-    end = None if fresh else session.finished(loaded, folder, retry_failed)
+    end = None if fresh or arm else session.finished(loaded, folder, retry_failed)
     if end is None:
         session.prepare(console, loaded)
         cluster = session.connect_to_ray(console, address)
         if fresh:
             session.set_aside(console, cluster, folder)
         loaded = resolve_for_resume(loaded, cluster, folder)
-        end = session.run_and_show(console, loaded, cluster, folder, retry_failed=retry_failed)
+        alone = arm_trials(loaded, folder, arm) if arm else None
+        end = session.run_and_show(console, loaded, cluster, folder, alone, retry_failed=retry_failed)
     write_report(folder)
     folder.push()
     reproduce_command = shlex.join(["python", "tune.py", "reproduce", folder.place()])
@@ -80,6 +92,19 @@ def run(
     if code == INTERRUPTED:
         say(console, f"Interrupted. To resume: {typed_again()}")
     return code
+
+
+def arm_trials(study: StudyConfig, folder: StudyFolder, arm: str) -> list[Trial]:
+    """The search's trials of one arm.
+
+    Raises:
+        InputError: The search plans no such arm.
+    """
+    begun = StudyResults(study, read_all(folder.trials)).of_stage("search")
+    planned = under_recorded_names(planned_trials(study), begun)
+    if found := [trial for trial in planned if trial.arm.name == arm]:
+        return found
+    raise InputError(f"--arm {arm}: the study plans no such arm; {hint(arm, {trial.arm.name: 0 for trial in planned})}")
 
 
 def reproduce(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from simclip.cli.wording.failures import failure_lines
 from simclip.cli.wording.formatting import Metric, counted, duration
 from simclip.cli.wording.verdict import headline, unconfirmed
 from simclip.study.analysis.confirm import confirm_trials
+from simclip.study.analysis.rescore import rescored
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.ownership import Owner, last_owner, owner
 from simclip.study.search.plan import planned_trials
@@ -22,13 +23,17 @@ from simclip.study.store.records import Record
 OUTCOMES = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
 
 
-def status_lines(folder: StudyFolder) -> Iterator[str]:
+def status_lines(folder: StudyFolder, overrides: Sequence[str] = ()) -> Iterator[str]:
     """The state of a study, its trials, the best epoch so far, the verdict, the cost and how to resume.
 
+    Args:
+        folder: The results.
+        overrides: `metric=NAME` ranks them by another metric that their records hold.
+
     Raises:
-        InputError: The folder holds no study's results.
+        InputError: The folder holds no study's results, or the records do not hold the metric.
     """
-    results = StudyResults.read(folder)
+    results = rescored(StudyResults.read(folder), overrides)
     now, last = owner(folder.path), last_owner(folder.path)
     yield f"{results.study.name}: {_state(folder, results, now, last)}"
     yield _trials(results, running=now is not None)
@@ -51,6 +56,13 @@ def status_lines(folder: StudyFolder) -> Iterator[str]:
         yield f"To resume: {_command(folder, last)}"
     else:
         yield f"Report: {shlex.join(['python', 'tune.py', 'report', folder.place()])}"
+
+
+def state_of(folder: StudyFolder, results: StudyResults) -> str:
+    """The state of a study in a word: running, interrupted or finished."""
+    if owner(folder.path):
+        return "running"
+    return "interrupted" if _unfinished(results, last_owner(folder.path)) else "finished"
 
 
 def _state(folder: StudyFolder, results: StudyResults, now: Owner | None, last: Owner | None) -> str:

@@ -113,7 +113,7 @@ def folders(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ("words", "parts"),
     [
         (["run", "results/one"], ["results/one: a folder", "results/one/study.yaml, the study file"]),
-        (["check", "results/one"], ["results/one: a folder", "results/one/study.yaml, the study file"]),
+        (["check", "results/one"], ["results/one is a folder", "results/one/study.yaml"]),
         (["status", "results/onne"], ["no such results folder: results/onne", "did you mean results/one?"]),
         (["logs", "results/onne"], ["no such results folder: results/onne"]),
         (["stop", "results/one"], ["a study of this machine", "not running"]),

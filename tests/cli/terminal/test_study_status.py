@@ -148,7 +148,8 @@ def test_a_confirm_stage_that_cannot_happen_is_explained(tmp_path: Path, make_st
 def test_the_command(folder: StudyFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(folder.path)]) == 0
     assert capsys.readouterr().out.startswith("toy: interrupted\n")
-    assert main(["status", str(tmp_path)]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["status", str(tmp_path / "empty")]) == 2
     assert "study.yaml" in capsys.readouterr().err
     with pytest.raises(InputError):
         text(StudyFolder(tmp_path))

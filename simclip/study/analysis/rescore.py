@@ -1,0 +1,72 @@
+"""Results ranked by another metric that their records hold, without training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from simclip.config.explain import hint
+from simclip.config.schema import Objective, metric_weights
+from simclip.errors import InputError
+from simclip.evaluation.objective import direction, objective
+from simclip.study.analysis.ranking import mean_metrics
+from simclip.study.analysis.results import StudyResults
+from simclip.study.spec.overrides import read_overrides
+from simclip.study.store.records import Record
+
+
+def rescored(results: StudyResults, words: Sequence[str]) -> StudyResults:
+    """The results as if the study had been ranked by another metric; the models that it kept stay those of its own.
+
+    Args:
+        results: The results of a study.
+        words: Overrides; only `metric=NAME` or `metric={NAME: WEIGHT, ...}`. Without any, the results as they are.
+
+    Raises:
+        InputError: Another field is overridden, or the records do not hold the metric.
+    """
+    study = results.study
+    for word, keys, value in read_overrides(words):
+        if keys != ("metric",):
+            raise InputError(f"override {word!r}: results can be ranked by another metric only: metric=NAME")
+        metric = _metric(word, value)
+        known = {name for record in results.records.values() for row in record.history for name in mean_metrics([row])}
+        for name in metric_weights(metric):
+            if name not in known - {"metric"}:
+                raise InputError(f"override {word!r}: no record holds {name!r}; {hint(name, sorted(known))}")
+        mode = direction(metric) or study.mode
+        update: dict[str, Any] = {"metric": metric, "mode": mode}
+        train = study.train.model_copy(update=update)
+        study = study.model_copy(update={**update, "train": train, "test_metric": None})
+        try:
+            study.confirmed_metric  # noqa: B018  raises if no test set has the metric
+        except ValueError as error:
+            raise InputError(f"override {word!r}: {error}") from None
+        results = StudyResults(study, {name: _record(each, update) for name, each in results.records.items()})
+    return results
+
+
+def _metric(word: str, value: Any) -> str | dict[str, float]:
+    adapter: TypeAdapter[str | dict[str, float]] = TypeAdapter(Objective)
+    try:
+        metric = adapter.validate_python(value)
+        direction(metric)
+    except ValidationError as error:
+        raise InputError(f"override {word!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    except ValueError as error:
+        raise InputError(f"override {word!r}: {error}") from None
+    return metric
+
+
+def _record(record: Record, update: Mapping[str, Any]) -> Record:
+    metric = update["metric"]
+    names = metric_weights(metric)
+    history = [
+        {**row, "metric": objective(metric, row) if all(name in row for name in names) else math.nan}
+        for row in record.history
+    ]
+    return replace(record, config=record.config.model_copy(update=dict(update)), history=history)
