@@ -18,7 +18,7 @@ from simclip.study.execution.cluster import connect, own_folder, prepare_nodes
 from simclip.study.execution.events import Listener
 from simclip.study.execution.forecast import check_models, forecast
 from simclip.study.execution.ownership import Owner, own_file
-from simclip.study.execution.preflight import prepare_study, write_left_out
+from simclip.study.execution.preflight import prepare_study, refuse_other_reading, write_left_out
 from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.resources import Cluster, resolve_for_resume
 from simclip.study.execution.run import StudyEnd, finished_study, run_study
@@ -63,6 +63,7 @@ def finished(study: StudyConfig, folder: StudyFolder, retry_failed: bool) -> Stu
     """The end of a study of which no trial is left to run, found without Ray; None if one is left."""
     if folder.mirror or not folder.file.is_file():
         return None  # a bucket needs the cluster's lock
+    refuse_other_reading(study, folder)
     with own_file(folder.path, Owner.me()) as done:
         end = finished_study(study, folder, retry_failed)
         if end:
@@ -101,6 +102,7 @@ def run_and_show(
         InputError: The folder belongs to another study or another running command, or a trial found its input wrong.
     """
     with own_folder(folder.place(), cluster.shared) as done:
+        refuse_other_reading(study, folder)
         folder.claim(study)
         for line in write_left_out(study, folder):
             say(console, line)

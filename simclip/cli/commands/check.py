@@ -81,6 +81,8 @@ def check(
     for name, paths in files.evaluated.items():
         for line in lines_of(name, len(set(paths)), found[name]):
             say(console, line)
+    if not fast and not bad:
+        say(console, "every image decodes")
     for line in _lines_of_bad(bad):
         say(console, line)
     matches = [each for matches in found.values() for each in matches if each.same_picture]

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from simclip.data.pair_table import read_training_tables
-from simclip.data.picture_file import unreadable
+from simclip.data.picture_file import picture_stamps, unreadable
 from simclip.errors import InputError
+from simclip.runtime.cache import file_stamps
 from simclip.runtime.files import write_atomically
 from simclip.study.analysis.confirm import confirm_config
 from simclip.study.search.plan import foreseen_arms
@@ -51,6 +52,28 @@ def prepare_study(study: StudyConfig) -> list[str]:
     from simclip.train.precompute import prepare  # imports torch and transformers
 
     return list(dict.fromkeys(line for arm in arms_by_input(study) for line in prepare(arm.config)))
+
+
+def refuse_other_reading(study: StudyConfig, folder: StudyFolder) -> None:
+    """Refuse to add to results of a version that read the data in another way: without merging, scaling and white.
+
+    Those results lack the field `exif`, which is as old as today's way of reading.
+
+    Raises:
+        InputError: There are such results, and the data have repeated images, or pictures of 16 bits or transparency.
+    """
+    earlier = folder.recorded()
+    if earlier is None or "train.exif" in earlier:
+        return
+    for config in (arm.config for arm in arms_by_input(study)):
+        table = read_training_tables(config.tables, config.caption_columns)
+        sets = [each.read(config.caption_columns) for each in config.evaluation_sets]
+        pictures = [table.images, *(each.images for each in sets)]
+        notes = [*table.notes, *(note for each in sets for note in each.notes)]
+        if notes or any(picture_stamps(those, "ignore") != file_stamps(those) for those in pictures):
+            what = notes[0] if notes else "pictures of 16 bits or with transparency"
+            raise InputError(f"{folder.place()}: an earlier version measured these results, which read the data in "
+                             f"another way ({what}): begin anew with --fresh, or look at them with report")  # fmt: skip
 
 
 def write_left_out(study: StudyConfig, folder: StudyFolder) -> list[str]:

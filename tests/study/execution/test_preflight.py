@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from simclip.cli import session
 from simclip.train.config import TrainConfig
 from tests.conftest import write_study
 from tune import main
@@ -36,8 +37,13 @@ def test_a_file_in_the_results_names_the_images_that_were_left_out(
 @pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize("flag", [["--dry-run"], []])
 def test_training_on_evaluation_images_is_warned_of(
-    flag: list[str], config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flag: list[str],
+    config: TrainConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(session, "show_forecast", lambda *words: None)  # which starts Ray
     train = {
         "train_tables": [{"tsv": str(config.val_tsv), "image_dir": str(config.val_image_dir), "limit": 3}],
         "epochs": 1,
@@ -45,3 +51,25 @@ def test_training_on_evaluation_images_is_warned_of(
     file = write_study(config, tmp_path / "tiny.yaml", train=train, parameters={"cluster_size": {"value": 4}})
     assert main(["run", str(file), "--results", str(tmp_path / "results"), *flag]) == 0
     assert capsys.readouterr().out.count("warning: val: 3 of 12 images are also trained on, the first ") == 1
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize("repeated", [True, False])
+def test_results_that_count_rows_as_images_are_not_added_to(
+    repeated: bool, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert config.val_tsv is not None
+    header, first, *rest = config.val_tsv.read_text().splitlines()
+    (tmp_path / "val.tsv").write_text("\n".join([header, first, *rest, *([first] if repeated else [])]))
+    train = {"val_tsv": str(tmp_path / "val.tsv"), "epochs": 1}
+    command = ["run", str(write_study(config, tmp_path / "tiny.yaml", train=train)), "--results", str(tmp_path)]
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("13 rows name 12 images") == repeated
+    folder = tmp_path / "tiny"
+    lines = (folder / "study.yaml").read_text().splitlines()
+    (folder / "study.yaml").write_text("\n".join(line for line in lines if "exif" not in line))  # an earlier version's
+    assert main(command) == 2 * repeated
+    if repeated:
+        line = capsys.readouterr().err
+        assert "13 rows name 12 images" in line and "begin anew with --fresh" in line and line.count("\n") == 1
+        assert main([*command, "--fresh"]) == 0
