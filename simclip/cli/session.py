@@ -146,7 +146,7 @@ def conclude(
     if end.redrawn:
         say(console, f"{counted(end.redrawn, 'setting')} made no valid training run and others were drawn instead.")
     if end.left_out:
-        say(console, "The budget ended the search before all of its trials. Raise the budget to run more.")
+        say(console, "The budget ended the study before all of its trials. Raise the budget to run more.")
     console.print(ranking(end.results))
     say(console, "")
     if (confirmed := confirmation(end.results)) is not None:

@@ -156,6 +156,6 @@ def test_a_study_that_its_budget_ended_needs_no_ray(
     assert run_here(load_study(file), tmp_path)[0].left_out
     command = ["run", str(file), "--results", str(tmp_path)]
     assert tune.main(command) == 0
-    assert "The budget ended the search" in capsys.readouterr().out
+    assert "The budget ended the study" in capsys.readouterr().out
     with pytest.raises(Connected):
         tune.main([*command, "budget.trials=3"])

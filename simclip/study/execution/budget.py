@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from simclip.study.analysis.confirm import confirm_trial_count
@@ -35,13 +36,13 @@ class Budget:
         self._began = clock()
         earlier = StudyResults(study, records)
         self._earlier = earlier.spent.wall_hours
-        self._begun = set(earlier.search)
+        self._begun = {name: (record.arm, record.control) for name, record in earlier.search.items()}
         self._running: dict[str, float] = {}
         self.exhausted = False
 
     def begin(self, trial: Trial) -> None:
         """Note the start of a trial."""
-        self._begun.add(trial.name)
+        self._begun[trial.name] = trial.arm.name, trial.arm.is_control
         self._running[trial.name] = self._clock()
 
     def allows_another(self) -> bool:
@@ -49,9 +50,33 @@ class Budget:
         self.exhausted = self.exhausted or not self._has_room()
         return not self.exhausted
 
+    @property
+    def trials_left(self) -> int | None:
+        """Number of trials that may still begin, in either stage; None without a limit."""
+        limit = self._study.budget.trials
+        return None if limit is None else max(0, limit - len({*self._begun, *self._records}))
+
+    def _has_trials(self) -> bool:
+        """Whether the number of trials allows one more of the search, its arm's other seeds and the confirm stage.
+
+        A number that is too small for the smallest comparison goes to the search alone.
+        """
+        study, left, limit = self._study, self.trials_left, self._study.budget.trials
+        if left is None or limit is None:
+            return True
+        seeds = len(study.seeds)
+        if not study.confirm or limit < 2 * seeds + confirm_trial_count(study, 1):
+            return left > 0
+        counts = Counter(self._begun.values())
+        missing = sum(max(0, seeds - number) for number in counts.values())
+        others = sum(not control for _, control in counts)
+        confirmed = sum(record.stage == "confirm" for record in self._records.values())
+        confirming = confirm_trial_count(study, max(1, others if missing else others + 1)) - confirmed
+        return (missing or seeds) + max(0, confirming) <= left
+
     def _has_room(self) -> bool:
         budget = self._study.budget
-        if budget.trials is not None and len(self._begun) >= budget.trials:
+        if not self._has_trials():
             return False
         ended = [record for record in self._records.values() if record.outcome in ("finished", "stopped")]
         if not ended:

@@ -37,7 +37,7 @@ class StudyEnd:
     Attributes:
         results: The results of all trials that have ended, in this run or before.
         interrupted: Whether Ctrl-C cut it short.
-        left_out: Whether the budget ended the search before all trials had begun.
+        left_out: Whether the budget ended the study before all of its trials had begun.
         redrawn: Number of settings in this run that made no valid training run, so that others were drawn.
     """
 
@@ -98,7 +98,7 @@ def run_study(
     if recorder.halted_by:
         raise recorder.halted_by
     _derive(study, folder, executor.hardware)
-    return StudyEnd(recorder.results, interrupted, stages.budget.exhausted, stages.redrawn)
+    return StudyEnd(recorder.results, interrupted, stages.left_out, stages.redrawn)
 
 
 def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = False) -> StudyEnd | None:
@@ -129,7 +129,7 @@ def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = Fa
     folder.claim(study)
     recorder.tidy()
     _derive(study, folder, hardware)
-    return StudyEnd(recorder.results, interrupted=False, left_out=stages.budget.exhausted)
+    return StudyEnd(recorder.results, interrupted=False, left_out=stages.left_out)
 
 
 class _Stages:
@@ -155,6 +155,13 @@ class _Stages:
     def anything_left(self) -> bool:
         """Whether the study has trials left that its budget allows, or its searcher may find more."""
         return (self._searching and self.budget.allows_another()) or bool(self._confirming())
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the budget has ended the study before all of its trials."""
+        more = not self._given and searcher_of(self.study).wants_more(self.study, self._begun)
+        searching = self.budget.exhausted and (more or bool(self._rest(self._search)))
+        return searching or (self.budget.trials_left == 0 and bool(self._rest(confirm_trials(self.recorder.results))))
 
     def run(self, executor: Executor, listeners: Sequence[Listener]) -> None:
         """Run one stage after the other."""
@@ -192,7 +199,7 @@ class _Stages:
         """The trials that the confirm stage still has to run, as far as the search's records go."""
         if self._given or self.recorder.halted_by:
             return []
-        return self._rest(confirm_trials(self.recorder.results))
+        return self._rest(confirm_trials(self.recorder.results))[: self.budget.trials_left]
 
     def _run_stage(self, executor: Executor, searcher: StageSearcher, early_stopping: TrialScheduler | None) -> None:
         """Run one stage, and delete what only a running stage needs."""

@@ -55,7 +55,7 @@ class Budget(Strict):
 
     hours: float | None = Field(None, gt=0, description="wall-clock time, earlier runs of the study included")
     gpu_hours: float | None = Field(None, gt=0, description="hours times reserved GPUs, in both stages")
-    trials: int | None = Field(None, ge=1, description="trials of the search, controls included")
+    trials: int | None = Field(None, ge=1, description="trials of both stages, controls included")
 
 
 class StudyConfig(Strict):

@@ -6,6 +6,7 @@ import pytest
 
 from simclip.study.execution.budget import Budget
 from simclip.study.search.plan import planned_trials
+from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import Budget as Limits
 from simclip.study.spec.study import Confirm, Resources, StudyConfig
 from simclip.study.store.records import Record
@@ -53,6 +54,33 @@ def test_without_limits_all_trials_run() -> None:
 
 def test_a_number_of_trials() -> None:
     assert searched(Limits(trials=5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("trials", "arms", "begun"),
+    [
+        (8, 1, 4),  # the control and an arm on two seeds, and twice two to confirm
+        (9, 1, 4),  # a further arm would be cut short
+        (10, 1, 6),
+        (10, 2, 4),
+        (12, 2, 6),
+        (18, 1, 14),
+        (99, 2, 18),
+        (7, 1, 7),  # too few for both stages: the search has them all
+    ],
+)
+def test_a_number_of_trials_leaves_room_for_the_confirm_stage(trials: int, arms: int, begun: int) -> None:
+    assert searched(Limits(trials=trials), confirm=Confirm(arms=arms, seeds=2)) == begun
+
+
+def test_no_more_trials_than_the_budget_are_left_to_confirm() -> None:
+    study = StudyConfig(name="s", budget=Limits(trials=5))
+    arm = Arm("k4", study.train, False)
+    records = {f"k4-s{seed}": Record.of(Trial(arm, seed, "confirm"), [], outcome="finished") for seed in (1000, 1001)}
+    budget = Budget(study, records, 1)
+    budget.begin(Trial(arm, 1))
+    assert budget.trials_left == 2
+    assert Budget(StudyConfig(name="s"), records, 1).trials_left is None
 
 
 @pytest.mark.parametrize(("concurrency", "begun"), [(1, 6), (2, 12), (3, 18)])

@@ -157,7 +157,7 @@ def test_a_study_can_be_extended(make_study, tmp_path: Path) -> None:
 
 def test_the_budget_ends_the_search_in_time_to_confirm(make_study, tmp_path: Path) -> None:
     confirm = {"arms": 1, "seeds": 2}
-    study = make_study(parameters={"cluster_size": {"values": [2, 4]}}, confirm=confirm, budget={"trials": 2})
+    study = make_study(parameters={"cluster_size": {"values": [2, 4]}}, confirm=confirm, budget={"trials": 6})
     end = here(study, tmp_path, Events())
     assert end.left_out
     assert {r.trial for r in end.records.values() if r.stage == "search"} == {"control-s1", "k2-s1"}
