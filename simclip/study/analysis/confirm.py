@@ -31,7 +31,7 @@ def search_has_ended(results: StudyResults) -> bool:
         return False
     if study.budget.model_dump(exclude_none=True):
         return True
-    planned = under_recorded_names(planned_trials(study), begun)
+    planned = under_recorded_names(planned_trials(study, begun), begun)
     return all(trial.name in begun for trial in planned) and not searcher_of(study).wants_more(study, begun)
 
 
