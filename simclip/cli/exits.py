@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -12,6 +13,9 @@ from typing import NoReturn
 
 from simclip.cli.terminal.safe_console import safe
 from simclip.errors import FULL_DISK, InputError, LostError
+
+#: What the operating system says of a folder in place of a file, a link to nowhere, a read-only folder and the like.
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
@@ -44,11 +48,16 @@ def exit_code(command: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
         return NO_READER
     except OSError as error:
-        if error.errno not in FULL_DISK:
+        where = error.filename2 or error.filename
+        if error.errno in FULL_DISK:
+            fail(f"no space left for {where or 'a file'}: free some and run the same command to resume; finished "
+                 "trials are kept")  # fmt: skip
+            return FAILED
+        if error.errno not in IN_THE_WAY or where is None:
             raise
-        fail(f"no space left for {error.filename or 'a file'}: free some and run the same command to resume; finished "
-             "trials are kept")  # fmt: skip
-        return FAILED
+        fail(f"{where}: {str(error.strerror).lower()}: nothing was changed there. Move it out of the way or make it "
+             "accessible, and run the same command; finished trials are kept")  # fmt: skip
+        return WRONG_INPUT
 
 
 def heed_termination() -> None:

@@ -29,7 +29,7 @@ from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import read_records
+from simclip.study.store.records import damaged, read_records
 
 
 def prepare(console: Console, study: StudyConfig) -> None:
@@ -104,6 +104,8 @@ def run_and_show(
     with own_folder(folder.place(), cluster.shared) as done:
         refuse_other_reading(study, folder)
         folder.claim(study)
+        for path in damaged(folder.trials):
+            say(console, f"{path}: damaged; its trial goes on from what is left of it")
         for line in write_left_out(study, folder):
             say(console, line)
         for line in prepare_nodes(study, folder.storage):

@@ -102,13 +102,19 @@ def open_pictures(
     versions = f"{transform.__name__} {size} Pillow {PIL.__version__} torch {torch.__version__}"
     key = fingerprint(picture_stamps(unique.paths, exif), versions.encode())
     store = cache_folder() / f"images-{transform.__name__}-{size}-{key}.u8"
-    if not store.is_file():
+    if not _is_whole(store, unique):
         with one_process(store, "the image store"):
-            if not store.is_file():
+            if not _is_whole(store, unique):
                 if not _fits(_Part(store, unique), image_store):
                     return files
                 _make(_Part(store, unique))
     return ImageStore(store, paths, size, np.array([number_of[path] for path in paths]))
+
+
+def _is_whole(store: Path, files: ImageFiles) -> bool:
+    """Whether a store is there with as many bytes as it should have, the marks of its blocks included."""
+    part = _Part(store, files)
+    return store.is_file() and store.stat().st_size == part.bytes + part.blocks
 
 
 class _Part:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock, Timeout
 
-from simclip.runtime.files import cache_folder
+from simclip.runtime.files import cache_folder, checksum
 
 if TYPE_CHECKING:
     import torch
@@ -84,14 +85,36 @@ def cached_array(
             that need the array at the same time both make it.
     """
     path = cache_folder() / f"{kind}-{key}.npy"
-    if any_worker(not path.is_file()):
+    array = _loaded(path)
+    if any_worker(array is None):
         if any_worker is not bool:  # a lock would keep out the workers that its owner waits for
             return _made(path, make)
         with one_process(path, kind):
-            if not path.is_file():
+            if (array := _loaded(path)) is None:
                 return _made(path, make)
+    assert array is not None
+    return array
+
+
+def _loaded(path: Path) -> np.ndarray | None:
+    """The array in a file, followed by its checksum; None if there is no such file, or if it is damaged.
+
+    Files of earlier versions end without a checksum.
+    """
+    if not path.is_file():
+        return None
+    try:
+        array = np.load(path, mmap_mode="c")
+        content = np.memmap(path, np.uint8, mode="r")
+        end = array.offset + array.nbytes
+        whole = content[end:].tobytes() in (b"", zlib.crc32(content[:end].data).to_bytes(4, "little"))
+    except (ValueError, EOFError, OSError, SyntaxError, AttributeError, TypeError):  # as a damaged header may raise
+        whole = False
+    if not whole:
+        log.warning("%s is damaged and is made again", path)
+        return None
     # Processes share the pages (copy on write); a plain ndarray is quicker to index than a memmap.
-    return np.asarray(np.load(path, mmap_mode="c"))
+    return np.asarray(array)
 
 
 def _made(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
@@ -99,5 +122,11 @@ def _made(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
         np.save(file, array)
-    os.replace(file.name, path)
+        file.flush()
+        file.write(checksum(Path(file.name)).to_bytes(4, "little"))
+    try:
+        os.replace(file.name, path)
+    except IsADirectoryError:
+        os.unlink(file.name)
+        log.warning("%s is a folder: delete it, or what belongs there is made again each time", path)
     return array

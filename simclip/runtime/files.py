@@ -1,9 +1,10 @@
-"""Atomic text files, hard links, the place of the cache, and sizes on disk."""
+"""Atomic text files, checksums, hard links, the place of the cache, and sizes on disk."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 #: Suffix of files that are being written.
@@ -35,6 +36,15 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file's content, which shows accidental damage."""
+    found = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found = zlib.crc32(block, found)
+    return found
 
 
 def drop_parts(folder: Path) -> None:

@@ -6,6 +6,7 @@ A checkpoint is a folder:
     best/               Hugging Face folder of the best epoch so far
     training_state.pt   optimizer and schedule
     history.json        one row per finished epoch
+    checksums.json      CRC-32 of the files above, which show damage on disk
     manifest.json       sizes of all files, which show whether the checkpoint was written or copied completely
 """
 
@@ -20,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from simclip.models.clip import Clip
 from simclip.models.families import trained_model
-from simclip.runtime.files import link
+from simclip.runtime.files import checksum, link
 from simclip.train.history import Row
 
 
@@ -47,7 +48,8 @@ def write_checkpoint(
     shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=link)
     torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / "training_state.pt")
     (folder / "history.json").write_text(json.dumps(history))
-    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+    (folder / "checksums.json").write_text(json.dumps({name: checksum(folder / name) for name in _files(folder)}))
+    sizes = {name: (folder / name).stat().st_size for name in _files(folder)}
     (folder / "manifest.json").write_text(json.dumps(sizes))
 
 
@@ -57,3 +59,8 @@ def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimize
     state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
+
+
+def _files(folder: Path) -> list[str]:
+    """The files at any depth, as paths in the folder."""
+    return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from simclip.runtime.files import checksum
+
 Row = dict[str, Any]
 
 
@@ -24,10 +26,17 @@ def read_history(checkpoint: Path) -> list[Row]:
 
 
 def finished_epochs(checkpoint: Path) -> int | None:
-    """Number of epochs that a checkpoint has finished; None if it is missing or incomplete."""
+    """Number of epochs that a checkpoint has finished; None if it is missing, incomplete or damaged."""
     try:
         sizes = json.loads((checkpoint / "manifest.json").read_text())
-        whole = all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+        whole = all((checkpoint / name).stat().st_size == size for name, size in sizes.items()) and _intact(checkpoint)
         return int(read_history(checkpoint)[-1]["epoch"]) if whole else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):  # damaged JSON may hold anything
         return None
+
+
+def _intact(checkpoint: Path) -> bool:
+    """Whether the content of every file is what was written; assumed of a version that wrote no checksums."""
+    path = checkpoint / "checksums.json"
+    sums = json.loads(path.read_text()) if path.exists() else {}
+    return all(checksum(checkpoint / name) == there for name, there in sums.items())

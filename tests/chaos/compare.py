@@ -42,7 +42,10 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 def _record(path: Path) -> list[dict[str, Any]]:
     """All lines, each of which must be whole: a line lost or doubled makes another list."""
-    return [without_clocks(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        {key: value for key, value in without_clocks(json.loads(line)).items() if key != "crc32"}
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def _files(results: Path) -> dict[str, bool]:

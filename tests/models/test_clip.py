@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,24 @@ def test_a_folder_that_is_no_whole_clip_is_refused(spoil: Callable[[Path], Any],
         load(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_code_in_pickled_weights_is_not_run(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({"logit_scale": Payload(tmp_path / "run")}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError):
+        load(folder)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("kind", ["no config", "no weights", "another family", "a damaged config"])

@@ -78,5 +78,12 @@ def test_the_best_epoch_is_kept_while_its_checkpoint_goes(
         found = CLIPModel.from_pretrained(tmp_path / "3" / name).state_dict()
         assert all(torch.equal(tensor, expected[key]) for key, tensor in found.items())
     files = {path.relative_to(tmp_path / "3") for path in (tmp_path / "3").rglob("*") if path.is_file()}
-    assert {path.parts[0] for path in files} == {"last", "best", "training_state.pt", "history.json", "manifest.json"}
+    assert {path.parts[0] for path in files} == {
+        "last",
+        "best",
+        "training_state.pt",
+        "history.json",
+        "checksums.json",
+        "manifest.json",
+    }
     assert {path.name for path in files if path.parts[0] == "best"} == {p.name for p in files if p.parts[0] == "last"}

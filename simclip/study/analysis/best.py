@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from simclip.config.explain import explain, hint
@@ -16,7 +15,7 @@ from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import Spread
 from simclip.study.analysis.verdict import ConfirmedArm
 from simclip.study.spec.arms import Stage
-from simclip.study.spec.portable_paths import local
+from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.study import Resources, StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
@@ -110,8 +109,6 @@ def read_best(folder: Path) -> Best:
     if not path.is_file():
         raise InputError(f"no such file: {path}; give the results folder of a study with an arm that finished")
     try:
-        return Best.model_validate(local(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        return Best.model_validate(read_mapping(path))
     except ValidationError as error:
         raise explain(error, str(path), Best) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None

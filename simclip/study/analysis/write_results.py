@@ -109,6 +109,7 @@ def recorded_hardware(folder: Path) -> dict[str, Any] | None:
     """What the last run of a study ran on; None if that is not known."""
     try:
         found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["hardware"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, dict) and {"cluster_cpus", "cluster_gpus"} <= found.keys() else None
+    numbers = [found.get(name) for name in ("cluster_cpus", "cluster_gpus")] if isinstance(found, dict) else [None]
+    return found if all(isinstance(number, int | float) for number in numbers) else None

@@ -9,12 +9,14 @@ import atexit
 import functools
 import json
 import posixpath
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import fsspec
 import pyarrow.fs
@@ -26,6 +28,8 @@ from simclip.study.store.storage import Storage
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: A name in a URI's query whose value is secret.
+SECRET = re.compile(r"(^|[&;])[^=&;]*(key|secret|token|password|signature|sig)=", re.I)
 #: The small files from which a study is read and resumed.
 READ = (layout.STUDY, layout.TRIALS, layout.BEST, layout.TABLE, layout.RESULTS)
 
@@ -60,11 +64,17 @@ class Bucket(Storage):
     uri: str
 
     def __post_init__(self) -> None:
-        """Check that the package for this kind of URI is installed.
+        """Check that the URI holds no secret and that the package for its kind is installed.
 
         Raises:
-            InputError: It is not, or fsspec does not know this kind of URI.
+            InputError: It holds one, the package is missing, or fsspec does not know this kind of URI.
         """
+        parts = urlsplit(self.uri)
+        if parts.password or SECRET.search(parts.query):
+            raise InputError(
+                f"{parts.scheme}://{parts.hostname}: the URI holds a password or key, which commands, logs and records "
+                "would repeat: leave it out and set it in the environment (for s3:// AWS_SECRET_ACCESS_KEY)"
+            )
         try:
             fsspec.core.url_to_fs(self.uri)
         except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ from simclip.study.store.compatibility import described, flat, refused_changes
 from simclip.study.store.records import Record, read_all
 from simclip.study.store.storage import Disk, Storage, is_uri
 from simclip.study.store.study_file import dump
+
+log = logging.getLogger("simclip")
 
 #: Separates a trial's name from Tune's id of the attempt, in the name of Tune's folder. Without an id, Tune would add
 #: one of its own when a trial starts again after its process was lost.
@@ -193,7 +196,11 @@ class StudyFolder:
     def checkpoints(self, trials: Iterable[str]) -> dict[str, Path]:
         """The keys of the checkpoints that trials resume from, by trial name."""
         keys = {trial: _unfinished(trial) for trial in trials}
-        return {trial: Path(key) for trial, key in keys.items() if self.storage.finished_epochs(key) is not None}
+        whole = {trial: Path(key) for trial, key in keys.items() if self.storage.finished_epochs(key) is not None}
+        for trial in self.storage.folders(layout.UNFINISHED):
+            if trial in keys and trial not in whole:
+                log.warning("%s: damaged; the trial starts again", self.place(_unfinished(trial)))
+        return whole
 
     def _attempts(self, trial: str) -> list[str]:
         """The keys of Tune's folders of a trial, one per attempt."""

@@ -7,10 +7,13 @@ and one line when the trial ends.
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from simclip.errors import InputError
 from simclip.runtime.files import write_atomically
 from simclip.study.spec.arms import Stage, Trial
 from simclip.study.spec.overrides import read_mapping
@@ -19,6 +22,9 @@ from simclip.study.spec.study import FIRST_CONFIRM_SEED
 from simclip.study.store import layout
 from simclip.train.config import TrainConfig
 from simclip.train.history import Row, best_row
+
+#: Key of a line's checksum.
+CHECKSUM = "crc32"
 
 Outcome: TypeAlias = Literal["finished", "stopped", "failed"]
 
@@ -109,7 +115,7 @@ class Record:
             "error": self.error,
         }
         lines = [head, *self.history, *([end] if self.outcome else [])]
-        write_atomically(folder / f"{self.trial}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_atomically(folder / f"{self.trial}.jsonl", "".join(_line(each) for each in lines))
 
 
 def read_records(folder: Path) -> dict[str, Record]:
@@ -123,16 +129,55 @@ def read_all(folder: Path) -> dict[str, Record]:
     return {record.trial: record for record in read if record}
 
 
-def _read(path: Path) -> Record | None:
+def damaged(folder: Path) -> list[Path]:
+    """The records of which a line is torn or damaged; the trial is run again from what is left of them."""
+    return [path for path in sorted(folder.glob("*.jsonl")) if len(_whole_lines(path)) < len(_text(path).splitlines())]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    """A line of a record, with a checksum of the rest of it."""
+    return json.dumps({**content, CHECKSUM: _checksum(content)}) + "\n"
+
+
+def _checksum(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content).encode())
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines before the first torn or damaged one; a line of an earlier version has no checksum."""
     lines: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for text in _text(path).splitlines():
         try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break  # a partly written line: the trial resumes from the line before
+            line = json.loads(text)
+            whole = line.pop(CHECKSUM, None) in (None, _checksum(line))
+        except (ValueError, AttributeError, TypeError):
+            whole = False
+        if not whole:
+            break
+        lines.append(line)
+    return lines
+
+
+def _read(path: Path) -> Record | None:
+    lines = _whole_lines(path)
     if not lines or "config" not in lines[0]:
         return None
-    head, *history = lines
+    try:
+        return _record(path, *lines)
+    except (LookupError, TypeError, ValueError, InputError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: not a record of this version ({type(error).__name__}: {said}): move it elsewhere, and its trial "
+            "runs again"
+        ) from None
+
+
+def _record(path: Path, head: dict[str, Any], *rows: dict[str, Any]) -> Record:
+    history = list(rows)
     ended = "outcome" in history[-1] if history else False
     end = history.pop() if ended else {}
     return Record(
