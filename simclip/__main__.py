@@ -13,7 +13,7 @@ from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.runtime.gc import paused_gc
 from simclip.study.execution.ownership import typed_again
 from simclip.study.execution.resources import Cluster, resolve_for_resume
-from simclip.study.spec.single_run import single_run
+from simclip.study.spec.single_run import SingleRun, single_run
 from simclip.study.spec.study import Resources
 from simclip.study.store.folder import StudyFolder
 from simclip.train.preflight import check_inputs
@@ -37,15 +37,22 @@ def train(words: list[str]) -> int:
     with paused_gc():
         from simclip.cli import session
         from simclip.cli.terminal.plain_lines import LogTail
+        from simclip.study.execution.run import last_cluster
         from simclip.train.precompute import prepare
-    for line in prepare(run.config):
-        say(console, line)
-    os.environ.setdefault("WANDB_PROJECT", run.project)
-    cluster = session.connect_to_ray(console, None)
-    study = single_run(run.name, run.config, whole_machine(cluster, run.data_parallel))
-    study = resolve_for_resume(study, cluster, folder)
-    log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
-    end = session.run_and_show(console, study, cluster, folder, study.replicates, log, retry_failed=True)
+
+    def on(cluster: Cluster) -> SingleRun:
+        return single_run(run.name, run.config, whole_machine(cluster, run.data_parallel))
+
+    last = last_cluster(folder)
+    end = session.finished(on(last), folder, retry_failed=True) if last else None
+    if end is None:
+        for line in prepare(run.config):
+            say(console, line)
+        os.environ.setdefault("WANDB_PROJECT", run.project)
+        cluster = session.connect_to_ray(console, None)
+        study = resolve_for_resume(on(cluster), cluster, folder)
+        log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
+        end = session.run_and_show(console, study, cluster, folder, log, retry_failed=True)
     reproduce_command = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
     code = session.conclude(console, end, folder, reproduce_command, retry=typed_again())
     if code == INTERRUPTED:

@@ -25,7 +25,6 @@ from simclip.study.execution.run import StudyEnd, finished_study, run_study
 from simclip.study.execution.trackers import Prometheus, TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.search.asha import why_off
 from simclip.study.spec.arms import Trial
-from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
@@ -61,9 +60,11 @@ def show_forecast(console: Console, study: StudyConfig, folder: StudyFolder, add
 
 def finished(study: StudyConfig, folder: StudyFolder, retry_failed: bool) -> StudyEnd | None:
     """The end of a study of which no trial is left to run, found without Ray; None if one is left."""
-    if folder.mirror or not folder.file.is_file():
-        return None  # a bucket needs the cluster's lock
+    if not folder.file.is_file():
+        return None
     refuse_other_reading(study, folder)
+    if folder.mirror:  # without a lock: two drivers that have nothing left to run write the same
+        return finished_study(study, folder, retry_failed)
     with own_file(folder.path, Owner.me()) as done:
         end = finished_study(study, folder, retry_failed)
         if end:
@@ -121,7 +122,7 @@ def run_and_show(
         say(console, "Starting workers...")
         listeners.append(shown or progress_listener(console, study, folder.logs, ended))
         end = run_study(study, RayExecutor(study, cluster, folder), folder, listeners, trials, retry_failed)
-        if not end.interrupted and (trials is None or isinstance(study, SingleRun)):
+        if not end.interrupted and trials is None:
             done()
     return end
 

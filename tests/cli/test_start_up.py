@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tune
+from simclip.__main__ import main
 from simclip.cli import session
 from simclip.study.execution.ownership import Owner, last_owner, own_file
 from simclip.study.store.folder import StudyFolder
@@ -130,9 +131,27 @@ def test_a_finished_study_prints_its_outcome_without_ray(
     assert (folder.path / "best.yaml").is_file() and (folder.path / "report.html").is_file()
     assert {path.name: path.read_bytes() for path in folder.trials.iterdir()} == before
     assert (last := last_owner(folder.path)) is not None and last.done
+    assert tune.main(["run", str(file), "--results", results.as_uri()]) == 0  # as in a bucket
     for more in (["seeds=[1,2]"], ["confirm.seeds=2"], ["--fresh"], ["--dry-run"]):
         with pytest.raises(Connected):
             tune.main([*command, *more])
+
+
+def test_a_finished_single_run_needs_no_ray(
+    without_ray: None, pairs: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(address: str | None) -> None:
+        raise Connected
+
+    flags = {"train-tsv": pairs / "train.tsv", "train-image-dir": pairs / "images", "val-tsv": pairs / "val.tsv",
+             "val-image-dir": pairs / "images", "model-name": tiny_model, "batch-size": 8, "num-epochs": 1,
+             "save-dir": tmp_path}  # fmt: skip
+    words = [f"--{name}={value}" for name, value in flags.items()]
+    assert main(words) == 0
+    monkeypatch.setattr(session, "connect", connect)
+    assert main(words) == 0
+    with pytest.raises(Connected):
+        main([*words, "--seed", "7"])
 
 
 def test_what_is_left_of_a_study_needs_ray(no_ray: None, config: TrainConfig, tmp_path: Path) -> None:

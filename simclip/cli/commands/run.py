@@ -142,7 +142,7 @@ def reproduce(
     cluster = session.connect_to_ray(console, address)
     session.set_aside(console, cluster, folder)
     # Threads and resources are the recorded ones.
-    end = session.run_and_show(console, single, cluster, folder, single.replicates)
+    end = session.run_and_show(console, single, cluster, folder)
     if end.interrupted:
         return INTERRUPTED
     records = [end.records[each.name] for each in single.replicates]

@@ -114,10 +114,9 @@ def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = Fa
     Raises:
         InputError: The folder belongs to another study or another running command.
     """
-    hardware = recorded_hardware(folder.path)
-    if hardware is None:
+    hardware, cluster = recorded_hardware(folder.path), last_cluster(folder)
+    if hardware is None or cluster is None:
         return None
-    cluster = Cluster(hardware["cluster_cpus"], hardware["cluster_gpus"], dashboard=None)
     try:
         study = resolve_for_resume(study, cluster, folder)
     except InputError:
@@ -130,6 +129,12 @@ def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = Fa
     recorder.tidy()
     _derive(study, folder, hardware)
     return StudyEnd(recorder.results, interrupted=False, left_out=stages.left_out)
+
+
+def last_cluster(folder: StudyFolder) -> Cluster | None:
+    """The cluster of a study's last run, which may be gone; None if it is not on record."""
+    hardware = recorded_hardware(folder.path)
+    return Cluster(hardware["cluster_cpus"], hardware["cluster_gpus"], dashboard=None) if hardware else None
 
 
 class _Stages:

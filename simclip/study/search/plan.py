@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from simclip.study.search import searchers as package
 from simclip.study.search.searcher import BegunTrial, Searcher
 from simclip.study.spec.arms import Arm, Trial, unseeded
+from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
 
 
@@ -51,6 +52,8 @@ def planned_trials(study: StudyConfig, begun: Mapping[str, BegunTrial] | None = 
         begun: The search's trials that have begun. Arms of theirs that the study would not draw, such as the controls
             of earlier versions, count as settings of their kind: so many others fewer are drawn.
     """
+    if isinstance(study, SingleRun):
+        return study.replicates
     recorded = {
         each.config.run_key: Arm(each.arm, unseeded(each.config), each.control) for each in (begun or {}).values()
     }

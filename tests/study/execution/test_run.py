@@ -249,7 +249,7 @@ def test_a_folder_of_another_study_is_refused(make_study: MakeStudy, tmp_path: P
 
 def test_a_run_on_seeds_from_1000_belongs_to_the_search(config: TrainConfig, tmp_path: Path) -> None:
     single = single_run("run", config.model_copy(update={"epochs": 1}), Resources(), seeds=[1000, 2000])
-    end, folder = run_here(single, tmp_path, trials=single.replicates)
+    end, folder = run_here(single, tmp_path)
     assert {record.stage for record in end.results.read(folder).records.values()} == {"search"}
     (arm,) = end.results.ranking
     assert [*arm.scores] == [1000, 2000] and end.results.verdict is None
