@@ -165,7 +165,7 @@ def tiny_run(pairs: Path, tiny_model: Path) -> TrainConfig:
 
 def write_study(config: TrainConfig, path: Path, **changes: Any) -> Path:
     """Write a study of two cluster sizes over a run's data, named like its file, with changes to some fields."""
-    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed"})
+    train = config.model_dump(mode="json", exclude_unset=True, exclude={"cluster_size", "seed", "mode"})
     content = {
         "name": path.stem,
         "train": {**train, **changes.pop("train", {})},
