@@ -52,7 +52,7 @@ def train(words: list[str]) -> int:
         cluster = session.connect_to_ray(console, None)
         study = resolve_for_resume(on(cluster), cluster, folder)
         log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
-        end = session.run_and_show(console, study, cluster, folder, log, retry_failed=True)
+        end = session.run_and_show(console, study, cluster, folder, shown=log, retry_failed=True)
     reproduce_command = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
     code = session.conclude(console, end, folder, reproduce_command, retry=typed_again())
     if code == INTERRUPTED:
