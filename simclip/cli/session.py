@@ -28,7 +28,7 @@ from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import damaged, read_records
+from simclip.study.store.records import damaged, read_all, read_records
 
 
 def prepare(console: Console, study: StudyConfig) -> None:
@@ -55,7 +55,7 @@ def show_forecast(console: Console, study: StudyConfig, folder: StudyFolder, add
     cluster = connect_to_ray(console, address)
     study = resolve_for_resume(study, cluster, folder)
     say(console, "Starting workers...")
-    console.print(forecast_table(study, forecast(study, cluster)))
+    console.print(forecast_table(study, forecast(study, cluster, read_all(folder.trials))))
 
 
 def finished(study: StudyConfig, folder: StudyFolder, retry_failed: bool) -> StudyEnd | None:

@@ -35,19 +35,26 @@ def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:
     memory = f"{_bytes(costs.memory)} of memory"
     memory += f" and {_bytes(costs.gpu_memory)} of GPU memory" if costs.gpu_memory else ""
     confirming = f", {forecast.confirming} of them to confirm" if forecast.confirming else ""
+    ended = f", beside {forecast.ended} that have ended" if forecast.ended else ""
     lines = [
-        f"{counted(forecast.trials, 'trial')}{confirming}, {forecast.concurrency} at a time: about "
+        f"{counted(forecast.trials, 'trial')}{confirming}{ended}, {forecast.concurrency} at a time: about "
         f"{duration(forecast.wall_hours * 3600)} in all, {' and '.join(hours)}",
         f"{memory} per {'worker' if resources.workers > 1 else 'trial'}; up to {_bytes(forecast.disk)} of disk",
         f"Estimated from a few steps of {forecast.probed}: {costs.step:.3g} s per step, {costs.image:.2g} s per "
         f"image and {costs.caption:.2g} s per caption embedded",
     ]
+    if limits := study.budget.model_dump(exclude_none=True):
+        given = ", ".join(f"{name}: {limit:g}" for name, limit in limits.items())
+        cut = f"leaves out {counted(forecast.cut, 'trial')} of the search" if forecast.cut else "suffices"
+        lines.append(f"The budget ({given}) {cut}")
+    if redrawn := searcher_of(study).redrawn(study):
+        lines.append(f"{counted(redrawn, 'setting')} made no valid training run and others were drawn instead")
     if forecast.preparation > 1:
         lines.append(f"Before the first trial all images are decoded once: about {duration(forecast.preparation)}")
     if resources.workers > 1:
         lines.append(f"Measured with one of {resources.workers} workers; communication between workers is not included")
     if not searcher_of(study).plans_ahead:
-        lines.append("The arms shown are the extremes of Optuna's search space; more controls follow ordinary fields")
+        lines.append("The arms shown are the extremes of Optuna's search space")
     if study.scheduler == "asha":
         lines.append("The time that ASHA saves is not included")
     return lines

@@ -1,4 +1,4 @@
-"""The budget of a study: the search ends early enough for the confirm stage."""
+"""The budget of a study: the search ends early enough for the confirm stage. And what it leaves to run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from simclip.study.analysis.confirm import confirm_trial_count
+from simclip.study.analysis.confirm import confirm_trial_count, confirm_trials
 from simclip.study.analysis.results import StudyResults
-from simclip.study.spec.arms import Trial
+from simclip.study.search.plan import foreseen_arms, planned_trials, searcher_of
+from simclip.study.search.space import is_plain, plain_settings
+from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.records import Record
 
 
@@ -95,3 +99,72 @@ class Budget:
             trials = sum(record.seconds for record in self._records.values()) / seconds + running + 1 + confirming
             return trials * seconds * gpus / 3600 <= budget.gpu_hours
         return True
+
+
+@dataclass(frozen=True)
+class TrialsLeft:
+    """The trials of a study that have not ended.
+
+    Attributes:
+        ended: Number of trials that have ended.
+        search: Number of trials of the search that are left.
+        cut: Number of further ones, which the budget leaves out.
+        confirming: Number of trials that are left to confirm, if all trials of the search finish.
+    """
+
+    ended: int
+    search: int
+    cut: int
+    confirming: int
+
+
+def trials_left(study: StudyConfig, records: Mapping[str, Record], seconds: float, concurrency: int) -> TrialsLeft:
+    """Count the trials that a study still has to run.
+
+    Args:
+        study: The study, with its resources filled in.
+        records: The records of all trials that have begun.
+        seconds: Estimated duration of a trial.
+        concurrency: Maximum number of trials at a time.
+    """
+    results = StudyResults(study, records)
+    left, now = _search_left(results), 0.0
+    ended = dict(results.ended)
+    budget = Budget(study, ended, concurrency, lambda: now)
+    run: list[Trial] = []
+    for trial in left:
+        if run and len(run) % concurrency == 0:
+            now += seconds
+            ended |= {each.name: _finished(each, seconds) for each in run[-concurrency:]}
+        if not budget.allows_another():
+            break
+        budget.begin(trial)
+        run.append(trial)
+    if left:
+        arms = {each.arm for each in results.search.values() if not each.control}
+        arms |= {trial.arm.name for trial in run if not trial.arm.is_control}
+        confirming = max(0, confirm_trial_count(study, len(arms)) - len(results.confirm))
+    else:
+        confirming = sum(trial.name not in results.ended for trial in confirm_trials(results))
+    if budget.trials_left is not None:
+        confirming = min(confirming, budget.trials_left)
+    return TrialsLeft(len(results.ended), len(run), len(left) - len(run), confirming)
+
+
+def _search_left(results: StudyResults) -> list[Trial]:
+    """The trials of the search that have not ended; stand-ins for those that the searcher has not decided on."""
+    study, begun = results.study, results.of_stage("search")
+    searcher = searcher_of(study)
+    if searcher.plans_ahead:
+        planned = under_recorded_names(planned_trials(study, begun), begun)
+        return [trial for trial in planned if trial.name not in results.ended]
+    config, plain = foreseen_arms(study)[0].config, plain_settings(study)
+    controls = sum(record.control for record in results.search.values())
+    missing = max(0, plain - controls)
+    wanted = searcher.trial_count(study) - len(results.search) + max(0, 0 if is_plain(study) else controls - plain)
+    kinds = [number < missing or is_plain(study) for number in range(max(0, wanted))]
+    return [Trial(Arm(f"further arm {number}", config, kind), study.seeds[0]) for number, kind in enumerate(kinds)]
+
+
+def _finished(trial: Trial, seconds: float) -> Record:
+    return Record.of(trial, [], outcome="finished", seconds=seconds)

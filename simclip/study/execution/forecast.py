@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,14 @@ import ray
 
 from simclip.models.clip import check_model_folder
 from simclip.study.analysis.confirm import confirm_trial_count
+from simclip.study.execution.budget import trials_left
 from simclip.study.execution.cluster import result_of
 from simclip.study.execution.preflight import arms_by_input
 from simclip.study.execution.resources import Cluster, concurrency
-from simclip.study.search.plan import foreseen_arms, searcher_of
+from simclip.study.search.plan import foreseen_arms
 from simclip.study.spec.arms import Arm
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store.records import Record
 from simclip.train.probe import Costs, probe
 
 #: Checkpoints of a running trial: two in its process and two in Ray Tune's folder while one replaces the other.
@@ -27,8 +30,10 @@ class Forecast:
 
     Attributes:
         arms: The arms, each with the estimated seconds of one trial; for Optuna the extremes of its space.
-        trials: Number of trials of both stages.
-        confirming: Number of trials of the confirm stage.
+        trials: Number of trials of both stages that are left to run.
+        confirming: Number of those of the confirm stage.
+        ended: Number of trials that have ended before.
+        cut: Number of trials of the search that the budget leaves out.
         concurrency: Maximum number of trials at a time.
         probed: Name of the measured arm.
         costs: The measurements.
@@ -42,6 +47,8 @@ class Forecast:
     arms: list[tuple[Arm, float]]
     trials: int
     confirming: int
+    ended: int
+    cut: int
     concurrency: int
     probed: str
     costs: Costs
@@ -62,7 +69,7 @@ def check_models(study: StudyConfig) -> None:
         check_model_folder(arm.config.model, needs_weights=not arm.config.pretrain)
 
 
-def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
+def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record] | None = None) -> Forecast:
     """Measure a few steps of the most expensive arm on the cluster, and extrapolate to all trials.
 
     That is the arm with the largest clusters, if possible one without a frozen tower.
@@ -70,6 +77,7 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
     Args:
         study: The study, with its resources filled in.
         cluster: The connected cluster.
+        records: The trials that have begun; those that have ended cost nothing more.
     """
     arms = foreseen_arms(study)
     probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))
@@ -80,17 +88,19 @@ def forecast(study: StudyConfig, cluster: Cluster) -> Forecast:
     timed = [(arm, costs.seconds(arm.config, probed.config.batch_size)) for arm in arms]
     mean = sum(seconds for _, seconds in timed) / len(timed)
     controls = sum(arm.is_control for arm in arms)
-    search = searcher_of(study).trial_count(study)
-    confirming = confirm_trial_count(study, len(arms) - controls)
-    trials = search + confirming
-    at_a_time = min(concurrency(study, cluster), trials)
+    at_a_time = concurrency(study, cluster)
+    left = trials_left(study, records or {}, mean, at_a_time)
+    trials = left.search + left.confirming
+    at_a_time = max(1, min(at_a_time, trials))
     hours = trials * mean / 3600
     checkpoint = costs.checkpoint + costs.model  # measured where the best epoch is the last, which share a file
     models = models_at_once(study, at_a_time, len(arms) - controls)
     return Forecast(
         arms=timed,
         trials=trials,
-        confirming=confirming,
+        confirming=left.confirming,
+        ended=left.ended,
+        cut=left.cut,
         concurrency=at_a_time,
         probed=probed.name,
         costs=costs,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from simclip.study.execution.budget import Budget
+from simclip.study.execution.budget import Budget, TrialsLeft, trials_left
 from simclip.study.search.plan import planned_trials
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import Budget as Limits
 from simclip.study.spec.study import Confirm, Resources, StudyConfig
 from simclip.study.store.records import Record
+from tests.study.examples import study as a_study
 
 HOUR = 3600.0
+GRID = {"cluster_size": [2, 4, 8]}
+CONFIRM = {"arms": 2, "seeds": 3}
+RANGES = {"learning_rate": {"min": 1e-5, "max": 1e-3}, "cluster_size": {"min": 2, "max": 8}}
 
 
 class Clock:
@@ -97,3 +101,46 @@ def test_hours_leave_room_for_the_confirm_stage(confirm: Confirm, begun: int) ->
 def test_gpu_hours_are_those_reserved() -> None:
     assert searched(Limits(gpu_hours=4), 1, gpus=0.5) == 8
     assert searched(Limits(gpu_hours=10), 1, Confirm(arms=1, seeds=2), gpus=1) == 6
+
+
+def grid(**fields):
+    return a_study(GRID, train={"proportion": 0.5}, seeds=[1, 2], confirm=CONFIRM, **fields)
+
+
+def finished(trials):
+    rows = [{"epoch": epoch, "metric": 0.1, "seconds": 1.0} for epoch in range(5)]
+    return {trial.name: Record.of(trial, rows, outcome="finished", seconds=10.0) for trial in trials}
+
+
+def test_what_is_done_is_taken_off() -> None:
+    plan = planned_trials(grid())
+    assert trials_left(grid(), {}, 10, 2) == TrialsLeft(0, 8, 0, 9)
+    assert trials_left(grid(), finished(plan[:5]), 10, 2) == TrialsLeft(5, 3, 0, 9)
+    assert trials_left(grid(), finished(plan), 10, 2) == TrialsLeft(8, 0, 0, 9)
+
+
+@pytest.mark.parametrize(
+    ("budget", "left"),
+    [
+        ({"trials": 13}, TrialsLeft(0, 4, 4, 6)),
+        ({"trials": 15}, TrialsLeft(0, 6, 2, 9)),
+        ({"trials": 17}, TrialsLeft(0, 8, 0, 9)),
+        ({"trials": 5}, TrialsLeft(0, 5, 3, 0)),
+        ({"hours": 1.0}, TrialsLeft(0, 8, 0, 9)),
+    ],
+)
+def test_what_the_budget_cuts(budget, left) -> None:
+    assert trials_left(grid(budget=budget), {}, 10, 1) == left
+
+
+def test_hours_cut_a_long_search() -> None:
+    left = trials_left(grid(budget={"hours": 12}), {}, 3600, 1)
+    assert left.cut > 0 and left.search + left.confirming <= 12
+
+
+@pytest.mark.parametrize("searcher", ["random", "optuna"])
+def test_sampled_searches_run_as_many_trials_as_they_say(searcher: str) -> None:
+    sampled = a_study(RANGES, train={"proportion": 1.0}, searcher=searcher, trials=20, confirm=CONFIRM)
+    assert trials_left(sampled, {}, 10, 2) == TrialsLeft(0, 20, 0, 9)
+    begun = finished(planned_trials(sampled.model_copy(update={"searcher": "random"}))[:8])
+    assert trials_left(sampled, begun, 10, 2) == TrialsLeft(8, 12, 0, 9)
