@@ -49,7 +49,7 @@ def load_subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) 
     """
     path = Path(place)
     if not is_uri(place) and path.suffix.lower() not in (".yaml", ".yml") and not path.is_dir():
-        if not path.is_file():
+        if path.suffix.lower() != ".tsv" and not path.is_file():
             raise InputError(f"{place}: no such folder or file; give a study's results folder, a study file, or a TSV")
         if path.suffix.lower() != ".tsv":
             raise InputError(

@@ -56,7 +56,7 @@ def test_the_traits_of_the_training_fields() -> None:
     }  # fmt: skip
     assert set(TrainConfig.fields_with("reads_data")) == {
         "train_tsv", "train_image_dir", "train_tables", "val_tsv", "val_image_dir", "evaluate", "caption_columns",
-        "model", "pretrain", "batch_size", "metric", "preprocessor", "bad_images", "image_store", "store_size",
+        "exif", "model", "pretrain", "batch_size", "metric", "preprocessor", "bad_images", "image_store", "store_size",
     }  # fmt: skip
     symbols = {name: TrainConfig.traits(name).symbol for name in TrainConfig.model_fields}
     assert {name: symbol for name, symbol in symbols.items() if symbol != f"{name}="} == {
