@@ -172,3 +172,24 @@ def test_a_clock_that_jumps_back_changes_no_figure(
     records = read_all(tmp_path / "tiny" / "trials")
     assert figures_of(records) == whole
     assert all(0 <= record.seconds < 600 for record in records.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["best.yaml", "optuna.db"])
+def test_a_spoilt_file_of_a_finished_search_is_told_in_one_line_or_made_anew(
+    name: str, way: str, study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", str(study_file), "--results", str(tmp_path), "searcher=optuna", "trials=2", "train.epochs=1"]
+    assert main(words) == 0
+    before = figures_of(read_all(tmp_path / "tiny" / "trials"))
+    WAYS[way](tmp_path / "tiny" / name)
+    command = ["reproduce", str(tmp_path / "tiny")] if name == "best.yaml" else [*words, "trials=3"]
+    capsys.readouterr()
+    code = main(command)
+    err = capsys.readouterr().err
+    if err:
+        assert code == 2 and err.count("\n") == 1 and name in err, err
+    else:  # best.yaml may be edited and has no checksum: a changed value of it shows as a difference
+        assert code in ((0, 1) if (name, way) == ("best.yaml", "a flipped bit") else (0,))
+    assert before.items() <= figures_of(read_all(tmp_path / "tiny" / "trials")).items()
