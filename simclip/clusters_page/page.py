@@ -16,7 +16,7 @@ from simclip.clusters_page.cards import Cards
 from simclip.clusters_page.duplicates import DuplicateRule, PageRow, normalized
 from simclip.clusters_page.plots import exclusion, similarities
 from simclip.clusters_page.subject import Subject
-from simclip.html.figure import style
+from simclip.html.figure import missing_glyphs, style
 from simclip.html.page import inlined, render
 from simclip.runtime.files import write_atomically
 
@@ -51,7 +51,7 @@ class ClustersPage:
 
 def write_clusters_page(page: ClustersPage, to: Path) -> Path:
     """Write the page, pictures included; returns its path."""
-    with style():
+    with style(), missing_glyphs():  # a page uses the fonts of whoever opens it
         drawn = inlined([draw(page.survey, page.rule.threshold) for draw in (similarities, exclusion)])
         text = render(TEMPLATE, pictures=drawn, **content(page))
     write_atomically(to, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import matplotlib.style
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -27,11 +29,17 @@ COLOUR_NAMES = {**ARM_COLOURS, BETTER: "better", WORSE: "worse"}
 FAINT = 0.3
 
 WIDTH = 4.6  # inches; on a phone's screen the text has the size of the phone's small text
+#: Fonts of the picture files for what DejaVu Sans lacks, such as Chinese; the first ones that are installed are used.
+WIDE_FONTS = (
+    "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic",
+    "Arial Unicode MS", "Unifont",
+)  # fmt: skip
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "simclip", "text.parse_math": False,
-    "font.family": "DejaVu Sans", "font.size": 9.5, "axes.labelsize": 9.5,
+    "font.size": 9.5, "axes.labelsize": 9.5,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK,
     "xtick.color": INK, "ytick.color": INK, "xtick.labelsize": 9, "ytick.labelsize": 9,
     "xtick.major.size": 3, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
@@ -81,8 +89,24 @@ class Picture:
 @contextmanager
 def style() -> Iterator[None]:
     """The matplotlib style in which pictures are drawn and saved."""
-    with matplotlib.style.context(["default", STYLE]):
+    installed = set(font_manager.get_font_names())
+    families = ["DejaVu Sans", *(font for font in WIDE_FONTS if font in installed)]
+    with matplotlib.style.context(["default", STYLE, {"font.family": families}]):
         yield
+
+
+@contextmanager
+def missing_glyphs() -> Iterator[set[str]]:
+    """Collects the characters that no font of the picture files has, in place of matplotlib's warnings."""
+    missing: set[str] = set()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield missing
+    for warning in caught:
+        if found := re.match(r"Glyph (\d+) .* missing from font", str(warning.message)):
+            missing.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def panel(title: str, height: float) -> tuple[Figure, Axes]:

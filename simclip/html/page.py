@@ -10,18 +10,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from simclip.cli.wording.table import Table
-from simclip.html.figure import Picture
+from simclip.html.figure import Picture, missing_glyphs
 from simclip.html.table import csv_text, typeset
 from simclip.runtime.files import write_atomically
 
 
-def save_all(pictures: Sequence[Picture], tables: Sequence[Table], folder: Path) -> None:
-    """Write pictures as SVG and PNG, tables as CSV."""
+def save_all(pictures: Sequence[Picture], tables: Sequence[Table], folder: Path) -> str:
+    """Write pictures as SVG and PNG, tables as CSV.
+
+    Returns:
+        The characters that the PNG files show as boxes, because no installed font has them; usually empty.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for picture in pictures:
-        picture.save(folder)
+    with missing_glyphs() as missing:
+        for picture in pictures:
+            picture.save(folder)
     for table in tables:
         write_atomically(folder / f"{table.name}.csv", csv_text(table))
+    return "".join(sorted(missing))
 
 
 def render(template: Path, **fields: Any) -> str:

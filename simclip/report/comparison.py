@@ -51,8 +51,11 @@ def write_comparison(folders: Sequence[StudyFolder], to: Path) -> Path:
         ]
         tables = side_by_side(studies)
         save_all([], tables, beside)
-        for name, first, more in zip(names, forests, others, strict=True):
-            save_all([*first, *more], [], beside / name)
+        boxes = {
+            character
+            for name, first, more in zip(names, forests, others, strict=True)
+            for character in save_all([*first, *more], [], beside / name)
+        }
         cards = [
             {"name": name, **_card(findings), "forest": inlined(first, f"{name}-")}
             for name, findings, first in zip(names, studies, forests, strict=True)
@@ -63,6 +66,7 @@ def write_comparison(folders: Sequence[StudyFolder], to: Path) -> Path:
             rows=_rows(names, others),
             tables=tables,
             beside=beside.name,
+            boxes="".join(sorted(boxes)),
         )
     write_atomically(to, text)
     return to

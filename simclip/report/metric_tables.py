@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from simclip.cli.wording.arm_tables import MANY
 from simclip.cli.wording.formatting import Metric
-from simclip.cli.wording.table import Cell, Column, Row, Table, metric_cell
+from simclip.cli.wording.table import Cell, Column, Row, Table, metric_cell, text_cell
 from simclip.report.findings import Findings
 from simclip.study.analysis.ranking import base_model_metrics
 
@@ -26,21 +26,26 @@ def searched_metrics(findings: Findings) -> Table | None:
 
 
 def _metrics(name: str, title: str, arms: Mapping[str, Mapping[str, float]], base: Mapping[str, float]) -> Table:
-    """A row per metric and a column per arm: a study has many arms but a short list of metrics."""
+    """Metrics by arms: a row per metric while there are fewer arms than metrics, else a row per arm."""
     names = sorted((each for each in base if each != "metric"), key=lambda each: each.rpartition("/")[0] != "val")
-    rows = []
-    for each in names:
-        metric = Metric.of(each)
-        cells = [_compared(metric, values.get(each), base[each]) for values in arms.values()]
-        rows.append(Row([Cell(metric.title, each), metric_cell(metric, base[each], "dim"), *cells]))
-    return Table(
-        [Column("metric"), *(Column(each, right=True) for each in ("base model", *arms))],
-        rows,
-        name,
-        title,
-        "Means over seeds at each trial's best epoch. ▼: worse than the base model, forgotten by fine-tuning.",
-        len(rows) > MANY,
-    )
+    metrics = [Metric.of(each) for each in names]
+    caption = "Means over seeds at each trial's best epoch. ▼: worse than the base model, forgotten by fine-tuning."
+
+    def cells(values: Mapping[str, float]) -> list[Cell]:
+        return [_compared(each, values.get(each.name), base[each.name]) for each in metrics]
+
+    own = {"base model": [metric_cell(each, base[each.name], "dim") for each in metrics]}
+    own |= {arm: cells(values) for arm, values in arms.items()}
+    if len(own) <= len(names):
+        columns = [Column("metric"), *(Column(each, right=True) for each in own)]
+        rows = [
+            Row([Cell(each.title, each.name), *(column[place] for column in own.values())])
+            for place, each in enumerate(metrics)
+        ]
+    else:
+        columns = [Column("arm"), *(Column(each.heading, right=True) for each in metrics)]
+        rows = [Row([text_cell(arm), *line]) for arm, line in own.items()]
+    return Table(columns, rows, name, title, caption, len(rows) > MANY)
 
 
 def _compared(metric: Metric, value: float | None, base: float) -> Cell:

@@ -52,10 +52,11 @@ def write_report(folder: StudyFolder, to: Path | None = None, results: StudyResu
     with style():
         first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
         found = tables(findings)
-        save_all(first + others, found, beside)
+        boxes = save_all(first + others, found, beside)
         text = render(
             TEMPLATE,
             beside=beside.name,
+            boxes=boxes,
             **content(findings, first, others, found),
         )
     write_atomically(page, text)

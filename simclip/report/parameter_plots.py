@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
@@ -15,13 +16,15 @@ from simclip.cli.wording.formatting import Metric
 from simclip.html.figure import ARM_COLOURS, BETTER, INK, WORSE, Picture, panel, shortened
 from simclip.report.findings import Findings
 from simclip.study.analysis.heat_map import Band, Cell, HeatMap, heat_maps
-from simclip.study.analysis.parameter_effects import Line, ParameterEffect, Point, parameter_effects
+from simclip.study.analysis.parameter_effects import Line, ParameterEffect, Point, Scale, parameter_effects
 from simclip.train.config import TrainConfig
 
 #: Opacity of the strongest cell, on which text stays legible on light and on dark backgrounds.
 STRONGEST = 0.5
 #: Number of values on an axis above which labels are rotated.
 MOST_UPRIGHT = 6
+#: Labels of numbers that fit side by side on an axis.
+MOST_LABELS = 7
 #: Difference with the full colour, in standard deviations over seeds, unless a larger one exists: noise stays pale.
 FULL_COLOUR = 3.0
 STOPPED = " ■: includes trials that ASHA stopped, with their score so far."
@@ -184,15 +187,28 @@ def _x_axis(axes: Axes, effect: ParameterEffect) -> None:
     if effect.joined or effect.scale == "category":
         slanted = len(labels) > MOST_UPRIGHT or max(map(len, labels.values()), default=0) > 60 / len(labels)
         ticks = sorted(labels)
-        axes.set_xticks(ticks, [shortened(labels[x], 18) for x in ticks])
+        shown = set(ticks if effect.scale == "category" else _apart(ticks, effect.scale))
+        axes.set_xticks(ticks, [shortened(labels[x], 18) if x in shown else "" for x in ticks])
         axes.tick_params(axis="x", rotation=30 if slanted and effect.scale == "category" else 0)
         axes.xaxis.set_minor_locator(NullLocator())
     elif effect.scale == "log":
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        decades = math.log10(max(labels) / min(labels))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades <= 2 else (1,), numticks=7))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
     if effect.scale == "category":
         axes.set_xlim(min(labels) - 0.5, max(labels) + 0.5)
+
+
+def _apart(ticks: Sequence[float], scale: Scale) -> list[float]:
+    """The ticks whose labels do not overlap: the last one, and every earlier one that is far enough from the next."""
+    places = [math.log(tick) if scale == "log" else tick for tick in ticks]
+    least = (places[-1] - places[0]) / MOST_LABELS
+    kept: list[int] = []
+    for number in reversed(range(len(ticks))):
+        if not kept or places[kept[-1]] - places[number] >= least:
+            kept.append(number)
+    return [ticks[number] for number in kept]
 
 
 def _in_words(line: Line, metric: Metric) -> str:

@@ -24,6 +24,17 @@ DRAWN = """() => [...document.querySelectorAll("figure svg")].map(svg => {
     };
 })"""
 
+# Pairs of texts of one picture that overlap; turned texts are left out, whose boxes say little.
+OVERLAPS = """() => [...document.querySelectorAll("figure svg")].flatMap(svg => {
+    const turned = /rotate\\((?!-?0\\b)/;
+    const texts = [...svg.querySelectorAll("text")].filter(text => !turned.test(text.getAttribute("transform")));
+    const boxes = texts.map(text => [text.textContent, text.getBoundingClientRect()]);
+    return boxes.flatMap(([one, a], place) => boxes.slice(place + 1)
+        .filter(([, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+            && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2)
+        .map(([other]) => `${one} | ${other}`));
+})"""
+
 # The contrast of each text with the nearest ground below it, by WCAG 2.
 CONTRASTS = """() => {
     const numbers = text => (text.match(/[0-9.]+/g) || [0, 0, 0, 0]).map(Number);

@@ -9,6 +9,7 @@ from simclip.report.findings import Findings
 from simclip.report.header import tiles
 from simclip.study.search.plan import planned_trials
 from simclip.study.store.records import read_records
+from tests.report.conftest import rising
 
 TEST = {"kind": "retrieval", "name": "test", "tsv": "/data/test.tsv", "image_dir": "/data/images"}
 
@@ -110,3 +111,36 @@ def test_costs_are_told_apart_by_how_trials_ended(make_up):
     assert float(found["all", "all"]["wall h"]) == pytest.approx((3 * 35 + 70) / 3600)
     trials = by("trial", rows(made.folder, "trials"))
     assert [line["ended"] for line in trials.values()].count("unfinished") == 1 and len(trials) == 6
+
+
+def test_more_arms_than_metrics_are_rows(make_up):
+    parameters = {"cluster_size": {"values": [2, 4, 8, 16]}, "proportion": {"values": [0.25, 0.5, 0.75, 1.0]}}
+    made = make_up(parameters=parameters, confirm=None, seeds=[1]).search()
+    write_report(made.folder)
+    lines = by("arm", rows(made.folder, "metrics"))
+    records = {record.arm: record for record in read_records(made.folder.trials).values()}
+    assert set(lines) == {"base model", *records} and len(lines) == 18
+    for arm, record in records.items():
+        assert float(lines[arm]["val/t2i_r5 %"]) == record.best["val/t2i_r5"]
+
+
+def test_arms_are_compared_with_the_best_control_and_with_their_own(make_up):
+    parameters = {"cluster_size": {"values": [4, 8]}, "learning_rate": {"values": [1e-5, 2e-5, 4e-5]}}
+    gain = lambda config: rising(config) + 1000 * config.learning_rate  # noqa: E731
+    made = make_up(parameters=parameters, train={"proportion": 1.0}, gain=gain, confirm=None).search()
+    page = write_report(made.folder).read_text()
+    lines = by("arm", rows(made.folder, "arms"))
+    scores = {}
+    for record in read_records(made.folder.trials).values():
+        scores.setdefault(record.arm, {})[record.seed] = record.score
+    means = {arm: statistics.fmean(values.values()) for arm, values in scores.items()}
+    best = max((arm for arm in means if arm.startswith("control")), key=means.get)
+    assert best == "control-lr4e-05"
+    for arm in (name for name in scores if not name.startswith("control")):
+        own = f"control-{arm.split('-', 1)[1]}"
+        assert float(lines[arm]["vs best control"]) == pytest.approx(means[arm] - means[best])
+        if own == best:
+            assert lines[arm]["vs own control"] == ""
+        else:
+            assert float(lines[arm]["vs own control"]) == pytest.approx(means[arm] - means[own])
+    assert "vs best control: mean difference on the seeds that both have to control-lr4e-05" in page

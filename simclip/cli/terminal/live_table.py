@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -15,6 +16,7 @@ from rich.text import Text
 from simclip.cli.terminal.fitting_table import FittingTable, fitted_line, shortened
 from simclip.cli.terminal.plain_lines import PlainLines
 from simclip.cli.terminal.progress_state import ProgressState, State, TrialProgress
+from simclip.cli.wording.arm_tables import best_control
 from simclip.cli.wording.formatting import Metric, counted, duration, reason
 from simclip.cli.wording.table import Cell, Column, Row, Table, Tone
 from simclip.cli.wording.verdict import before_confirming
@@ -124,7 +126,9 @@ class LiveTable(Listener):
         yield shortened(Text(self.metric.unit + order, "dim"), width)
         arms = [each.trial.arm.name for each in rows]
         shown = [arm if arm != above else "" for above, arm in zip(["", *arms], arms, strict=False)]
-        yield FittingTable(Table(COLUMNS, [self._row(*each) for each in zip(rows, shown, strict=True)]))
+        reference = best_control(sum(arm.control for arm in self.progress.arms))
+        columns = [replace(each, heading=reference) if each.heading == "vs control" else each for each in COLUMNS]
+        yield FittingTable(Table(columns, [self._row(*each) for each in zip(rows, shown, strict=True)]))
         if len(rows) < len(self.progress.trials):
             yield shortened(self._rest(rows), width)
         for each in failed:

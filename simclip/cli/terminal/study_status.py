@@ -40,8 +40,8 @@ def status_lines(folder: StudyFolder, overrides: Sequence[str] = ()) -> Iterator
     for record in results.records.values():
         if not record.outcome:
             yield f"  {_epochs(record)}"
-    if best := _best(results):
-        yield f"Best so far: {best}"
+    if leader := _leader(results):
+        yield f"Best arm so far: {leader}"
     if results.ended:
         yield headline(results)
         if why := unconfirmed(results):
@@ -104,17 +104,14 @@ def _epochs(record: Record) -> str:
     return f"{record.trial}: epoch {epoch}/{record.config.epochs}{best}"
 
 
-def _best(results: StudyResults) -> str | None:
-    """The best epoch of any trial that has not failed."""
-    study = results.study
-    scored = [record for record in results.records.values() if record.score is not None and record.outcome != "failed"]
-    if not scored:
+def _leader(results: StudyResults) -> str | None:
+    """The arm that leads the search while no arm has finished all of its seeds; later the headline names the best."""
+    leader = next((arm for arm in results.ranking if arm.scores), None)
+    if leader is None or results.search_best:
         return None
-    best = (max if study.mode == "max" else min)(scored, key=lambda record: record.score or 0.0)
-    metric = Metric.of(study.metric)
-    return (
-        f"{metric.name} {metric.formatted(best.score)} ({best.trial}, epoch {best.best['epoch'] if best.best else 0})"
-    )
+    metric = Metric.of(results.study.metric)
+    seeds = f"{len(leader.scores)} of {counted(len(results.study.seeds), 'seed')}"
+    return f"{leader.name}, {metric.name} {metric.formatted(leader.mean)} ({seeds})"
 
 
 def _cost(results: StudyResults) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 from simclip.cli.wording.formatting import Metric, main_metrics, p_value
 from simclip.cli.wording.table import (
@@ -31,6 +32,7 @@ STAR = Cell("★", tone="good")
 VERDICT_TONES: Mapping[str | None, Tone] = {"better": "good", "worse": "bad"}
 DEVIATION = "± sd: standard deviation over seeds."
 RANDOM = " base model: random weights, mean over seeds."
+OWN_CONTROL = "vs own control: to plain fine-tuning with the arm's other settings, where that is not the best control."
 SEEDS_NEEDED = "Seeds needed: to detect a true difference of the observed size four times out of five."
 #: Rows from which on a page shows a table only when it is opened.
 MANY = 30
@@ -49,13 +51,16 @@ def search_table(results: StudyResults) -> Table | None:
     all_finished = all(record.outcome == "finished" for record in records.values())
     paired = "mean difference on the seeds that both have" if len(study.seeds) > 1 else "difference"
     settings = varied_fields(study) if needs_numbers(study) and not searcher_of(study).exhaustive else []
+    reference = best_control(sum(arm.control for arm in arms))
+    to = f" to {control}" if control and reference != "vs control" else ""
     columns = [
         Column("arm", min_width=14),
         *(Column(TrainConfig.traits(field).label, right=True, priority=3) for field in settings),
         Column("seeds", right=True, priority=3),
         Column(metric.heading, right=True),
         Column("± \nsd", right=True, priority=2, note=DEVIATION),
-        Column("vs \ncontrol", right=True, priority=1, note=f"vs control: {paired}{_unit(metric)}."),
+        Column(_broken(reference), right=True, priority=1, note=f"{reference}: {paired}{to}{_unit(metric)}."),
+        Column("vs own \ncontrol", right=True, priority=2, note=OWN_CONTROL),
         *(Column(each.heading, right=True, priority=5 + place) for place, each in enumerate(others)),
         Column("best \nepoch", right=True, priority=4),
         Column("ended", priority=5 + len(others)),
@@ -70,6 +75,7 @@ def search_table(results: StudyResults) -> Table | None:
             metric_cell(metric, arm.mean),
             metric_cell(metric, arm.std),
             Cell("reference", None, "dim") if arm.name == control else difference_cell(metric, arm.difference),
+            difference_cell(metric, _difference(arm, results.own_controls.get(arm.name))),
             *(metric_cell(each, arm.metrics.get(each.name)) for each in others),
             _best_epochs(trials[arm.name]),
             Cell() if all_finished else _outcomes(trials[arm.name]),
@@ -161,6 +167,22 @@ def confirm_cells(results: StudyResults, arm: ConfirmedArm) -> list[Cell]:
         Cell(arm.word or ("reference" if arm.control else "no verdict"), arm.word, VERDICT_TONES.get(arm.word, "")),
         Cell("" if arm.pairs_needed is None else f"{arm.pairs_needed:,}", arm.pairs_needed),
     ]
+
+
+def best_control(controls: int) -> str:
+    """What differences are to, given the number of controls."""
+    return "vs best control" if controls > 1 else "vs control"
+
+
+def _broken(heading: str) -> str:
+    """A heading in two lines."""
+    return " \n".join(heading.rsplit(" ", 1))
+
+
+def _difference(arm: ArmResult, control: ArmResult | None) -> float | None:
+    """The mean difference on the seeds that both have."""
+    shared = [seed for seed in arm.scores if control and seed in control.scores]
+    return fmean(arm.scores[seed] - control.scores[seed] for seed in shared) if control and shared else None
 
 
 def _base_row(columns: Sequence[Column], values: Mapping[str, Cell]) -> Row:

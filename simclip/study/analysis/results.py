@@ -15,6 +15,7 @@ from simclip.study.spec.arms import Stage
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record, read_all
+from simclip.train.config import control_of
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,16 @@ class StudyResults:
     def control(self) -> ArmResult | None:
         """The best control of the search, which differences refer to."""
         return next((arm for arm in self.ranking if arm.control and arm.scores), None)
+
+    @cached_property
+    def own_controls(self) -> dict[str, ArmResult]:
+        """The control with an arm's own ordinary settings, by the arm's name, where that is not the best control."""
+        configs = {record.arm: record.config for record in self.search.values()}
+        controls = {configs[arm.name].run_key: arm for arm in self.ranking if arm.control}
+        if len(controls) < 2:
+            return {}
+        own = {arm.name: controls.get(control_of(configs[arm.name]).run_key) for arm in self.ranking if not arm.control}
+        return {name: control for name, control in own.items() if control and control is not self.control}
 
     @cached_property
     def scored(self) -> list[tuple[Record, float]]:

@@ -61,7 +61,7 @@ def test_a_study_that_runs(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch)
     assert f"toy: running (process {os.getpid()} on " in said
     assert "Trials: 1 finished, 1 in progress, 1 not begun" in said
     assert "k4-s1: epoch 1/2, best 45.0%" in said
-    assert "Best so far: val/mean_r1 45.0% (k4-s1, epoch 1)" in said
+    assert "Best arm: control, val/mean_r1 40.0%." in said  # one that has finished, not the luckiest epoch
     assert "Cost: 1 trial in 60 min, 1 CPU hours" in said
     assert "To resume" not in said
 
@@ -99,7 +99,6 @@ def test_a_study_that_has_ended(folder: StudyFolder, trials: Trials) -> None:
     said = text(folder)
     assert "toy: finished (last run: process" in said
     assert "Trials: 3 finished\n" in said
-    assert "Best so far: val/mean_r1 50.0% (k4-s1, epoch 2)" in said
     assert "Best arm: k4, val/mean_r1 50.0%, +10.0 points against the control." in said
     assert f"Report: python tune.py report {folder.path}" in said
 
@@ -113,7 +112,7 @@ def test_without_a_lock_the_records_tell(folder: StudyFolder, trials: Trials) ->
     again = f"python tune.py run {folder.file} --results {folder.path.parent} --retry-failed"
     assert f"\nTo try again: {again}\n" in text(folder)
     assert "toy: finished\nTrials: 1 finished, 2 failed\n" in text(folder)
-    assert "Best so far: val/mean_r1 40.0% (control-s1, epoch 2)" in text(folder)
+    assert "Best arm: control, val/mean_r1 40.0%" in text(folder)
 
 
 def test_results_in_a_bucket_do_not_tell_whether_a_study_runs(
@@ -153,3 +152,13 @@ def test_the_command(folder: StudyFolder, tmp_path: Path, capsys: pytest.Capture
     assert "study.yaml" in capsys.readouterr().err
     with pytest.raises(InputError):
         text(StudyFolder(tmp_path))
+
+
+def test_while_no_arm_has_finished_all_seeds_the_best_mean_leads(
+    tmp_path: Path, make_study: MakeStudy, trials: Trials
+) -> None:
+    folder, study = StudyFolder(tmp_path / "seeds"), make_study(seeds=[1, 2])
+    folder.claim(study)
+    for score, trial in zip((0.4, 0.5), [each for each in trials(study).values() if each.seed == 1], strict=False):
+        record_of(trial, 0.3, score).write(folder.trials)
+    assert f"Best arm so far: {trial.arm.name}, val/mean_r1 50.0% (1 of 2 seeds)" in text(folder)
