@@ -176,8 +176,8 @@ def test_a_folder_that_holds_no_study(tmp_path):
 
 
 def test_a_page_says_which_characters_its_png_files_lack(make_up, monkeypatch):
-    parameters = {"cluster_size": {"values": [4]}, "model": {"values": ["/models/写真", "/models/b"]}}
-    made = make_up(parameters=parameters, train={"proportion": 1.0}, confirm=None, seeds=[1]).search()
+    photographs = {"kind": "classification", "name": "写真", "image_dir": "/data/photographs"}
+    made = make_up(train={"evaluate": [photographs]}, confirm=None, seeds=[1]).search()
     monkeypatch.setattr(figure, "WIDE_FONTS", ())
     assert "has 写真: they show boxes" in read(write_report(made.folder)).text
     monkeypatch.undo()
