@@ -12,11 +12,15 @@ from types import FrameType
 from typing import NoReturn
 
 from simclip.cli.terminal.safe_console import safe
-from simclip.errors import FULL_DISK, InputError, LostError
+from simclip.errors import FULL_DISK, InputError, LostError, causes
 
 #: What the operating system says of a folder in place of a file, a link to nowhere, a read-only folder and the like.
 IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS)
 
+BROKEN_TORCHVISION = (
+    "the installed torchvision does not fit the installed torch, so transformers cannot be imported: uninstall it (pip "
+    "uninstall torchvision), nothing here uses it; requirements-evaluation.txt belongs in an environment of its own"
+)
 DONE, FAILED, WRONG_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 
@@ -44,6 +48,11 @@ def exit_code(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         fail("interrupted")
         return INTERRUPTED
+    except (ImportError, RuntimeError) as error:
+        if not any("torchvision" in str(each) for each in causes(error)):
+            raise
+        fail(BROKEN_TORCHVISION)
+        return WRONG_INPUT
     except BrokenPipeError:  # as in `python tune.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
         return NO_READER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,21 @@ def test_a_study_that_its_budget_ended_needs_no_ray(
     assert "The budget ended the study" in capsys.readouterr().out
     with pytest.raises(Connected):
         tune.main([*command, "budget.trials=3"])
+
+
+def test_a_torchvision_that_does_not_fit_torch_is_one_line(tmp_path: Path, pairs: Path, tiny_model: Path) -> None:
+    """As the registry's, built for CUDA, beside a CPU build of torch."""
+    package, facts = tmp_path / "torchvision", tmp_path / "torchvision-0.28.0.dist-info"
+    package.mkdir()
+    facts.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n")
+    study = write_study(tiny_run(pairs, tiny_model), tmp_path / "toy.yaml")
+    done = subprocess.run(
+        [sys.executable, "tune.py", "run", str(study), "--results", str(tmp_path / "results"), "--dry-run"],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and "pip uninstall torchvision" in errors[0]
+    assert "Traceback" not in done.stderr

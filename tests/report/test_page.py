@@ -2,11 +2,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from matplotlib import font_manager
 
 from simclip.cli.wording.verdict import sentences
 from simclip.errors import InputError
-from simclip.html import figure
 from simclip.report import write_comparison, write_report
 from simclip.study.search.plan import planned_trials
 from simclip.study.store.folder import StudyFolder
@@ -173,15 +171,3 @@ def test_two_results_of_one_study_keep_apart(make_up, tmp_path):
 def test_a_folder_that_holds_no_study(tmp_path):
     with pytest.raises(InputError, match="results folder of a study"):
         write_report(StudyFolder(tmp_path))
-
-
-def test_a_page_says_which_characters_its_png_files_lack(make_up, monkeypatch):
-    photographs = {"kind": "classification", "name": "写真", "image_dir": "/data/photographs"}
-    made = make_up(train={"evaluate": [photographs]}, confirm=None, seeds=[1]).search()
-    monkeypatch.setattr(figure, "WIDE_FONTS", ())
-    assert "has 写真: they show boxes" in read(write_report(made.folder)).text
-    monkeypatch.undo()
-    known = [font for font in figure.WIDE_FONTS if "CJK" in font and font in font_manager.get_font_names()]
-    if not known:
-        pytest.skip("no font with Chinese characters is installed")
-    assert "they show boxes" not in read(write_report(made.folder)).text

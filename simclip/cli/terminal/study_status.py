@@ -24,7 +24,7 @@ OUTCOMES = {"finished": "finished", "stopped": "stopped early", "failed": "faile
 
 
 def status_lines(folder: StudyFolder, overrides: Sequence[str] = ()) -> Iterator[str]:
-    """The state of a study, its trials, the best epoch so far, the verdict, the cost and how to resume.
+    """The state of a study, its trials, the leading arm, the verdict, the cost and how to resume.
 
     Args:
         folder: The results.
