@@ -27,7 +27,7 @@ COMMANDS = {
     "clusters": ("clusters", "Write a page of real clusters: what k, s and max_similarity mean on your data."),
     "clean": ("clean", "Show what the cache and checkpoints that nothing needs take, and free it with --free."),
     "submit": ("jobs", "Submit a study to a Ray cluster as a job, or resume it; a running job is not submitted twice."),
-    # LONG     "status": ("jobs", "Show the state of a study, from its results folder or as a job, or list all studies of a folder."),
+    "status": ("jobs", "Show the state of a study or a job, or list all studies of a folder."),
     "stop": ("jobs", "Stop a job like Ctrl-C does, and wait for its end: the current step ends and is saved."),
     "logs": ("jobs", "Print the output of a job."),
 }

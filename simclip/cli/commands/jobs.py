@@ -87,7 +87,7 @@ def status(
     overrides: Overrides = (),
     address: Address = None,
 ) -> int:
-    """Show the state of a study, from its results folder or as a job, or list all studies of a folder.
+    """Show the state of a study or a job, or list all studies of a folder.
 
     Args:
         target: results folder of a study, folder that holds such folders, or the id of a job.
