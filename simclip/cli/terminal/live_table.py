@@ -17,7 +17,7 @@ from simclip.cli.terminal.fitting_table import FittingTable, fitted_line, shorte
 from simclip.cli.terminal.plain_lines import PlainLines
 from simclip.cli.terminal.progress_state import ProgressState, State, TrialProgress
 from simclip.cli.wording.arm_tables import best_control
-from simclip.cli.wording.formatting import Metric, counted, duration, reason
+from simclip.cli.wording.formatting import Metric, duration, reason
 from simclip.cli.wording.table import Cell, Column, Row, Table, Tone
 from simclip.cli.wording.verdict import before_confirming
 from simclip.study.analysis.results import StudyResults
@@ -142,7 +142,7 @@ class LiveTable(Listener):
         running, failed = len(progress.in_state("running")), len(progress.in_state("failed"))
         pieces = [
             (5, _bar(progress.share, "running") if total else Text()),
-            (0, Text(counted(ended, "trial") if total is None else f"{ended} of {total} trials")),
+            (0, Text(f"{ended} of {total} trials")),
             (1, Text(f"{duration(left)} left" if left is not None else "", "bold")),
             (2, Text(f"{running} running" if running else "")),
             (3, Text(f"{failed} failed" if failed else "", "red")),

@@ -50,10 +50,8 @@ class PlainLines(Listener):
         """Print the number of trials."""
         earlier = f", {self.progress.ended} ended earlier" if self.progress.ended else ""
         self.progress.plan(trials, concurrency)
-        planned = (
-            counted(len(trials), "trial") if self.progress.total is not None else "trials planned during the search"
-        )
-        self._print(f"{self.study.name}: {planned}, at most {concurrency} at a time{earlier}")
+        planned = max(len(trials), self.progress.search_to_come)
+        self._print(f"{self.study.name}: {counted(planned, 'trial')}, at most {concurrency} at a time{earlier}")
 
     def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
         """Print the difference that the confirm stage can detect."""
@@ -98,7 +96,7 @@ class PlainLines(Listener):
         self._print(f"{self.study.name}: {counts or 'no trials'}, after {duration(self.progress.elapsed)}")
 
     def _print_trial(self, trial: Trial, *parts: str) -> None:
-        of = f"/{self.progress.total}" if self.progress.total is not None else ""
+        of = f"/{self.progress.total}"
         self._print("  ".join([f"[{self.progress.ended}{of}] {trial.name}", *filter(None, parts)]))
 
     def _print(self, line: str) -> None:

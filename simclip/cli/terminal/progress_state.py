@@ -76,7 +76,8 @@ class ProgressState:
         self.trials: dict[str, TrialProgress] = {}
         self.arms: list[ArmResult] = []
         self.concurrency = 1
-        self._plans_ahead = searcher_of(study).plans_ahead
+        searcher = searcher_of(study)
+        self._search = 0 if searcher.plans_ahead else searcher.trial_count(study)  # trials, planned one by one
         self._study = study
         self._unplanned = 0  # trials of the confirm stage, before the search has chosen its arms
         self.closed = False
@@ -95,8 +96,10 @@ class ProgressState:
         for trial in trials:
             self._of(trial).state = "waiting"
         confirming = any(each.trial.stage == "confirm" for each in self.trials.values())
-        others = len({each.trial.arm.name for each in self.trials.values() if not each.trial.arm.is_control})
+        searched = {each.trial.arm.name for each in self.trials.values() if not each.trial.arm.is_control}
+        others = max(len(searched), self._search - 1)
         self._unplanned = 0 if confirming else confirm_trial_count(self._study, others)
+        self._search = 0 if confirming else self._search
 
     def start(self, trial: Trial) -> None:
         """Record that a trial has started, or restarted after its process was lost."""
@@ -133,15 +136,25 @@ class ProgressState:
         return len(self.in_state(*ENDED))
 
     @property
-    def total(self) -> int | None:
-        """Number of trials that there will be; None where the searcher does not plan ahead."""
-        return len(self.trials) + self._unplanned if self._plans_ahead else None
+    def total(self) -> int:
+        """Number of trials that there will be, as far as no budget ends the study before."""
+        return len(self.trials) + self._to_come
+
+    @property
+    def _to_come(self) -> int:
+        """Number of trials whose arms are not known yet."""
+        return self.search_to_come + self._unplanned
+
+    @property
+    def search_to_come(self) -> int:
+        """Number of trials that a search which plans one by one has not named yet."""
+        return max(0, self._search - sum(each.trial.stage == "search" for each in self.trials.values()))
 
     @property
     def share(self) -> float:
         """The fraction of all epochs that is done, from 0 to 1; trials that have ended count as complete."""
         done = [1.0 if each.state in ENDED else each.epoch / each.epochs for each in self.trials.values()]
-        return statistics.fmean([*done, *[0.0] * self._unplanned]) if done else 0.0
+        return statistics.fmean([*done, *[0.0] * self._to_come]) if done else 0.0
 
     @property
     def elapsed(self) -> float:
@@ -170,10 +183,10 @@ class ProgressState:
 
     def study_left(self) -> float | None:
         """Estimated seconds until the last trial ends; each waiting trial takes the first slot that becomes free."""
-        if not self._plans_ahead or self.closed:
+        if self.closed:
             return None
         lefts = [self.left(each) for each in self.in_state("running") + self.in_state("waiting")]
-        lefts += [self._trial_seconds()] * self._unplanned
+        lefts += [self._trial_seconds()] * self._to_come
         known = [left for left in lefts if left is not None]
         if not lefts or len(known) < len(lefts):
             return None
@@ -184,7 +197,7 @@ class ProgressState:
         return max(slots)
 
     def _trial_seconds(self) -> float | None:
-        """Estimated seconds that a trial of the confirm stage takes before its arm is known."""
+        """Estimated seconds that a trial takes whose arm is not known yet."""
         epochs = max((each.epochs for each in self.trials.values()), default=0)
         return None if self._mean_pace is None else epochs * self._mean_pace + self._overhead
 

@@ -76,13 +76,13 @@ def test_nothing_is_said_of_times_that_nobody_knows(make_study, trials, clock, p
     table.study_ended()
 
 
-def test_an_optuna_study_counts_without_a_total(make_study, trials, clock, player):
+def test_an_optuna_study_knows_how_many_trials_it_will_run(make_study, trials, clock, player):
     plan = trials(make_study())
     table = seen(make_study(searcher="optuna", trials=3, sizes=(2, 4, 8, 16)), clock)
     table.study_started([], 2)
     player.run(table, plan["control-s1"], 0.4, 0.3)
     player.start(table, plan["k4-s1"])
-    assert frame(table)[0] == "toy  1 trial  1 running  after 22 s"
+    assert frame(table)[0] == "toy  ━━━━━━━━━━  1 of 3 trials  22 s left  1 running  after 22 s"
     assert [line[0] for line in frame(table)[4:]] == ["✓", "▸"]
     table.study_ended()
 

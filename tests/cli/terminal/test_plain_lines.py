@@ -42,7 +42,7 @@ def test_a_line_for_each_event_written_at_once(make_study, trials, clock, player
     ]
 
 
-def test_earlier_trials_are_counted_and_optuna_has_no_total(make_study, trials, clock, player, tmp_path):
+def test_earlier_trials_are_counted_in_an_optuna_search_too(make_study, trials, clock, player, tmp_path):
     study = make_study(searcher="optuna", trials=3)
     plan = trials(make_study())
     player.run(PlainLines(study, tmp_path, io.StringIO()), plan["control-s1"], 0.3, 0.4)
@@ -51,8 +51,8 @@ def test_earlier_trials_are_counted_and_optuna_has_no_total(make_study, trials, 
     teller.study_started([], 2)
     teller.trial_started(plan["k4-s1"])
     assert said.getvalue().splitlines() == [
-        "toy: trials planned during the search, at most 2 at a time, 1 ended earlier",
-        "[1] k4-s1  started  2 epochs",
+        "toy: 2 trials, at most 2 at a time, 1 ended earlier",
+        "[1/3] k4-s1  started  2 epochs",
     ]
 
 

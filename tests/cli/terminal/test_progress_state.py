@@ -80,12 +80,13 @@ def test_a_trial_that_lost_its_process_goes_on_where_its_rows_say(make_study, tr
     assert (this.epoch, this.latest, this.best, this.state) == (2, 0.4, 0.4, "running")
 
 
-def test_optuna_has_no_total(make_study, trials, clock):
-    study = make_study(searcher="optuna", trials=4, sizes=(2, 4, 8, 16, 32))
+def test_an_optuna_search_knows_its_total_and_the_confirm_stages(make_study, trials, clock):
+    """Four settings, then two arms and the control on three seeds each."""
+    study = make_study(searcher="optuna", trials=4, sizes=(2, 4, 8, 16, 32), confirm={"arms": 2, "seeds": 3})
     state = ProgressState(study, clock=clock)
     state.plan([], 2)
     state.start(trials(make_study())["k4-s1"])
-    assert state.total is None and state.study_left() is None and len(state.trials) == 1
+    assert (state.total, state.study_left(), len(state.trials)) == (4 + 9, None, 1)
 
 
 def test_differences_are_to_the_best_control_on_the_same_seed(make_study, trials, clock, player):
