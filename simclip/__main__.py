@@ -15,6 +15,7 @@ from simclip.study.execution.ownership import typed_again
 from simclip.study.execution.resources import Cluster, resolve_for_resume
 from simclip.study.spec.single_run import SingleRun, single_run
 from simclip.study.spec.study import Resources
+from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.train.preflight import check_inputs
 
@@ -37,6 +38,7 @@ def train(words: list[str]) -> int:
     with paused_gc():
         from simclip.cli import session
         from simclip.cli.terminal.plain_lines import LogTail
+        from simclip.report import write_report
         from simclip.study.execution.run import last_cluster
         from simclip.train.precompute import prepare
 
@@ -54,7 +56,9 @@ def train(words: list[str]) -> int:
         log = LogTail(folder.logs / f"{study.replicates[0].name}.log", sys.stdout)
         end = session.run_and_show(console, study, cluster, folder, shown=log, retry_failed=True)
     reproduce_command = shlex.join(["python", "tune.py", "reproduce", str(folder.path)])
-    code = session.conclude(console, end, folder, reproduce_command, retry=typed_again())
+    write_report(folder)
+    page = folder.place(layout.REPORT)
+    code = session.conclude(console, end, folder, reproduce_command, retry=typed_again(), report=page)
     if code == INTERRUPTED:
         say(console, f"Interrupted. To resume: {typed_again()}")
     return code

@@ -59,6 +59,7 @@ def test_both_commands_of_the_original_readme(
     assert "epoch 5/5" in run.stdout  # the training's own log
     assert "control" not in run.stdout
     CLIPModel.from_pretrained(folder / "best")
+    assert (folder / "report.html").is_file() and "report.html" in run.stdout
 
 
 def test_wrong_flags_are_one_line(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import pandas as pd
 from simclip.data.placeholder import refuse_placeholder
 from simclip.data.table import Table
 from simclip.errors import InputError
+from simclip.runtime.files import cache_folder, write_atomically
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,9 @@ def _listed(names: list[str], most: int = 10) -> str:
     """Join names to one line; a long list is also written to a file, which the line names."""
     if len(names) <= most:
         return ", ".join(names)
-    with tempfile.NamedTemporaryFile("w", prefix="missing-images-", suffix=".txt", delete=False) as file:
-        file.write("\n".join(names) + "\n")
-    return f"{', '.join(names[:most])}, ... (all of them in {file.name})"
+    file = cache_folder() / "missing-images.txt"
+    write_atomically(file, "\n".join(names) + "\n")
+    return f"{', '.join(names[:most])}, ... (all of them in {file})"
 
 
 def read_rows(tsv: Path) -> list[tuple[str, list[str]]]:

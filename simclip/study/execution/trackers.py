@@ -11,6 +11,7 @@ from pathlib import Path
 import wandb
 from ray.util.metrics import Gauge
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from simclip.errors import InputError
 from simclip.study.execution.events import Listener
@@ -21,11 +22,19 @@ from simclip.train.history import Row
 
 #: Timeout in seconds for W&B to open a run, and to upload the rest at the end.
 WANDB_SECONDS = 60
+#: TensorBoard's name for a trial's score.
+SCORE = "hparams/score"
 
 
 def scalars(row: Row) -> dict[str, float]:
     """The figures of an epoch to plot; names group by their first part."""
     return {name if "/" in name else f"run/{name}": value for name, value in row.items() if name != "epoch"}
+
+
+def settings(trial: Trial) -> dict[str, bool | float | str]:
+    """The trial's arm, seed and training fields, as TensorBoard takes them."""
+    fields = {"arm": trial.arm.name, **trial.config.model_dump(mode="json"), "seed": trial.seed}
+    return {name: value if isinstance(value, bool | int | float) else str(value) for name, value in fields.items()}
 
 
 class TensorBoard(Listener):
@@ -44,8 +53,13 @@ class TensorBoard(Listener):
         self._writers[trial.name].flush()
 
     def trial_ended(self, trial: Trial, record: Record) -> None:
-        """Close the trial's file."""
+        """Write the trial's settings and score, for the tab HPARAMS, and close its file."""
         if writer := self._writers.pop(trial.name, None):
+            if record.score is not None:
+                # `add_hparams` would write them to a folder of their own
+                for each in hparams(settings(trial), {SCORE: record.score}):
+                    writer._get_file_writer().add_summary(each)
+                writer.add_scalar(SCORE, record.score)
             writer.close()
 
 

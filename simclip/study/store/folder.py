@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,15 @@ class StudyFolder:
         if earlier is not None and (fields := refused_changes(earlier, study, read_all(self.trials))):
             raise InputError(
                 f"{self.place()}: holds another study: {described(fields)}; change the study's name or --results, or "
-                "move the earlier results aside with --fresh"
+                f"move the earlier results aside with --fresh{self._ranked(fields, study)}"
             )
+
+    def _ranked(self, fields: Mapping[str, Any], study: StudyConfig) -> str:
+        """How to rank the results by another metric, if that is all that differs."""
+        if not isinstance(study.metric, str) or not {*fields} <= {"metric", "mode"}:
+            return ""
+        words = ["python", "tune.py", "report", self.place(), f"metric={study.metric}"]
+        return f"; to rank them by it without training: {shlex.join(words)}"
 
     def push(self) -> None:
         """Send the small files that have changed to the bucket, if the results are in one."""
@@ -192,6 +200,8 @@ class StudyFolder:
         """Delete the checkpoints of a trial whose end is on record."""
         for key in (*self._attempts(trial), _unfinished(trial)):
             self.storage.delete(key)
+        if not self.storage.folders(layout.UNFINISHED):
+            self.storage.delete(layout.UNFINISHED)
 
     def checkpoints(self, trials: Iterable[str]) -> dict[str, Path]:
         """The keys of the checkpoints that trials resume from, by trial name."""

@@ -66,6 +66,21 @@ def test_results_are_ranked_by_another_metric(results: Path, capsys: pytest.Capt
         assert said in capsys.readouterr().err
 
 
+def test_a_study_file_with_another_metric_is_told_how_to_rank(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "results/one/study.yaml", "metric=val/loss", "mode=min", "--results", "results"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "to rank them by it without training: python tune.py report" in said, said
+    advised = said.strip().partition("without training: ")[2].split()[2:]
+    assert main(advised) == 0
+
+
+def test_nothing_empty_is_left(results: Path) -> None:
+    assert not (results / "one" / "unfinished").exists()
+
+
 @pytest.mark.usefixtures("without_ray")
 def test_one_arm_is_run_alone_and_the_rest_is_left(
     pairs: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

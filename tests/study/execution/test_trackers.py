@@ -28,7 +28,10 @@ def test_tensorboard_has_every_figure_of_every_epoch(tmp_path: Path) -> None:
         board.epoch_ended(TRIAL, row)
     board.trial_ended(TRIAL, RECORD)
     events = EventAccumulator(str(tmp_path / "k4-s3")).Reload()
-    assert set(events.Tags()["scalars"]) == {"val/mean_r1", "run/metric", "run/seconds"}
+    assert set(events.Tags()["scalars"]) == {"val/mean_r1", "run/metric", "run/seconds", "hparams/score"}
+    told = events.summary_metadata["_hparams_/session_start_info"].plugin_data
+    assert told.plugin_name == "hparams" and b"cluster_size" in told.content and b"k4" in told.content
+    assert events.Scalars("hparams/score")[0].value == pytest.approx(0.4)
     assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("val/mean_r1")] == [(0, 0.1), (1, 0.4), (2, 0.3)]
 
 
