@@ -13,7 +13,7 @@ import pydantic
 from simclip.errors import InputError
 
 #: Maximum number of names to list if none of them is similar.
-LISTED = 12
+LISTED = 15
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
