@@ -1,12 +1,13 @@
-"""Exact nearest neighbours by cosine: candidates from fast products in blocks, ranked in fp64, ties to the lower row.
+"""Exact nearest neighbours by cosine: candidates from fast products, ranked as in fp64, ties to the lower row.
 
-The result does not depend on how the candidates were found: a list ends where a row outside of it could rank, and
-queries beyond the end of a list are answered from all rows.
+The result does not depend on how the candidates were found: those that fp32 cannot tell apart are ranked in fp64, a
+list ends where a row outside of it could rank, and queries beyond the end of a list are answered from all rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -21,9 +22,9 @@ EQUAL = 1e-6
 #: Number of extra candidates, because some rows may already be in the batch.
 SLACK = 64
 #: Maximum number of scores, and of elements of candidates' embeddings, in memory at once.
-BLOCK_ELEMENTS, RANKED_ELEMENTS = 2**26, 2**22
+BLOCK_ELEMENTS, RANKED_ELEMENTS = 2**26, 2**18
 #: Maximum number of anchors in one product.
-BLOCK_ANCHORS = 512
+BLOCK_ANCHORS = 1024
 #: Number of rows up to which bf16 saves no time.
 FEW_ROWS = 8192
 
@@ -35,7 +36,7 @@ class Neighbours:
         embeddings: float32 [rows, d], L2-normalised; they stay on the host.
         max_similarity: Two rows at or above this cosine (to six decimals) are not neighbours: likely near-duplicates,
             which would be false negatives.
-        device: Device of the products; a CUDA card holds a bf16 copy of the embeddings.
+        device: Device of the products; a CUDA card holds a copy of the embeddings, in fp32.
     """
 
     def __init__(
@@ -46,9 +47,7 @@ class Neighbours:
     ) -> None:
         self.embeddings = embeddings
         self.max_similarity = max_similarity
-        self._device = device or torch.device("cpu")
-        self._exact = torch.from_numpy(embeddings)
-        self._fast, self._rounding = self._fast_copy()
+        self._exact = torch.from_numpy(embeddings).to(device or "cpu")
         self._ranked: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -57,7 +56,7 @@ class Neighbours:
     def prepare(self, anchors: np.ndarray, count: int) -> None:
         """Rank about the first `count` neighbours of several anchors, and forget earlier ones."""
         self._ranked = {}
-        fast, rounding = self._fast, self._rounding
+        fast, rounding = self._fast
         self._rank_anchors(anchors, count, fast, rounding)
         if rounding > ROUNDING:
             short = [anchor for anchor, ranked in self._ranked.items() if len(ranked) < count]
@@ -90,56 +89,84 @@ class Neighbours:
                 return free[:count]
         return self._among_all(anchor, count, taken)
 
-    def _fast_copy(self) -> tuple[torch.Tensor, float]:
+    @cached_property
+    def _fast(self) -> tuple[torch.Tensor, float]:
         """The embeddings for the fast products, and an upper bound on the error of these."""
-        has_bf16 = self._device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        if has_bf16 and len(self) > FEW_ROWS:
-            return self._exact.to(self._device, torch.bfloat16), BF16_ROUNDING
+        on_cpu = self._exact.device.type == "cpu"
+        if on_cpu and len(self) > FEW_ROWS and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return self._exact.to(torch.bfloat16), BF16_ROUNDING
         return self._exact, ROUNDING
 
     def _rank_anchors(self, anchors: np.ndarray, count: int, fast: torch.Tensor, rounding: float) -> None:
         wanted = min(count + SLACK + 1, len(self))  # + 1 for the anchor itself
         for block in _blocks(anchors, BLOCK_ANCHORS):
-            candidates, lowest = _candidates(fast, block, wanted)
-            unseen = lowest + rounding if wanted < len(self) else np.full(len(block), -2.0)
-            each = max(1, RANKED_ELEMENTS // (wanted * self.embeddings.shape[1]))
-            for part in _blocks(np.arange(len(block)), each):
-                self._keep(block[part], candidates[part], unseen[part])
+            candidates, products = _candidates(fast, block, wanted)
+            unseen = products.min(axis=1) + rounding if wanted < len(self) else np.full(len(block), -2.0)
+            if rounding > ROUNDING:
+                products = self._products(block, candidates)
+            self._keep(block, candidates, products, unseen)
 
-    def _keep(self, anchors: np.ndarray, candidates: np.ndarray, unseen: np.ndarray) -> None:
-        """Rank [n, c] candidates of [n] anchors; a list ends at the largest cosine that an unseen row could have."""
-        cosines = self._cosines(anchors[:, None], candidates)
+    def _products(self, anchors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """fp32 products of [n] anchors with [n, c] candidates, as float64 [n, c]."""
+        each = max(1, RANKED_ELEMENTS // max(1, candidates.shape[1] * self.embeddings.shape[1]))
+        parts = [
+            torch.bmm(self._exact[rows], self._exact[of, :, None])[..., 0]
+            for of, rows in zip(
+                torch.from_numpy(anchors).split(each), torch.from_numpy(candidates).split(each), strict=True
+            )
+        ]
+        return torch.cat(parts).double().cpu().numpy()
+
+    def _keep(self, anchors: np.ndarray, candidates: np.ndarray, cosines: np.ndarray, unseen: np.ndarray) -> None:
+        """Rank the candidates of several anchors; a list ends at the largest cosine that an unseen row could have.
+
+        Args:
+            anchors: int64 [n].
+            candidates: int64 [n, c].
+            cosines: float64 [n, c], fp32 products.
+            unseen: float64 [n], upper bounds of the cosines of all other rows.
+        """
+        order = np.argsort(-cosines, axis=1)
+        candidates, cosines = (np.take_along_axis(each, order, axis=1) for each in (candidates, cosines))
+        close = np.abs(cosines - self._limit) <= ROUNDING
+        tied = cosines[:, :-1] - cosines[:, 1:] <= 2 * ROUNDING
+        close[:, :-1] |= tied
+        close[:, 1:] |= tied
+        cosines[close] = self._cosines(anchors[np.nonzero(close)[0]], candidates[close])
         order = np.lexsort((candidates, -cosines), axis=-1)
         candidates, cosines = (np.take_along_axis(each, order, axis=1) for each in (candidates, cosines))
-        allowed = (cosines > unseen[:, None]) & self._allowed(cosines) & (candidates != anchors[:, None])
+        seen = cosines > unseen[:, None] + ROUNDING
+        allowed = seen & (cosines < self._limit) & (candidates != anchors[:, None])
         for anchor, row, mask in zip(anchors.tolist(), candidates, allowed, strict=True):
             self._ranked[anchor] = row[mask]
 
     def _among_all(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
         """`nearest` from a product with every row, of which only the rows near the end are ranked."""
-        scores = (self._exact @ self._exact[anchor]).numpy()
+        scores = (self._exact @ self._exact[anchor]).cpu().numpy()
         scores[taken] = -np.inf
         scores[anchor] = -np.inf
-        doubtful = 0
-        if self.max_similarity is not None:
-            limit = self.max_similarity - EQUAL
-            scores[scores > limit + ROUNDING] = -np.inf
-            doubtful = int(np.count_nonzero(scores > limit - ROUNDING))
+        scores[scores > self._limit + ROUNDING] = -np.inf
+        doubtful = int(np.count_nonzero(scores > self._limit - ROUNDING))
         wanted = min(count + doubtful, int(np.count_nonzero(scores > -np.inf)))
         if wanted == 0:
             return np.array([], dtype=np.int64)
         candidates = np.flatnonzero(scores >= np.partition(scores, -wanted)[-wanted] - 2 * ROUNDING)
-        cosines = self._cosines(np.array(anchor), candidates)
-        candidates, cosines = (each[self._allowed(cosines)] for each in (candidates, cosines))
+        cosines = self._cosines(np.full(len(candidates), anchor), candidates)
+        candidates, cosines = (each[cosines < self._limit] for each in (candidates, cosines))
         return candidates[np.lexsort((candidates, -cosines))][:count]
 
-    def _allowed(self, cosines: np.ndarray) -> np.ndarray:
-        limit = np.inf if self.max_similarity is None else self.max_similarity - EQUAL
-        return cosines < limit
+    @property
+    def _limit(self) -> float:
+        """Neighbours are less similar than this."""
+        return np.inf if self.max_similarity is None else self.max_similarity - EQUAL
 
     def _cosines(self, anchors: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Cosines, float64 [..., c], each summed separately so that it does not depend on the other candidates."""
-        return (self.embeddings[candidates].astype(np.float64) * self.embeddings[anchors]).sum(axis=-1)
+        """Cosines of pairs of rows, float64 [n], each summed separately so that it does not depend on the others."""
+        cosines = np.empty(len(candidates))
+        for part in _blocks(np.arange(len(candidates)), max(1, RANKED_ELEMENTS // self.embeddings.shape[1])):
+            products = self.embeddings[candidates[part]].astype(np.float64) * self.embeddings[anchors[part]]
+            cosines[part] = products.sum(axis=-1)
+        return cosines
 
 
 class ListedNeighbours(Neighbours):
@@ -163,7 +190,7 @@ def _candidates(fast: torch.Tensor, anchors: np.ndarray, wanted: int) -> tuple[n
         wanted: Number of candidates, at most the number of rows.
 
     Returns:
-        The candidates, int64 [n, wanted], and the smallest product of each anchor's candidates, float64 [n].
+        The candidates, int64 [n, wanted], and their products, float64 [n, wanted].
     """
     queries = fast[torch.from_numpy(anchors).to(fast.device)]
     width = max(wanted, BLOCK_ELEMENTS // max(len(anchors), 1))
@@ -172,11 +199,9 @@ def _candidates(fast: torch.Tensor, anchors: np.ndarray, wanted: int) -> tuple[n
         best = (queries @ fast[begin:end].T).topk(min(wanted, end - begin), dim=1, sorted=False)
         values.append(best.values)
         rows.append(best.indices + begin)
-    if len(values) == 1:
-        return rows[0].cpu().numpy(), values[0].amin(dim=1).float().cpu().numpy().astype(np.float64)
     best = torch.cat(values, dim=1).topk(wanted, dim=1, sorted=False)
     chosen = torch.cat(rows, dim=1).gather(1, best.indices)
-    return chosen.cpu().numpy(), best.values.amin(dim=1).float().cpu().numpy().astype(np.float64)
+    return chosen.cpu().numpy(), best.values.double().cpu().numpy()
 
 
 def _blocks(items: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -89,7 +89,7 @@ def plan_epoch(
         ArmError: `max_similarity` leaves an anchor too few neighbours.
     """
     walk = Walk(rows, seed, epoch)
-    for batches in _growing(iterations, most=max(1, BLOCK_ANCHORS // max(1, len(recipe.cluster_sizes)))):
+    for batches in _growing(iterations, most=max(1, BLOCK_ANCHORS // (2 + len(recipe.cluster_sizes)))):
         if recipe.cluster_sizes and neighbours is not None:
             firsts = [_first_anchors(recipe, rows, seed, epoch, batch) for batch in batches]
             neighbours.prepare(np.unique(firsts), recipe.neighborhood * (recipe.cluster_size - 1))
@@ -141,8 +141,10 @@ def _growing(count: int, most: int) -> Iterator[range]:
 
 
 def _first_anchors(recipe: Recipe, rows: int, seed: int, epoch: int, batch: int) -> list[int]:
-    """The anchors of a batch, if none of them is taken before its turn."""
-    return list(islice(_anchors(rows, seed, epoch, batch), len(recipe.cluster_sizes)))
+    """The anchors of a batch, and spares for those that will be in an earlier cluster: twice the expected number."""
+    clusters = len(recipe.cluster_sizes)
+    spare = 2 + clusters * recipe.batch_size // rows
+    return list(islice(_anchors(rows, seed, epoch, batch), clusters + spare))
 
 
 def _anchors(rows: int, seed: int, epoch: int, batch: int) -> Iterator[int]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from simclip.clusters import neighbours
 from simclip.clusters.plan import Recipe
 from tests.benchmarks import ours, reference
 from tests.benchmarks.data import unit_vectors
@@ -19,6 +23,8 @@ CLUSTERS = len(RECIPE.cluster_sizes)
 COCO = 118_287
 SIZES = {10_000: None, 40_000: None, COCO: 90.0}  # rows and the goal
 DOUBLING = (20_000, 40_000, 80_000)
+MANY = 600_000
+BESIDE = {1024: 10.0, 8192: 60.0}  # batch sizes and the goals, CPU milliseconds a batch
 SHORT = 24  # batches of an epoch that the short run plans
 
 
@@ -29,6 +35,9 @@ def rows(full: bool) -> Iterator[Row]:
             size, size // RECIPE.batch_size if full else min(SHORT, size // RECIPE.batch_size), goal
         )
     yield from doubling(SHORT, repeats=5)
+    if full:
+        for batch_size, goal in BESIDE.items():
+            yield beside_products(batch_size, goal)
 
 
 def against_reference(size: int, iterations: int, goal: float | None) -> Row:
@@ -62,3 +71,29 @@ def doubling(iterations: int, repeats: int) -> Iterator[Row]:
             ours=after, goal=2.2, at_most=True,
             note="Our time for twice as many rows, relative to our time for the rows.",
         )  # fmt: skip
+
+
+def beside_products(batch_size: int, goal: float) -> Row:
+    """CPU time of a batch without the products with all rows, which a card computes where there is one."""
+    products = 0.0
+    candidates = neighbours._candidates
+
+    def timed(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal products
+        begin = time.process_time()
+        found = candidates(*arguments)
+        products += time.process_time() - begin
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "_candidates", timed)
+        patch.setattr(neighbours, "FEW_ROWS", MANY)  # fp32 products, as on a card
+        embeddings, count = unit_vectors(MANY), 2 * 8192 // batch_size
+        begin = time.process_time()
+        ours.plan(Recipe(batch_size, 1.0, 16), embeddings, count)
+        cpu = time.process_time() - begin - products
+    return Row(
+        "planning beside the products, CPU ms a batch", f"N = {batch_size:,}, {MANY:,} rows", 1000 * cpu / count, "ms",
+        ours=cpu / count, goal=goal, at_most=True,
+        note="Clusters of 16, 512-d, one thread: what the host does where a card computes the products.",
+    )  # fmt: skip

@@ -259,3 +259,19 @@ def test_anchors_are_uniform_over_the_rows() -> None:
     vectors = unit_vectors(10, 3, 10, seed=2)
     counts = Counter(batch[0] for batch in fast_plan(vectors, Recipe(4, 1.0, 4), 2000, 1, 0))
     assert min(counts.values()) > 140 and max(counts.values()) < 260  # 200 each, more than four deviations around
+
+
+def test_spare_anchors_stand_in_for_taken_ones() -> None:
+    """Clusters take many anchors of a large batch before their turn; the next ones are ranked with the others."""
+    vectors = unit_vectors(6000, 32, 6000, seed=3)
+    recipe = Recipe(1200, 1.0, 6)
+    looked_up = []
+
+    class Counting(Neighbours):
+        def _among_all(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
+            looked_up.append(anchor)
+            return super()._among_all(anchor, count, taken)
+
+    batches = list(plan_epoch(recipe, Counting(vectors), 6000, 5, 1, 0))
+    assert len(looked_up) == 0
+    assert all(len(set(batch.tolist())) == 1200 for batch in batches)
