@@ -19,7 +19,7 @@ Modality = Literal["text", "image"]
 
 
 def similarity_embeddings(
-    similarity: Modality, data: TrainingData, encoder: Encoder, seed: int, epoch: int
+    similarity: Modality, data: TrainingData, encoder: Encoder, seed: int, epoch: int, everywhere: bool = False
 ) -> np.ndarray:
     """Embed every training row with the encoder's current weights.
 
@@ -29,13 +29,14 @@ def similarity_embeddings(
         encoder: The model.
         seed: Seed of the run, which draws the captions.
         epoch: Epoch, counted from 0.
+        everywhere: Whether all workers need the result, or only the first, which plans.
 
     Returns:
-        float32 [rows, d], L2-normalised.
+        float32 [rows, d], L2-normalised; [0, d] on workers that do not need it.
     """
     if similarity == "image":
-        return encoder.images(data.whole, len(data)).numpy()
-    return encoder.texts(data.tokens, data.drawn_captions(seed, epoch, np.arange(len(data)))).numpy()
+        return encoder.images(data.whole, len(data), everywhere).numpy()
+    return encoder.texts(data.tokens, data.drawn_captions(seed, epoch, np.arange(len(data))), everywhere).numpy()
 
 
 def offline_embeddings(similarity: Modality, data: TrainingData, encoder: Encoder) -> np.ndarray:
@@ -60,7 +61,7 @@ def offline_embeddings(similarity: Modality, data: TrainingData, encoder: Encode
     key = fingerprint(encoder.clip.identity().encode(), source, f"{similarity} {compute.dtype}".encode())
 
     def embed() -> np.ndarray:
-        return similarity_embeddings(similarity, data, encoder, OFFLINE_SEED, epoch=0)
+        return similarity_embeddings(similarity, data, encoder, OFFLINE_SEED, epoch=0, everywhere=True)
 
     return cached_array("similarity", key, embed, encoder.workers.any_on(compute.device))
 
@@ -72,8 +73,8 @@ def offline_neighbours(
     recipe: Recipe,
     batches: int,
     max_similarity: float | None = None,
-) -> Neighbours:
-    """The neighbours for all epochs.
+) -> Neighbours | None:
+    """The neighbours for all epochs, on the first worker, which plans; None on the others.
 
     A run with at least as many anchors as rows ranks every row once instead; the lists are cached for all trials that
     need as many neighbours.
@@ -87,9 +88,11 @@ def offline_neighbours(
         max_similarity: See `Neighbours`.
     """
     embeddings = offline_embeddings(similarity, data, encoder)
+    if not encoder.workers.is_first:
+        return None
     neighbours = Neighbours(embeddings, max_similarity, encoder.compute.device)
     anchors = batches * len(recipe.cluster_sizes)
-    if anchors < len(data) or not encoder.workers.is_first:
+    if anchors < len(data):
         return neighbours
     count = recipe.neighborhood * (recipe.cluster_size - 1)
     key = fingerprint(embeddings.tobytes(), repr((count, max_similarity)).encode())

@@ -18,6 +18,8 @@ from simclip.runtime.workers import Workers
 
 #: Maximum number of items per forward pass on a CPU, so that activations stay in its cache.
 CPU_BLOCK = 128
+#: Number of embeddings on the device before they move to main memory: few copies, little memory.
+MOVED_ROWS = 16384
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,16 @@ class Encoder:
     batch_size: int = 256
     data_workers: int = 0
 
-    def texts(self, tokens: Tokens, captions: np.ndarray) -> torch.Tensor:
+    def texts(self, tokens: Tokens, captions: np.ndarray, everywhere: bool = True) -> torch.Tensor:
         """Embed captions, sorted by length to avoid computing on padding.
 
         Args:
             tokens: Token ids of all captions.
             captions: int [n], the captions to embed.
+            everywhere: Whether all workers need the result.
 
         Returns:
-            float32 [n, d] on the CPU.
+            float32 [n, d] on the CPU; on other workers than the first [0, d] if they do not need it.
 
         Raises:
             FloatingPointError: An embedding is not finite.
@@ -58,17 +61,19 @@ class Encoder:
                 yield embed_texts(self.clip.model, ids.to(self.compute.device), mask.to(self.compute.device))
 
         order = np.argsort(tokens.lengths[captions], kind="stable")
-        return self._shared(order, embed)[torch.from_numpy(np.argsort(order))]
+        embedded = self._shared(order, embed, everywhere)
+        return embedded[torch.from_numpy(np.argsort(order))] if len(embedded) else embedded
 
-    def images(self, pictures: Pictures, rows: np.ndarray | int) -> torch.Tensor:
+    def images(self, pictures: Pictures, rows: np.ndarray | int, everywhere: bool = True) -> torch.Tensor:
         """Embed images, which have the model's own size.
 
         Args:
             pictures: The images.
             rows: int [n], the rows to embed, or the number of rows from the first on.
+            everywhere: Whether all workers need the result.
 
         Returns:
-            float32 [n, d] on the CPU.
+            float32 [n, d] on the CPU; on other workers than the first [0, d] if they do not need it.
 
         Raises:
             FloatingPointError: An embedding is not finite.
@@ -82,11 +87,13 @@ class Encoder:
                     moved = pixels.to(self.compute.device, non_blocking=True)
                     yield embed_images(self.clip.model, normalised(moved, self.clip.mean, self.clip.std))
 
-        return self._shared(np.arange(rows) if isinstance(rows, int) else rows, embed)
+        return self._shared(np.arange(rows) if isinstance(rows, int) else rows, embed, everywhere)
 
     @torch.inference_mode()
-    def _shared(self, items: np.ndarray, embed: Callable[[np.ndarray], Iterator[torch.Tensor]]) -> torch.Tensor:
-        """Embed an equal part on each worker (wrapping around at the end), and gather the whole on all of them.
+    def _shared(
+        self, items: np.ndarray, embed: Callable[[np.ndarray], Iterator[torch.Tensor]], everywhere: bool
+    ) -> torch.Tensor:
+        """Embed an equal part on each worker (wrapping around at the end), and gather the whole in main memory.
 
         Raises:
             FloatingPointError: An embedding is not finite.
@@ -96,13 +103,27 @@ class Encoder:
         was_training = self.clip.model.training
         self.clip.model.eval()
         with self.compute.autocast():
-            local = torch.cat(list(embed(mine)))
+            local = _on_host(embed(mine), each)
         self.clip.model.train(was_training)
         if not torch.isfinite(local).all():
             raise FloatingPointError("the model's embeddings are not finite: lower the learning rate")
-        return self.workers.gather(local)[: len(items)].cpu()
+        return self.workers.gather_on_host(local, everywhere)[: len(items)]
 
     def _blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
         size = min(self.batch_size, CPU_BLOCK) if self.compute.device.type == "cpu" else self.batch_size
         for begin in range(0, len(items), size):
             yield items[begin : begin + size]
+
+
+def _on_host(parts: Iterator[torch.Tensor], rows: int) -> torch.Tensor:
+    """Concatenate parts [n, d] to [rows, d] in main memory; the device holds about MOVED_ROWS of them at a time."""
+    moved, waiting, begin = torch.empty(0), [], 0
+    for part in parts:
+        waiting.append(part)
+        count = sum(map(len, waiting))
+        if count >= MOVED_ROWS or begin + count == rows:
+            if begin == 0:
+                moved = torch.empty(rows, part.shape[1], dtype=part.dtype)
+            moved[begin : begin + count] = torch.cat(waiting)
+            waiting, begin = [], begin + count
+    return moved

@@ -20,3 +20,30 @@ def clip_loss(images: torch.Tensor, texts: torch.Tensor, logit_scale: torch.Tens
     logits = logit_scale * images.float() @ texts.float().T
     labels = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+def clip_loss_of_rows(
+    images: torch.Tensor,
+    texts: torch.Tensor,
+    all_images: torch.Tensor,
+    all_texts: torch.Tensor,
+    first: int,
+    logit_scale: torch.Tensor | float,
+) -> torch.Tensor:
+    """A worker's part of `clip_loss`: its own rows against all columns; the mean over the workers is the whole loss.
+
+    Args:
+        images: float [n, d], this worker's, L2-normalised.
+        texts: float [n, d], this worker's, L2-normalised.
+        all_images: float [N, d], those of all workers.
+        all_texts: float [N, d], those of all workers.
+        first: Number of this worker's first row among all.
+        logit_scale: Factor of the cosines, at most 100.
+
+    Returns:
+        Scalar, the mean of both directions, in fp32.
+    """
+    labels = torch.arange(first, first + len(images), device=images.device)
+    to_text = F.cross_entropy(logit_scale * images.float() @ all_texts.float().T, labels)
+    to_image = F.cross_entropy(logit_scale * texts.float() @ all_images.float().T, labels)
+    return (to_text + to_image) / 2

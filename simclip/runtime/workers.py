@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,8 @@ from simclip.config.proportion import rows_per_worker
 
 #: Sent by the first worker instead of an array that it failed to make.
 BROKEN = -1
+#: How long workers wait for what the first one does alone. A worker that died is noticed at once.
+PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Workers:
     def current(cls) -> Workers:
         """The initialised process group, else a single worker. Every worker of a group must call it."""
         if dist.is_available() and dist.is_initialized():
-            return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+            return cls(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo", timeout=PATIENCE))
         return cls()
 
     @property
@@ -76,6 +79,42 @@ class Workers:
         if self.size == 1:
             return local
         return torch.cat(list(differentiable.all_gather(local)), dim=0)
+
+    def gather_on_host(self, local: torch.Tensor, everywhere: bool = True) -> torch.Tensor:
+        """Concatenate equal parts of all workers in main memory, in rank order; without gradients.
+
+        Args:
+            local: [n, d] on the CPU.
+            everywhere: Whether all workers need the result.
+
+        Returns:
+            [workers * n, d] on the CPU; on other workers than the first [0, d] if they do not need it.
+        """
+        if self.size == 1:
+            return local
+        if not (everywhere or self.is_first):
+            dist.gather(local, dst=0, group=self.channel)
+            return local[:0]
+        whole = local.new_empty(self.size * len(local), *local.shape[1:])
+        parts = list(whole.split(len(local)))
+        if everywhere:
+            dist.all_gather(parts, local, group=self.channel)
+        else:
+            dist.gather(local, parts, dst=0, group=self.channel)
+        return whole
+
+    def wait(self) -> None:
+        """Wait for all workers, longer than NCCL would."""
+        if self.size > 1:
+            dist.barrier(group=self.channel)
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """The mean of a scalar over all workers, on its device; without gradients."""
+        if self.size == 1:
+            return value.detach()
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.size
 
     def any_on(self, device: torch.device) -> Callable[[bool], bool]:
         """`any` with its device filled in.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from simclip.models.loss import clip_loss
+from simclip.models.loss import clip_loss, clip_loss_of_rows
 from simclip.runtime.workers import Workers
 
 #: Embeds a slice of this worker's rows: images and texts, [n, d] each, and the logit scale.
@@ -26,9 +26,9 @@ Embed = Callable[[slice], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 def backward_whole(embed: Embed, rows: int, workers: Workers) -> torch.Tensor:
     """Backpropagate the loss of the whole batch; returns the loss, on its device."""
     images, texts, scale = embed(slice(0, rows))
-    loss = clip_loss(workers.gather(images), workers.gather(texts), scale)
+    loss = _loss(images, texts, scale, workers)
     loss.backward()
-    return loss.detach()
+    return workers.mean(loss)
 
 
 def backward_in_parts(embed: Embed, rows: int, workers: Workers, size: int, towers: Any) -> torch.Tensor:
@@ -49,7 +49,7 @@ def backward_in_parts(embed: Embed, rows: int, workers: Workers, size: int, towe
             embedded.append(embed(part))
     images, texts = (torch.cat([each[i] for each in embedded]).requires_grad_() for i in range(2))
     scale = embedded[0][2].clone().requires_grad_()
-    loss = clip_loss(workers.gather(images), workers.gather(texts), scale)
+    loss = _loss(images, texts, scale, workers)
     loss.backward()
     assert images.grad is not None and texts.grad is not None and scale.grad is not None
     for part, states in zip(parts, draws, strict=True):
@@ -59,7 +59,18 @@ def backward_in_parts(embed: Embed, rows: int, workers: Workers, size: int, towe
             part_images, part_texts, part_scale = embed(part)
             surrogate = (part_images * images.grad[part]).sum() + (part_texts * texts.grad[part]).sum()
             (surrogate + part_scale * scale.grad / len(parts)).backward()
-    return loss.detach()
+    return workers.mean(loss)
+
+
+def _loss(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, workers: Workers) -> torch.Tensor:
+    """The loss of this worker's rows against all columns, whose mean over the workers is the loss of the batch.
+
+    The sum of its gradients over the workers flows back through `gather`, and DDP averages the parameters' gradients.
+    """
+    if workers.size == 1:
+        return clip_loss(images, texts, scale)
+    all_images, all_texts = workers.gather(images), workers.gather(texts)
+    return clip_loss_of_rows(images, texts, all_images, all_texts, workers.rank * len(images), scale)
 
 
 def _random_states() -> list[torch.Tensor]:

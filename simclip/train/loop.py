@@ -156,10 +156,11 @@ class Training:
         config, timer = self.config, timer or Timer()
         recipe = Recipe(config.batch_size, config.proportion_by_epoch[epoch], config.cluster_size, config.neighborhood)
         neighbours = self.offline
-        if recipe.cluster_sizes and neighbours is None:
+        if recipe.cluster_sizes and not config.similarity_stays:
             with timer("refresh"), self._memory_checked("refresh"):
                 embeddings = similarity_embeddings(config.similarity, self.data, self.encoder, config.seed, epoch)
-                neighbours = Neighbours(embeddings, config.max_similarity, self.compute.device)
+                if self.workers.is_first:
+                    neighbours = Neighbours(embeddings, config.max_similarity, self.compute.device)
         mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
         planned = timer.waits("plan", mine) if self.workers.is_first else None
         return self.workers.stream(planned, self.iterations, config.batch_size)
@@ -250,9 +251,11 @@ class Training:
         recipe = Recipe(config.batch_size, proportion, config.cluster_size, config.neighborhood)
         batches = config.epochs * self.iterations
         with self._memory_checked("refresh"):
-            return offline_neighbours(
+            neighbours = offline_neighbours(
                 config.similarity, self.data, self.encoder, recipe, batches, config.max_similarity
             )
+        self.workers.wait()  # the first may have ranked all rows
+        return neighbours
 
     def _log_setup(self) -> None:
         log.info(

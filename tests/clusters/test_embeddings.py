@@ -154,7 +154,9 @@ def test_lists_made_once_plan_the_same_as_ranking_anew(config: TrainConfig, most
     recipe = Recipe(config.batch_size, config.proportion, config.cluster_size, config.neighborhood)
 
     def neighbours(batches: int) -> Neighbours:
-        return offline_neighbours("text", data, encoder, recipe, batches, most)
+        made = offline_neighbours("text", data, encoder, recipe, batches, most)
+        assert made is not None
+        return made
 
     listed = neighbours(300)
     assert isinstance(listed, ListedNeighbours)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.models.loss import clip_loss
+from simclip.models.loss import clip_loss, clip_loss_of_rows
 
 
 def units(rows: int, width: int, seed: int) -> torch.Tensor:
@@ -57,3 +57,26 @@ def test_a_collapsed_model_is_at_chance_and_a_perfect_one_at_nothing() -> None:
     point = units(1, 4, 0).expand(16, 4)
     assert clip_loss(point, point, 100.0).item() == pytest.approx(math.log(16))
     assert clip_loss(torch.eye(8), torch.eye(8), 100.0).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_rows_against_all_columns_add_up_to_the_whole_loss(workers: int) -> None:
+    images, texts = units(24, 16, 0).requires_grad_(), units(24, 16, 1).requires_grad_()
+    scale = torch.tensor(20.0, requires_grad=True)
+    whole = clip_loss(images, texts, scale)
+    expected = torch.autograd.grad(whole, (images, texts, scale))
+    each = 24 // workers
+    shares = [slice(first, first + each) for first in range(0, 24, each)]
+    parts = [clip_loss_of_rows(images[rows], texts[rows], images, texts, rows.start, scale) for rows in shares]
+    loss = torch.stack(parts).mean()
+    torch.testing.assert_close(loss, whole, rtol=0, atol=1e-6)
+    for gradient, reference in zip(torch.autograd.grad(loss, (images, texts, scale)), expected, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-6)
+
+
+def test_memory_of_the_loss_falls_with_the_workers() -> None:
+    """The largest tensor that the backward pass keeps is [n, N]."""
+    images, texts, kept = units(64, 8, 0).requires_grad_(), units(64, 8, 1).requires_grad_(), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
+        clip_loss_of_rows(images[:8], texts[:8], images, texts, 0, 5.0)
+    assert max(kept) == 8 * 64
