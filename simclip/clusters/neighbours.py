@@ -48,6 +48,8 @@ class Neighbours:
         self.embeddings = embeddings
         self.max_similarity = max_similarity
         self._exact = torch.from_numpy(embeddings).to(device or "cpu")
+        # Of its own, so that ranking waits for no training step on the card.
+        self._stream = torch.cuda.Stream(device) if self._exact.is_cuda else None
         self._ranked: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -100,7 +102,8 @@ class Neighbours:
     def _rank_anchors(self, anchors: np.ndarray, count: int, fast: torch.Tensor, rounding: float) -> None:
         wanted = min(count + SLACK + 1, len(self))  # + 1 for the anchor itself
         for block in _blocks(anchors, BLOCK_ANCHORS):
-            candidates, products = _candidates(fast, block, wanted)
+            with torch.cuda.stream(self._stream):
+                candidates, products = _candidates(fast, block, wanted)
             unseen = products.min(axis=1) + rounding if wanted < len(self) else np.full(len(block), -2.0)
             if rounding > ROUNDING:
                 products = self._products(block, candidates)
@@ -142,7 +145,8 @@ class Neighbours:
 
     def _among_all(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
         """`nearest` from a product with every row, of which only the rows near the end are ranked."""
-        scores = (self._exact @ self._exact[anchor]).cpu().numpy()
+        with torch.cuda.stream(self._stream):
+            scores = (self._exact @ self._exact[anchor]).cpu().numpy()
         scores[taken] = -np.inf
         scores[anchor] = -np.inf
         scores[scores > self._limit + ROUNDING] = -np.inf

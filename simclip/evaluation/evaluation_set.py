@@ -38,7 +38,7 @@ class SetContents:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """A model's embeddings of an evaluation set.
+    """A model's embeddings of an evaluation set; all tensors are on the model's device.
 
     Attributes:
         images: float32 [images, d], L2-normalised.

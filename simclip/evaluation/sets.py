@@ -49,10 +49,11 @@ class LoadedSet:
 
     def score(self, encoder: Encoder | CachingEncoder) -> dict[str, float]:
         """The value of each metric, by <set>/<metric>."""
+        device = encoder.clip.model.device
         embeddings = Embeddings(
-            images=encoder.images(self.images, len(self.images)),
-            texts=encoder.texts(self.tokens, np.arange(len(self.tokens))),
-            targets=torch.from_numpy(self.contents.targets),
+            images=encoder.images(self.images, len(self.images)).to(device),
+            texts=encoder.texts(self.tokens, np.arange(len(self.tokens))).to(device),
+            targets=torch.from_numpy(self.contents.targets).to(device),
             metrics=self.contents.metrics,
             logit_scale=encoder.clip.model.logit_scale.exp().item(),
             batch_size=encoder.batch_size,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from transformers import AutoTokenizer, CLIPModel
 
 from simclip.data.pair_table import read_captions
 from simclip.errors import InputError
+from simclip.evaluation.evaluation_set import Embeddings
+from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.evaluation.sets import LoadedSet, evaluate, load_sets
 from simclip.models.encoder import Encoder
 from simclip.train.config import TrainConfig
@@ -106,9 +110,9 @@ def test_images_and_captions_that_sets_share_are_encoded_once(
     encoded: list[int] = []
     shared = Encoder._shared
 
-    def counted(self: Encoder, items: np.ndarray, embed: Any) -> torch.Tensor:
+    def counted(self: Encoder, items: np.ndarray, embed: Any, everywhere: bool) -> torch.Tensor:
         encoded.append(len(items))
-        return shared(self, items, embed)
+        return shared(self, items, embed, everywhere)
 
     monkeypatch.setattr(Encoder, "_shared", counted)
     assert training.evaluate() == pytest.approx(apart)
@@ -252,3 +256,22 @@ def test_other_braces_of_a_template_are_text(config: TrainConfig, flags: Path) -
         clip.tokenizer.decode(clip.tokenizer(f"{{red}} {name} above")["input_ids"], skip_special_tokens=True)
         for name in ("blue flag", "red flag")
     ]
+
+
+def test_metrics_are_computed_on_the_device_of_the_model(config: TrainConfig) -> None:
+    found: list[Embeddings] = []
+
+    class Kept(RetrievalSet):
+        def scores(self, embeddings: Embeddings) -> dict[str, float]:
+            found.append(embeddings)
+            return dict.fromkeys(self.metrics, 0.0)
+
+    training = Training(config, config.train_tsv.parent)
+    (loaded,) = training.sets
+    kept = Kept(**loaded.source.model_dump())
+    elsewhere = SimpleNamespace(
+        images=training.encoder.images, texts=training.encoder.texts, batch_size=8,
+        clip=SimpleNamespace(model=SimpleNamespace(logit_scale=torch.zeros(1), device=torch.device("meta"))),
+    )  # fmt: skip
+    replace(loaded, source=kept).score(elsewhere)  # type: ignore[arg-type]
+    assert [each.device.type for each in (found[0].images, found[0].texts, found[0].targets)] == ["meta"] * 3
