@@ -37,6 +37,7 @@ from simclip.runtime.timer import Timer
 from simclip.runtime.workers import Workers
 from simclip.train.checkpoint import restore_checkpoint, write_checkpoint
 from simclip.train.config import TrainConfig
+from simclip.train.copies import copied_ahead
 from simclip.train.gradients import backward_in_parts, backward_whole
 from simclip.train.history import Row, best_row, read_history
 from simclip.train.load import load_data, load_evaluation_sets, load_model
@@ -197,7 +198,8 @@ class Training:
         torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
         losses, flops = [], 0.0
         with closing(batches):
-            for number, batch in enumerate(timer.waits("data", batches)):
+            copied = copied_ahead(batches, self.compute.device)
+            for number, batch in enumerate(timer.waits("data", copied)):
                 with timer("step"), self._memory_checked("training"):
                     losses.append(self.step(batch))
                     flops += self.flop_counter.step(*batch.ids.shape) if self.flop_counter else 0.0
