@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn.functional import normalize
+from torch.nn.parallel import DistributedDataParallel
 
 from simclip.runtime.workers import Workers
 from simclip.train.config import TrainConfig
-from simclip.train.gradients import backward_in_parts
+from simclip.train.gradients import backward_in_parts, backward_whole
 from simclip.train.loop import Training
 
 
@@ -58,3 +62,53 @@ def test_both_passes_of_a_part_draw_the_same_dropout() -> None:
     assert set(passes) == {0, 2, 4}
     assert all(torch.equal(first, second) for first, second in passes.values())
     assert not torch.equal(passes[0][0], passes[2][0])
+
+
+class Towers(torch.nn.Module):
+    """Two linear towers and a scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.image, self.text = torch.nn.Linear(6, 4), torch.nn.Linear(6, 4)
+        self.scale = torch.nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, pairs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return normalize(self.image(pairs[:, 0])), normalize(self.text(pairs[:, 1])), self.scale.exp()
+
+
+def gradients_of_towers(workers: Workers, size: int | None) -> list[torch.Tensor]:
+    """The loss and the gradients on 24 pairs, in micro-batches of `size`."""
+    towers = Towers()
+    share = torch.randn(24, 2, 6, generator=torch.Generator().manual_seed(1))[workers.share_of(24)]
+    parallel = DistributedDataParallel(towers) if workers.size > 1 else towers
+
+    def embed(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        images, texts, scale = parallel(share[rows])
+        return images, texts, scale
+
+    if size is None:
+        loss = backward_whole(embed, len(share), workers)
+    else:
+        loss = backward_in_parts(embed, len(share), workers, size, parallel)
+    return [loss, *(each.grad for each in towers.parameters() if each.grad is not None)]
+
+
+def compute_in_worker(rank: int, folder: str, count: int) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=count)
+    torch.set_num_threads(1)
+    workers = Workers.current()
+    torch.save([gradients_of_towers(workers, size) for size in (None, 2)], f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow  # starting the processes takes half a minute; two of them are in tests/runtime/test_workers.py
+@pytest.mark.parametrize("count", [3, 4])
+def test_workers_find_the_gradients_of_one_process(count: int, tmp_path: Path) -> None:
+    expected = gradients_of_towers(Workers(), None)
+    assert len(expected) == 6
+    mp.spawn(compute_in_worker, (str(tmp_path), count), nprocs=count)
+    for rank in range(count):
+        for found in torch.load(tmp_path / f"{rank}.pt"):
+            for gradient, reference in zip(found, expected, strict=True):
+                torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-6)
