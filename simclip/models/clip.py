@@ -19,6 +19,7 @@ from simclip.data.images import Transform, centre_crop, resize_bicubic
 from simclip.data.input_format import InputFormat
 from simclip.errors import InputError
 from simclip.models.families import (
+    READ_AT_END,
     check_end_token,
     freeze,
     model_config,
@@ -187,5 +188,10 @@ def embed_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def embed_texts(model: CLIPModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Embed token ids and their mask, both [n, tokens]; returns fp32 [n, d], L2-normalised."""
-    return F.normalize(model.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)
+    """Embed token ids and their mask, both [n, tokens]; returns fp32 [n, d], L2-normalised.
+
+    Given a mask of two dimensions, transformers would wait for the device to see whether anything is masked.
+    """
+    reads_at_end = model.config.model_type in READ_AT_END  # so that no token sees the padding, which follows it
+    masked = None if reads_at_end else mask[:, None, None, :].bool()
+    return F.normalize(model.get_text_features(input_ids=ids, attention_mask=masked).pooler_output.float(), dim=-1)

@@ -11,12 +11,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from simclip.clusters.embeddings import offline_neighbours, similarity_embeddings
 from simclip.clusters.neighbours import Neighbours
@@ -27,7 +25,6 @@ from simclip.evaluation.baseline import base_scores
 from simclip.evaluation.objective import objective
 from simclip.evaluation.sets import evaluate
 from simclip.models.caching_encoder import CachingEncoder
-from simclip.models.clip import TwoTowers
 from simclip.models.encoder import Encoder
 from simclip.models.families import train_mode
 from simclip.models.flops import FlopCounter, peak_flops
@@ -43,6 +40,7 @@ from simclip.train.history import Row, best_row, read_history
 from simclip.train.load import load_data, load_evaluation_sets, load_model
 from simclip.train.memory import Phase, memory_checked
 from simclip.train.optimizer import clamp_logit_scale, make_optimizer, make_schedule
+from simclip.train.towers import make_towers
 
 log = logging.getLogger("simclip")
 
@@ -76,9 +74,21 @@ class Training:
         nn.Module.to(self.clip.model, self.compute.device)
         self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
         self.offline = self._offline_neighbours()
-        self.towers = TwoTowers(self.clip.model)
-        towers: Any = torch.compile(self.towers) if config.compile else self.towers
-        self.parallel = DistributedDataParallel(towers) if self.workers.size > 1 else towers
+        self.prepare(self.iterations * config.epochs)
+        self.peak_flops = peak_flops(self.compute.device)
+        self.flop_counter = FlopCounter(self.clip.model) if self.peak_flops else None
+        self.history: list[Row] = []
+        self.checkpoint: Path | None = None
+        self._log_setup()
+
+    def prepare(self, steps: int) -> None:
+        """Make what a step needs besides its batch: the towers, the optimizer and the schedule.
+
+        Args:
+            steps: Length of the run.
+        """
+        config = self.config
+        self.parallel = make_towers(self.clip.model, self.compute, self.workers, config.compile)
         self.optimizer = make_optimizer(
             self.clip.model,
             learning_rate=config.peak_learning_rate,
@@ -86,13 +96,7 @@ class Training:
             betas=(config.beta1, config.beta2),
             epsilon=config.epsilon,
         )
-        steps = self.iterations * config.epochs
         self.schedule = make_schedule(self.optimizer, config.schedule_name, config.warmup_steps(steps), steps)
-        self.peak_flops = peak_flops(self.compute.device)
-        self.flop_counter = FlopCounter(self.clip.model) if self.peak_flops else None
-        self.history: list[Row] = []
-        self.checkpoint: Path | None = None
-        self._log_setup()
 
     def resume(self, checkpoint: Path) -> None:
         """Continue after the last epoch of a checkpoint."""
