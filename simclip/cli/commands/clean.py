@@ -50,13 +50,15 @@ def clean(
     found = [item for each in studies if each not in running for item in leftovers(each)]
     cache = cache_folder()
     if cache.is_dir():
-        found += [Leftover(path, "cache") for path in sorted(cache.iterdir()) if path.suffix != ".lock"]
+        found += [Leftover(path, _kind(path)) for path in sorted(cache.iterdir()) if path.suffix != ".lock"]
     if free and running:
         raise InputError(f"{running[0].place()}: a study runs there and may need the cache: wait for its end")
-    sizes = [disk_bytes(each.path) for each in found]
-    for item, size in zip(found, sizes, strict=True):
-        say(console, f"{size / 1e6:10,.1f} MB  {item.what}: {item.path}")
-    total = f"{sum(sizes) / 1e6:,.1f} MB"
+    groups: dict[tuple[str, Path], list[int]] = {}
+    for item in found:
+        groups.setdefault((item.what, item.path.parent), []).append(disk_bytes(item.path))
+    for (what, folder), sizes in groups.items():
+        say(console, f"{sum(sizes) / 1e6:10,.1f} MB  {what}: {len(sizes)} in {folder}")
+    total = f"{sum(map(sum, groups.values())) / 1e6:,.1f} MB"
     if not free:
         say(console, f"{total} can be freed: add --free" if found else "Nothing to free.")
         return DONE
@@ -78,6 +80,11 @@ def leftovers(folder: StudyFolder) -> list[Leftover]:
     unfinished = folder.path / layout.UNFINISHED
     kept = [*unfinished.iterdir()] if unfinished.is_dir() else []
     unneeded += [path for path in kept if path.name in ended]
-    found = [Leftover(path, "checkpoint of a trial that has ended") for path in sorted(unneeded)]
+    found = [Leftover(path, "checkpoints of trials that have ended") for path in sorted(unneeded)]
     parts = sorted(path for path in folder.path.rglob(f".*{PART}") if path.is_file())
-    return found + [Leftover(path, "partly written file") for path in parts]
+    return found + [Leftover(path, "partly written files") for path in parts]
+
+
+def _kind(path: Path) -> str:
+    """What a file of the cache holds, which its name begins with."""
+    return f"cache of {path.name.partition('-')[0]}"
