@@ -106,7 +106,7 @@ def test_a_field_a_kind_of_set_and_a_searcher_are_one_place_each(config: TrainCo
     with (results / "trials.csv").open() as table:
         trials = {row["trial"]: row for row in csv.DictReader(table)}
     order = sorted(trials, key=lambda name: (results / "trials" / f"{name}.jsonl").stat().st_mtime_ns)
-    assert order == ["t2-s1", "t0.5-s1", "control-t2-s1", "control-t0.5-s1"]
+    assert order == ["t2-s1", "control-t2-s1", "t0.5-s1", "control-t0.5-s1"]
     for row in trials.values():
         assert float(row["score"]) == float(row["mine/alike"])
     content = yaml.safe_load((results / "study.yaml").read_text())

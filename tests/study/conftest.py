@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private import ray_constants
 
 from simclip.study.execution.cluster import connect
 from simclip.study.execution.resources import Cluster
@@ -25,11 +26,18 @@ from tests.study.in_process import run_here
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A local Ray without a dashboard, whose workers have a cache of their own."""
+    """A local Ray without a dashboard that other processes can join, whose workers have a cache of their own."""
     init = ray.init
+
+    def start(**how: Any) -> Any:
+        ray_constants.ENABLE_RAY_CLUSTER = (
+            True  # execution/test_loopback.py starts a Ray that is as private as a study's
+        )
+        return init(**{**how, "include_dashboard": False})
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMCLIP_CACHE", str(tmp_path_factory.mktemp("ray-cache")))
-        patch.setattr(ray, "init", lambda **how: init(**{**how, "include_dashboard": False}))
+        patch.setattr(ray, "init", start)
         yield connect("local")
     ray.shutdown()
 

@@ -102,7 +102,7 @@ def test_draws_from_a_range_are_dots(untrained: Untrained) -> None:
         "log", False, "linear", False, "log", True,
     )  # fmt: skip
     assert [len(line.points) for line in rate.lines] == [9, 3]
-    assert len(p.lines[0].points) == 13
+    assert len(p.lines[0].points) == 1 + 9
     assert len(k.lines) == 1
 
 

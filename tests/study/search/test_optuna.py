@@ -203,7 +203,7 @@ def test_controls_of_earlier_versions_are_kept_and_count(done, more):
 
 
 def test_optunas_storage_opens_in_its_dashboard(tmp_path):
-    space = study({"cluster_size": [2, 4, 8]}, train={"proportion": 0.5}, searcher="optuna", trials=3)
+    space = study({"cluster_size": [2, 4, 8]}, train={"proportion": 0.5}, searcher="optuna", trials=4)
     simulated(optuna_searcher(space, tmp_path / "o.db"), lambda config: config.cluster_size / 10)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
