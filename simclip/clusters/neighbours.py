@@ -95,7 +95,7 @@ class Neighbours:
     def _fast(self) -> tuple[torch.Tensor, float]:
         """The embeddings for the fast products, and an upper bound on the error of these."""
         on_cpu = self._exact.device.type == "cpu"
-        if on_cpu and len(self) > FEW_ROWS and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if on_cpu and len(self) > FEW_ROWS and _has_bf16():
             return self._exact.to(torch.bfloat16), BF16_ROUNDING
         return self._exact, ROUNDING
 
@@ -211,3 +211,9 @@ def _candidates(fast: torch.Tensor, anchors: np.ndarray, wanted: int) -> tuple[n
 def _blocks(items: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for begin in range(0, len(items), size):
         yield items[begin : begin + size]
+
+
+def _has_bf16() -> bool:
+    """Whether this CPU computes products of bf16 faster; torch for Apple's processors has no function that tells."""
+    tells = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return tells is not None and tells()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -9,27 +10,33 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, CLIPModel
 
-#: Dense bf16 tensor-core FLOP/s by part of the device's name, from the makers' data sheets; the first match counts.
+#: Dense bf16 tensor-core FLOP/s by the card's name without its maker, memory and socket, from the makers' data sheets.
 PEAKS = {
     "H200": 989e12,
-    "H100 PCIe": 756e12,
     "H100": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
     "A100": 312e12,
     "L40S": 362e12,
+    "L40": 181e12,
     "A40": 150e12,
     "A10": 125e12,
+    "A10G": 70e12,
     "L4": 121e12,
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
+#: What names of cards say besides the model: maker, memory, and the socket of cards that are equally fast in each.
+BESIDES = re.compile(
+    r"\b(NVIDIA|GeForce|\d+GB|HBM\w*)\b|-(SXM\d|PCIE)\b|(?<=A100)( \d+GB)? PCIe|-(?= |$)|(?<=SXM4|PCIE)-"
+)
 
 
-def peak_flops(device: torch.device) -> float | None:
-    """Dense bf16 FLOP/s of a CUDA card; None for the CPU and unknown cards."""
-    if device.type != "cuda":
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
+    """Dense bf16 FLOP/s of a CUDA card; None for the CPU, unknown cards, slices of cards (MIG) and fp32."""
+    if device.type != "cuda" or dtype != torch.bfloat16:
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for part, peak in PEAKS.items() if part in name), None)
+    return PEAKS.get(" ".join(BESIDES.sub(" ", torch.cuda.get_device_name(device)).split()))
 
 
 class FlopCounter:

@@ -75,7 +75,7 @@ class Training:
         self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
         self.offline = self._offline_neighbours()
         self.prepare(self.iterations * config.epochs)
-        self.peak_flops = peak_flops(self.compute.device)
+        self.peak_flops = peak_flops(self.compute.device, self.compute.dtype)
         self.flop_counter = FlopCounter(self.clip.model) if self.peak_flops else None
         self.history: list[Row] = []
         self.checkpoint: Path | None = None
@@ -275,8 +275,11 @@ class Training:
             log.warning("%s", note)
 
     def _utilisation(self, flops: float, timer: Timer) -> dict[str, float]:
-        """Model FLOPs utilisation of this worker's card in the steps so far; empty if its peak is unknown."""
-        return {"mfu": flops / timer.seconds("step") / self.peak_flops} if self.peak_flops else {}
+        """Model FLOPs utilisation of this worker's card in the epoch so far; empty if its peak is unknown.
+
+        Of the time for data and steps together: a card works on a step while the host already waits for data.
+        """
+        return {"mfu": flops / timer.seconds("data", "step") / self.peak_flops} if self.peak_flops else {}
 
     def _log_step(self, epoch: int, step: int, loss: float, timer: Timer, flops: float) -> None:
         looped = timer.seconds("data", "step")

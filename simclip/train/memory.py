@@ -15,6 +15,8 @@ from simclip.train.config import TrainConfig
 #: What a run does when its memory runs out; None if that is not known, or it was loading.
 Phase: TypeAlias = Literal["training", "evaluation", "refresh"]
 
+#: How errors without a type of their own say that memory ran out: the host's allocator, CUDA's and cuBLAS's.
+SIGNS = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 FEWER = "fewer trials at a time (max_concurrent, or more resources per trial)"
 
 
@@ -38,7 +40,8 @@ def memory_checked(
     except ArmError:  # says already what to change
         raise
     except Exception as error:
-        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)):
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and not any(sign in str(error) for sign in SIGNS):
             raise
         said = " ".join((str(error) or type(error).__name__).splitlines()[0].split())
         where = f" in {phase}" if phase else ""

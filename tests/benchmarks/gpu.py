@@ -129,7 +129,7 @@ def step_rows(case: Case, training: Training, suffix: str) -> Iterator[Row]:
         f"longest of the batch ({min(longest)} to {max(longest)} tokens). Peak device memory {_peak(device):.3g} GiB."
     )
     yield Row(f"step, ViT-B/32{suffix}", size, case.batch / seconds, "pairs/s", ours=seconds, note=note)
-    if peak := peak_flops(device):
+    if peak := peak_flops(device, torch.bfloat16):
         counter = FlopCounter(training.clip.model)
         flops = sum(counter.step(case.batch, tokens) for tokens in longest) / len(longest)
         yield Row(f"step, ViT-B/32{suffix}: MFU", size, 100 * flops / seconds / peak, "%", ours=seconds,

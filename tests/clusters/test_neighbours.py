@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,3 +97,13 @@ def test_thousands_of_crowded_rows(most: float | None) -> None:
         best = np.sort(cosines[allowed])[::-1][:40]
         assert cosines[found] == pytest.approx(best, abs=1e-12)
         assert allowed[found].all()
+
+
+def test_a_torch_without_mkldnn_ranks_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Apple's processors, where the function that tells of bf16 does not exist."""
+    vectors, free = unit(np.random.default_rng(0).normal(size=(40, 8))), np.zeros(40, dtype=bool)
+    monkeypatch.setattr(neighbours, "FEW_ROWS", 0)
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    similar = Neighbours(vectors)
+    similar.prepare(np.arange(4), 5)
+    assert similar.nearest(3, 5, free).tolist() == sorted_rows(vectors, 3, free)[:5]

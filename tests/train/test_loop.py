@@ -166,3 +166,14 @@ def test_one_row_per_caption_trains_and_scores_as_one_row_per_image(config: Trai
         f"{tmp_path / 'val.tsv'}: 36 rows name 12 images; the captions of each image are merged",
     ]
     assert prepare(config) == []
+
+
+def test_utilisation_counts_the_time_that_the_card_waits_for_data(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simclip.train.loop.peak_flops", lambda device, dtype: 1e9)
+    monkeypatch.setattr("simclip.models.flops.FlopCounter.step", lambda counter, pairs, tokens: 1e6)
+    history, training = train(config, tmp_path)
+    for row in history[1:]:
+        seconds = (row["share/data"] + row["share/step"]) * row["seconds"]
+        assert row["mfu"] == pytest.approx(training.iterations * 1e6 / seconds / 1e9)

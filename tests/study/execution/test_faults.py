@@ -84,12 +84,14 @@ def test_a_full_disk_is_known_for_what_it_is() -> None:
 
 MICRO, EMBEDDED = "train.micro_batch_size=4 (the same gradients", "train.val_batch_size=4 (items"
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 HOST = RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried")
 PHASES = {
     "step": ("loop.crop_and_resize", {}, CUDA, "in training (CUDA out of memory.", MICRO, EMBEDDED),
     "evaluation": ("loop.evaluate", {}, HOST, "in evaluation ([enforce", EMBEDDED, MICRO),
     "refresh": ("loop.similarity_embeddings", {}, MemoryError(), "in refresh (MemoryError)", EMBEDDED, MICRO),
     "offline": ("loop.offline_neighbours", {"embeddings": "offline"}, CUDA, "in refresh (CUDA", EMBEDDED, MICRO),
+    "cublas": ("loop.crop_and_resize", {}, CUBLAS, "in training (CUDA error: CUBLAS", MICRO, EMBEDDED),
     "loading": ("loop.load_model", {}, CUDA, "out of memory (CUDA", f"{MICRO}, in parts), or {EMBEDDED}", "in refresh"),
 }
 
