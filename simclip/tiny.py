@@ -29,13 +29,13 @@ def main(
     Args:
         tsv: Pairs whose captions the tokenizer is trained on.
         to: Folder to write; new or empty.
-        vocabulary: Most tokens of the tokenizer.
-        image_size: Side of the input, pixels.
-        patch_size: Side of a patch, pixels.
-        width: Of both towers, a multiple of 32.
-        layers: Of each tower.
-        most_tokens: Most tokens of a caption.
-        seed: Of the weights.
+        vocabulary: Maximum number of tokens in the vocabulary.
+        image_size: Side of the input in pixels, a multiple of the patch size.
+        patch_size: Side of a patch in pixels.
+        width: Width of both towers, a multiple of 32.
+        layers: Number of layers in each tower.
+        most_tokens: Maximum number of tokens in a caption.
+        seed: Seed of the weights.
     """
     check_target(to)
     if image_size % patch_size or width % 32:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean
 
 from simclip.cli.wording.formatting import Metric, main_metrics, p_value
 from simclip.cli.wording.table import (
@@ -20,7 +19,7 @@ from simclip.cli.wording.table import (
 from simclip.evaluation.objective import objective
 from simclip.study.analysis.ranking import ArmResult, base_model_metrics
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.statistics import Spread
+from simclip.study.analysis.statistics import Spread, paired
 from simclip.study.analysis.verdict import ConfirmedArm
 from simclip.study.search.plan import searcher_of
 from simclip.study.spec.arms import needs_numbers, varied_fields
@@ -49,7 +48,7 @@ def search_table(results: StudyResults) -> Table | None:
     others = [each for each in main_metrics(study.train.evaluation_sets) if each.name != metric.name]
     control = results.control.name if results.control and len(arms) > 1 else None
     all_finished = all(record.outcome == "finished" for record in records.values())
-    paired = "mean difference on the seeds that both have" if len(study.seeds) > 1 else "difference"
+    difference = "mean difference on the seeds that both have" if len(study.seeds) > 1 else "difference"
     settings = varied_fields(study) if needs_numbers(study) and not searcher_of(study).exhaustive else []
     reference = best_control(sum(arm.control for arm in arms))
     to = f" to {control}" if control and reference != "vs control" else ""
@@ -59,12 +58,16 @@ def search_table(results: StudyResults) -> Table | None:
         Column("seeds", right=True, priority=3),
         Column(metric.heading, right=True),
         Column("± \nsd", right=True, priority=2, note=DEVIATION),
-        Column(_broken(reference), right=True, priority=1, note=f"{reference}: {paired}{to}{_unit(metric)}."),
+        Column(_broken(reference), right=True, priority=1, note=f"{reference}: {difference}{to}{_unit(metric)}."),
         Column("vs own \ncontrol", right=True, priority=2, note=OWN_CONTROL),
         *(Column(each.heading, right=True, priority=5 + place) for place, each in enumerate(others)),
         Column("best \nepoch", right=True, priority=4),
         Column("ended", priority=5 + len(others)),
     ]
+
+    def own_difference(arm: ArmResult) -> float | None:
+        own = results.own_controls.get(arm.name)
+        return paired(arm.scores, own.scores).spread.mean if own else None
 
     def row(arm: ArmResult) -> Row:
         is_best = best is not None and arm.name == best.arm.name
@@ -75,7 +78,7 @@ def search_table(results: StudyResults) -> Table | None:
             metric_cell(metric, arm.mean),
             metric_cell(metric, arm.std),
             Cell("reference", None, "dim") if arm.name == control else difference_cell(metric, arm.difference),
-            difference_cell(metric, _difference(arm, results.own_controls.get(arm.name))),
+            difference_cell(metric, own_difference(arm)),
             *(metric_cell(each, arm.metrics.get(each.name)) for each in others),
             _best_epochs(trials[arm.name]),
             Cell() if all_finished else _outcomes(trials[arm.name]),
@@ -177,12 +180,6 @@ def best_control(controls: int) -> str:
 def _broken(heading: str) -> str:
     """A heading in two lines."""
     return " \n".join(heading.rsplit(" ", 1))
-
-
-def _difference(arm: ArmResult, control: ArmResult | None) -> float | None:
-    """The mean difference on the seeds that both have."""
-    shared = [seed for seed in arm.scores if control and seed in control.scores]
-    return fmean(arm.scores[seed] - control.scores[seed] for seed in shared) if control and shared else None
 
 
 def _base_row(columns: Sequence[Column], values: Mapping[str, Cell]) -> Row:

@@ -1,4 +1,4 @@
-"""The budget of a study: the search ends early enough for the confirm stage. And what it leaves to run."""
+"""The budget of a study, which ends the search early enough for the confirm stage, and the trials that are left."""
 
 from __future__ import annotations
 

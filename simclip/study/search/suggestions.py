@@ -23,7 +23,7 @@ class Suggestions:
         study: The study.
         parameters: What is searched.
         name: Name of Optuna's study.
-        seed: Of the sampler.
+        seed: Seed of the sampler.
         storage: SQLite file for Optuna's study; None keeps it in memory.
     """
 

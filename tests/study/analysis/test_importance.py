@@ -91,7 +91,7 @@ def test_optuna_says_the_same_of_its_own_study(untrained: Untrained) -> None:
 
 
 def test_without_clusters_no_cluster_field_counts(untrained: Untrained) -> None:
-    """Of equally bad controls and arms of a small p, and equally good arms of a large one, p alone decides."""
+    """Controls and arms with a small p are equally bad, arms with a large p equally good: p alone decides."""
     space = {"proportion": [0, 0.5, 1], "cluster_size": [2, 4, 8], "neighborhood": [1, 2, 3], "learning_rate": RATE}
     search = study(120, space)
     with warnings.catch_warnings():
