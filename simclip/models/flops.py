@@ -17,6 +17,7 @@ PEAKS = {
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
     "A100": 312e12,
+    "A100 PCIe": 312e12,
     "L40S": 362e12,
     "L40": 181e12,
     "A40": 150e12,
@@ -26,17 +27,16 @@ PEAKS = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-#: What names of cards say besides the model: maker, memory, and the socket of cards that are equally fast in each.
-BESIDES = re.compile(
-    r"\b(NVIDIA|GeForce|\d+GB|HBM\w*)\b|-(SXM\d|PCIE)\b|(?<=A100)( \d+GB)? PCIe|-(?= |$)|(?<=SXM4|PCIE)-"
-)
+#: Words in names of cards besides the model: maker, memory and socket.
+BESIDES = re.compile(r"NVIDIA|GeForce|\d+GB|HBM\w*|SXM\d|PCIE")
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     """Dense bf16 FLOP/s of a CUDA card; None for the CPU, unknown cards, slices of cards (MIG) and fp32."""
     if device.type != "cuda" or dtype != torch.bfloat16:
         return None
-    return PEAKS.get(" ".join(BESIDES.sub(" ", torch.cuda.get_device_name(device)).split()))
+    words = re.split("[ -]", torch.cuda.get_device_name(device))
+    return PEAKS.get(" ".join(word for word in words if not BESIDES.fullmatch(word)))
 
 
 class FlopCounter:

@@ -60,4 +60,4 @@ def _row(folder: StudyFolder) -> Row:
 def summary(studies: Sequence[StudyFolder]) -> str:
     """The number of studies and what they take together."""
     total = sum(disk_bytes(each.path) for each in studies)
-    return f"{counted(len(studies), 'study').replace('studys', 'studies')}, {total / 1e6:,.1f} MB"
+    return f"{counted(len(studies), 'study')}, {total / 1e6:,.1f} MB"

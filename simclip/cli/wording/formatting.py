@@ -95,5 +95,7 @@ def reason(record: Record) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun, e.g. 1 trial or 2 trials."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """A number and its noun, e.g. 1 trial, 2 trials or 2 studies."""
+    if number == 1:
+        return f"{number} {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("dy") else f"{number} {noun}s"
