@@ -16,7 +16,7 @@ from tests.conftest import write_study
 
 ROOT = Path(__file__).parents[1]
 
-#: A line of TrainConfig.
+#: A line of OptimizerFields.
 FIELD = '    temper: float = field(1.0, gt=0, symbol="t", label="temper of the model", description="how hot")\n'
 #: simclip/evaluation/kinds/alike.py
 KIND = '''
@@ -77,7 +77,7 @@ def test_a_field_a_kind_of_set_and_a_searcher_are_one_place_each(config: TrainCo
     code, results = tmp_path / "code", tmp_path / "results" / "study"
     package = shutil.copytree(ROOT / "simclip", code / "simclip", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "tune.py", code)
-    schema = package / "train" / "config.py"
+    schema = package / "train" / "fields" / "optimizer.py"
     before, mark, after = schema.read_text().partition("    weight_decay: float")
     schema.write_text(before + FIELD + mark + after)
     (package / "evaluation" / "kinds" / "alike.py").write_text(KIND)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from simclip.config.explain import nearest
 from simclip.config.schema import parse_fraction
 from simclip.errors import InputError
-from simclip.train.config import DEFAULT_MODEL
+from simclip.train.fields.model import DEFAULT_MODEL
 
 #: Flags that a better mechanism has replaced, by destination.
 SUPERSEDED = ("save_freq", "log_offset", "preprocess_neighbors")

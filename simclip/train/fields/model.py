@@ -1,0 +1,28 @@
+"""Which model a run trains."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from simclip.config.schema import field
+from simclip.train.fields.group import FieldGroup
+
+DEFAULT_MODEL = "openai/clip-vit-base-patch32"
+
+
+class ModelFields(FieldGroup):
+    """The model and which of its weights are trained."""
+
+    model: str = field(DEFAULT_MODEL, reads_data=True, description="hub name or local folder of a CLIP model")
+    preprocessor: str | None = field(
+        None, reads_data=True, description="hub name or folder of tokenizer and image processor; default: the model's"
+    )
+    pretrain: bool = field(False, reads_data=True, description="start from random weights, not from the model's own")
+    freeze: Literal["none", "image", "text"] = field(
+        "none", description="tower that keeps its weights, its projection included (image: LiT)"
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        if self.pretrain and self.freeze != "none":
+            raise ValueError(f"freeze {self.freeze} with pretrain: the tower would keep random weights; drop either")
