@@ -38,7 +38,7 @@ def test_a_cut_of_real_photographs_trains_and_is_scored(real: Path, tmp_path: Pa
     )  # fmt: skip
     training = Training(config, tmp_path / "run")
     assert len(training.data) == 96 and len(training.data.tokens) == 480
-    assert np.stack(list(training.plan(0))).shape == (6, 16)
+    assert np.stack(list(training.planner.plan(0))).shape == (6, 16)
     assert Recipe(16, 0.5, 4).cluster_sizes == [4, 4]
     untouched, trained = training.run(lambda history, checkpoint: None)
     for row in (untouched, trained):

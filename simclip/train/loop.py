@@ -8,19 +8,15 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from simclip.clusters.embeddings import offline_neighbours, similarity_embeddings
-from simclip.clusters.neighbours import Neighbours
-from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.data.augment import crop_and_resize, normalise
-from simclip.data.training_set import Batch, iterations_of
+from simclip.data.training_set import Batch
 from simclip.evaluation.baseline import base_scores
 from simclip.evaluation.objective import objective
 from simclip.evaluation.sets import evaluate
@@ -40,6 +36,7 @@ from simclip.train.history import Row, best_row, read_history
 from simclip.train.load import load_data, load_evaluation_sets, load_model
 from simclip.train.memory import Phase, memory_checked
 from simclip.train.optimizer import clamp_logit_scale, make_optimizer, make_schedule
+from simclip.train.planning import Planner
 from simclip.train.towers import make_towers
 
 log = logging.getLogger("simclip")
@@ -70,10 +67,10 @@ class Training:
         self.clip = load_model(config)
         self.data = load_data(config, self.clip)
         self.sets = load_evaluation_sets(config, self.clip)
-        self.iterations = iterations_of(len(self.data), config.batch_size, config.iterations_per_epoch)
         nn.Module.to(self.clip.model, self.compute.device)
         self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
-        self.offline = self._offline_neighbours()
+        self.planner = Planner(config, self.data, self.encoder)
+        self.iterations = self.planner.iterations
         self.prepare(self.iterations * config.epochs)
         self.peak_flops = peak_flops(self.compute.device, self.compute.dtype)
         self.flop_counter = FlopCounter(self.clip.model) if self.peak_flops else None
@@ -149,27 +146,6 @@ class Training:
         history = [*self.history, {"epoch": len(self.history), "metric": objective(self.config.metric, scores)}]
         return best_row(history, self.config.mode) is history[-1]
 
-    def plan(self, epoch: int, timer: Timer | None = None) -> Iterator[np.ndarray]:
-        """The rows of every batch of an epoch, int64 [N] each, planned by the first worker on demand.
-
-        Similarity embeddings are refreshed immediately, with the current weights.
-
-        Args:
-            epoch: Epoch, counted from 0.
-            timer: Counts the seconds of refresh and plan.
-        """
-        config, timer = self.config, timer or Timer()
-        recipe = Recipe(config.batch_size, config.proportion_by_epoch[epoch], config.cluster_size, config.neighborhood)
-        neighbours = self.offline
-        if recipe.cluster_sizes and not config.similarity_stays:
-            with timer("refresh"), self._memory_checked("refresh"):
-                embeddings = similarity_embeddings(config.similarity, self.data, self.encoder, config.seed, epoch)
-                if self.workers.is_first:
-                    neighbours = Neighbours(embeddings, config.max_similarity, self.compute.device)
-        mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
-        planned = timer.waits("plan", mine) if self.workers.is_first else None
-        return self.workers.stream(planned, self.iterations, config.batch_size)
-
     def step(self, batch: Batch) -> torch.Tensor:
         """Update the weights on one batch; returns the loss, on its device."""
         device = self.compute.device
@@ -195,7 +171,7 @@ class Training:
 
     def _epoch(self, epoch: int) -> Row:
         timer = Timer()
-        plan = self.plan(epoch, timer)
+        plan = self.planner.plan(epoch, timer)
         on_cuda = self.compute.device.type == "cuda"
         batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda)
         train_mode(self.clip.model)
@@ -248,20 +224,6 @@ class Training:
             shutil.rmtree(self.checkpoint)
         self.checkpoint = folder
         return folder
-
-    def _offline_neighbours(self) -> Neighbours | None:
-        if self.config.is_control or not self.config.similarity_stays:
-            return None
-        config = self.config
-        proportion = max(config.proportion_by_epoch)
-        recipe = Recipe(config.batch_size, proportion, config.cluster_size, config.neighborhood)
-        batches = config.epochs * self.iterations
-        with self._memory_checked("refresh"):
-            neighbours = offline_neighbours(
-                config.similarity, self.data, self.encoder, recipe, batches, config.max_similarity
-            )
-        self.workers.wait()  # the first may have ranked all rows
-        return neighbours
 
     def _log_setup(self) -> None:
         log.info(

@@ -69,7 +69,7 @@ def measure(name: str, training: Training) -> Iterator[Row]:
 def pixels_share(training: Training) -> float:
     """What part of a step is crop, resize and normalisation, on batches that lie ready."""
     device = training.compute.device
-    plan = np.stack([rows for rows, _ in zip(training.plan(0), range(4), strict=False)])
+    plan = np.stack([rows for rows, _ in zip(training.planner.plan(0), range(4), strict=False)])
     batches = list(ours.batches(training.data, plan))
     training.clip.model.train()
 

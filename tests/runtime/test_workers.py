@@ -20,13 +20,14 @@ from simclip.runtime.timer import Timer
 from simclip.runtime.workers import Workers
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
+from simclip.train.planning import Planner
 from tests.train.histories import without_clocks
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 2
 
 
-class Recorded(Training):
+class Recorded(Planner):
     """Keeps the plans of its epochs."""
 
     plans: tuple[np.ndarray, ...] = ()
@@ -40,7 +41,7 @@ class Recorded(Training):
 def gradients_of_a_step(config: TrainConfig, folder: Path) -> dict[str, torch.Tensor]:
     """After the first batch of the first epoch, the loss included."""
     training = Training(config, folder)
-    plan = np.stack(list(training.plan(0)))[:1]
+    plan = np.stack(list(training.planner.plan(0)))[:1]
     (batch,) = training.data.batches(plan, training.share, config.seed, 0)
     loss = training.step(batch)
     named = training.clip.model.named_parameters()
@@ -49,16 +50,17 @@ def gradients_of_a_step(config: TrainConfig, folder: Path) -> dict[str, torch.Te
 
 def run(config: TrainConfig, folder: Path) -> dict[str, Any]:
     """A whole training run."""
-    training = Recorded(config, folder)
+    training = Training(config, folder)
+    training.planner = planner = Recorded(config, training.data, training.encoder)
     reports: list[tuple[int, bool]] = []
     history = training.run(lambda history, checkpoint: reports.append((len(history), checkpoint is not None)))
     weights = {name: tensor.clone() for name, tensor in training.clip.model.state_dict().items()}
     return {
         "history": history,
-        "plans": np.stack(training.plans),
+        "plans": np.stack(planner.plans),
         "weights": weights,
         "reports": reports,
-        "has_neighbours": training.offline is not None,
+        "has_neighbours": planner.offline is not None,
     }
 
 

@@ -85,12 +85,12 @@ def test_similarities_of_a_frozen_image_tower_are_made_once(config: TrainConfig,
     """And lead to the same plans as those that are made again each epoch."""
     given = config.model_copy(update={"freeze": "image", "similarity": "image"})
     once = Training(given, tmp_path)
-    assert once.offline is not None
+    assert once.planner.offline is not None
     again = Training(given.model_copy(update={"freeze": "none"}), tmp_path)
-    assert again.offline is None
+    assert again.planner.offline is None
     for epoch in (0, 1):
-        assert np.array_equal(list(once.plan(epoch)), list(again.plan(epoch)))
-    assert Training(given.model_copy(update={"similarity": "text"}), tmp_path).offline is None
+        assert np.array_equal(list(once.planner.plan(epoch)), list(again.planner.plan(epoch)))
+    assert Training(given.model_copy(update={"similarity": "text"}), tmp_path).planner.offline is None
 
 
 def test_a_frozen_tower_of_random_weights_is_refused() -> None:

@@ -19,7 +19,7 @@ from simclip.train.loop import Training
 
 def gradients(config: TrainConfig, folder: Path) -> tuple[float, dict[str, torch.Tensor]]:
     training = Training(config, folder)
-    batch = next(training.data.batches(training.plan(0), training.share, config.seed, 0))
+    batch = next(training.data.batches(training.planner.plan(0), training.share, config.seed, 0))
     loss = training.step(batch).item()
     return loss, {name: p.grad for name, p in training.clip.model.named_parameters() if p.grad is not None}
 

@@ -39,7 +39,7 @@ def test_history_has_the_untouched_model_and_every_epoch(config: TrainConfig, tm
 def test_a_step_keeps_the_factor_of_the_cosines_at_100_or_below(config: TrainConfig, tmp_path: Path) -> None:
     training = Training(config, tmp_path)
     training.clip.model.logit_scale.data.fill_(6.0)
-    training.step(next(training.data.batches(training.plan(0), training.share, config.seed, 0)))
+    training.step(next(training.data.batches(training.planner.plan(0), training.share, config.seed, 0)))
     assert training.clip.model.logit_scale.exp().item() == pytest.approx(100, rel=1e-5)
 
 

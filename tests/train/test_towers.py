@@ -79,7 +79,7 @@ def losses(config: TrainConfig, folder: Path, precision: str) -> list[float]:
     if precision == "as on a card":
         fuse_quick_gelu(training.clip.model)
         training.parallel = InBfloat16(TwoTowers(training.clip.model))
-    batches = training.data.batches(training.plan(0), training.share, config.seed, 0)
+    batches = training.data.batches(training.planner.plan(0), training.share, config.seed, 0)
     return [training.step(batch).item() for batch in batches]
 
 
