@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 
-from simclip.cli.arguments import in_order
+from simclip.cli.arguments import call_of, in_one_line
 from simclip.cli.exits import exit_code, leave
 from simclip.config.explain import hint
 from simclip.errors import InputError
@@ -55,20 +55,20 @@ def called(first: str, *rest: str) -> int:
     """Run a command by its name and the words that follow; a flag instead of a name lists the commands.
 
     Raises:
-        InputError: There is no command of this name.
+        InputError: There is no command of this name, or its words are wrong.
     """
-    config = (tyro.conf.FlagCreatePairsOff,)
     if first in COMMANDS:
-        function = command(first)
-        return tyro.cli(function, prog=f"python tune.py {first}", args=in_order(function, rest), config=config)
+        return call_of(command(first), f"python tune.py {first}", rest)()
     if not first.startswith("-"):
         is_study = Path(first).suffix in (".yaml", ".yml")
         meant = f"did you mean python tune.py run {first}?" if is_study else hint(first, COMMANDS)
         raise InputError(f"no such command: {first}; {meant}")
-    return tyro.extras.subcommand_cli_from_dict(
-        {name: listed(name) for name in COMMANDS},
-        prog="python tune.py", description=__doc__, args=[first, *rest], config=config,
-    )  # fmt: skip
+    stand_ins = {name: listed(name) for name in COMMANDS}
+    return in_one_line(
+        lambda: tyro.extras.subcommand_cli_from_dict(
+            stand_ins, prog="python tune.py", description=__doc__, args=[first, *rest]
+        )
+    )
 
 
 def main(words: list[str]) -> int:

@@ -22,6 +22,7 @@ from tests.conftest import tiny_run, write_study
 from tests.study.in_process import run_here
 
 ROOT = Path(__file__).parents[2]
+MODES = "online, offline, shared, disabled or dryrun"
 
 #: Runs one command after the other, and tells after each its exit code, what it printed, and what has been imported.
 PROGRAM = """
@@ -98,6 +99,15 @@ def test_refused_input_imports_nothing_heavy(pairs: Path, tiny_model: Path, tmp_
     for part, (code, _, err, heavy) in zip(cases, found, strict=True):
         assert (code, heavy) == (2, []), (part, err)
         assert err.startswith("error: ") and err.count("\n") == 1 and part in err
+
+
+def test_a_mistyped_mode_of_wandb_is_refused_before_anything_heavy(
+    pairs: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tiny_run(pairs, tiny_model), tmp_path / "tiny.yaml")
+    monkeypatch.setenv("WANDB_MODE", "offlin")
+    ((code, _, err, heavy),) = answers(["run", str(study), "--results", str(tmp_path)])
+    assert (code, heavy) == (2, []) and err == f"error: WANDB_MODE=offlin: expected {MODES}\n"
 
 
 def test_summaries_in_the_list_of_commands_are_their_own() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +21,12 @@ from simclip.study.store.folder import StudyFolder
 from simclip.train.config import TrainConfig
 from simclip.train.preflight import check_inputs, check_metric
 
+#: Values of WANDB_MODE that turn tracking with Weights & Biases on and off.
+WANDB_ON, WANDB_OFF = ("online", "offline", "shared"), ("disabled", "dryrun")
+
 
 def check_study(study: StudyConfig) -> list[str]:
-    """Check the input of every arm, each distinct input once.
+    """Check the input of every arm, each distinct input once, and the variables that turn trackers on.
 
     Returns:
         Warnings of evaluation images that are trained on, by name alone.
@@ -29,6 +34,7 @@ def check_study(study: StudyConfig) -> list[str]:
     Raises:
         InputError: The first error, with the name of the arm if there are several inputs.
     """
+    check_wandb_mode(os.environ)
     inputs, warnings = arms_by_input(study), []
     for arm in inputs:
         try:
@@ -38,6 +44,17 @@ def check_study(study: StudyConfig) -> list[str]:
         except InputError as error:
             raise error if len(inputs) == 1 else InputError(f"arm {arm.name}: {error}") from None
     return list(dict.fromkeys(warnings))
+
+
+def check_wandb_mode(environment: Mapping[str, str]) -> None:
+    """Refuse a mistyped mode of Weights & Biases.
+
+    Raises:
+        InputError: WANDB_MODE is set to a word that W&B does not know.
+    """
+    mode = environment.get("WANDB_MODE", "")
+    if mode not in ("", *WANDB_ON, *WANDB_OFF):
+        raise InputError(f"WANDB_MODE={mode}: expected online, offline, shared, disabled or dryrun")
 
 
 def prepare_study(study: StudyConfig) -> list[str]:

@@ -13,8 +13,8 @@ from ray.util.metrics import Gauge
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from simclip.errors import InputError
 from simclip.study.execution.events import Listener
+from simclip.study.execution.preflight import WANDB_OFF
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
@@ -200,16 +200,12 @@ class Prometheus(Listener):
 def wandb_status(environment: Mapping[str, str]) -> tuple[bool, str]:
     """Whether to track with W&B, and a line that says why or why not; nothing is sent.
 
-    It is on if there is a key (`wandb login` or WANDB_API_KEY) or WANDB_MODE is set to online, offline or shared.
-
-    Raises:
-        InputError: WANDB_MODE is set to anything else.
+    It is on if there is a key (`wandb login` or WANDB_API_KEY) or WANDB_MODE is set to online, offline or shared; the
+    preflight refuses other modes.
     """
     mode = environment.get("WANDB_MODE", "")
-    if mode in ("disabled", "dryrun"):
+    if mode in WANDB_OFF:
         return False, f"Weights & Biases is off (WANDB_MODE={mode})"
-    if mode and mode not in ("online", "offline", "shared"):
-        raise InputError(f"WANDB_MODE={mode}: expected online, offline, shared, disabled or dryrun")
     if mode:
         return True, f"Weights & Biases is on (WANDB_MODE={mode})"
     if wandb.login(prompt=False, verify=False):

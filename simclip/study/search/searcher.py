@@ -68,6 +68,10 @@ class BegunTrial(RanTrial, Protocol):
         """How it ended; None if it has not."""
 
     @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """A result per epoch."""
+
+    @property
     def score(self) -> float | None:
         """The objective at its best epoch."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from simclip.study.spec.typed_values import settings_of
 class Suggestions:
     """A TPE sampler of Optuna over some of a study's parameters.
 
-    A suggestion that amounts to an earlier arm is told that arm's score as soon as it is known.
+    A suggestion that amounts to an earlier arm is told that arm's score as soon as it is known. An arm that was stopped
+    early counts as pruned, with its last value: Optuna ranks it behind the arms that finished.
 
     Args:
         study: The study.
@@ -36,6 +38,8 @@ class Suggestions:
         self._space = {name: distribution(each) for name, each in parameters.items() if each.size != 1}
         self._waiting: defaultdict[str, list[Any]] = defaultdict(list)  # by arm, Optuna's trials without a score yet
         self._points: dict[str, dict[str, Any]] = {}  # by arm, the suggestion of an earlier run
+        self._curves: defaultdict[str, dict[int, float]] = defaultdict(dict)  # by arm and epoch, the objective
+        self._ends: dict[str, tuple[Any, float | None]] = {}  # by arm, Optuna's state and value
         self._optuna = optuna.create_study(
             direction="minimize" if study.mode == "min" else "maximize",
             sampler=optuna.samplers.TPESampler(seed=seed),
@@ -53,14 +57,13 @@ class Suggestions:
         return suggestion, settings
 
     def wait(self, suggestion: Any, arm: str) -> None:
-        """Keep a suggestion until the score of its arm is known."""
-        self._waiting[arm].append(suggestion)
-
-    def tell(self, suggestion: Any, score: float | None) -> None:
-        """Tell Optuna a suggestion's score; None: it has none."""
-        from optuna.trial import TrialState
-
-        self._optuna.tell(suggestion, score, TrialState.FAIL if score is None else TrialState.COMPLETE)
+        """Tell a suggestion what is known of its arm, and the rest as it comes."""
+        for epoch, metric in self._curves[arm].items():
+            suggestion.report(metric, epoch)
+        if arm in self._ends:
+            self._tell(suggestion, *self._ends[arm])
+        else:
+            self._waiting[arm].append(suggestion)
 
     def refuse(self, suggestion: Any) -> None:
         """Tell Optuna that a suggestion is not run: it ranks behind all scores, so that its like is suggested less."""
@@ -68,25 +71,53 @@ class Suggestions:
 
         self._optuna.tell(suggestion, state=TrialState.PRUNED)
 
-    def take_over(self, arm: str, point: Mapping[str, Any]) -> None:
-        """Take over an arm of an earlier run, unless it does not lie in the space."""
+    def take_over(self, arm: str, point: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+        """Take over an arm of an earlier run, unless it does not lie in the space.
+
+        Args:
+            arm: Its name.
+            point: Its place in the space.
+            history: The results of its epochs so far.
+        """
+        self._curves[arm] = {row[EPOCH]: row[METRIC] for row in history}
         if {*point} >= {*self._space}:
             self._points[arm] = {name: label(point[name]) for name in self._space}
 
     def epoch_ended(self, arm: str, result: Mapping[str, Any]) -> None:
-        """Report the epoch of an arm to Optuna."""
-        for suggestion in self._waiting[arm]:
-            suggestion.report(result[METRIC], result[EPOCH])
+        """Report the epoch of an arm to Optuna, once."""
+        if result[EPOCH] not in self._curves[arm]:
+            self._curves[arm][result[EPOCH]] = result[METRIC]
+            for suggestion in self._waiting[arm]:
+                suggestion.report(result[METRIC], result[EPOCH])
 
-    def arm_ended(self, arm: str, score: float | None) -> None:
-        """Tell Optuna an arm's final score, for all suggestions that amounted to it, in earlier runs too."""
+    def arm_ended(self, arm: str, score: float | None, stopped: bool) -> None:
+        """Tell Optuna how an arm ended, for all suggestions that amounted to it, in earlier runs too.
+
+        Args:
+            arm: Its name.
+            score: Its objective at its best epoch; None if it has none.
+            stopped: Whether it was stopped early.
+        """
         from optuna.trial import TrialState, create_trial
 
+        state = TrialState.FAIL if score is None else TrialState.PRUNED if stopped else TrialState.COMPLETE
+        curve = self._curves[arm]
+        last = curve[max(curve)] if curve else math.nan
+        value = score if state != TrialState.PRUNED else None if math.isnan(last) else last
+        self._ends[arm] = state, value
         if point := self._points.pop(arm, None):
-            state = TrialState.FAIL if score is None else TrialState.COMPLETE
-            self._optuna.add_trial(create_trial(state=state, value=score, params=point, distributions=self._space))
+            trial = create_trial(
+                state=state, value=value, params=point, distributions=self._space, intermediate_values=curve
+            )
+            self._optuna.add_trial(trial)
         for suggestion in self._waiting.pop(arm, []):
-            self.tell(suggestion, score)
+            self._tell(suggestion, state, value)
+
+    def _tell(self, suggestion: Any, state: Any, value: float | None) -> None:
+        """Tell Optuna how a suggestion ended; the value of a pruned one is the last that was reported."""
+        from optuna.trial import TrialState
+
+        self._optuna.tell(suggestion, value if state == TrialState.COMPLETE else None, state)
 
 
 def distribution(parameter: Parameter) -> Any:

@@ -123,6 +123,12 @@ def folders(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (["run", "tiny.yaml", "train.model=models/tinny"], ["no such model folder", "did you mean models/tiny?"]),
         (["run", "tiny.yaml", "train.model=datasets/demo-bse"], ["no such model folder"]),
         (["run", "tiny.yaml", "parameters={}", "train.cluster_size=99"], ["cluster_size 99"]),
+        (["prepare", "csv"], ["csv", "coco, karpathy, flickr, sidecar, tsv, mnist"]),
+        (["run", "tiny.yaml", "--dry-rn"], ["--dry-rn", "--dry-run"]),
+        (["reproduce"], ["missing", "RESULTS"]),
+        (["reproduce", "one", "--seeds", "x"], ["--seeds", "'x'"]),
+        (["run", "tiny.yaml", "--results"], ["missing value", "--results"]),
+        (["--fresh"], ["--fresh", "run, report, reproduce"]),
     ],
 )
 def test_messages_are_about_what_was_typed(

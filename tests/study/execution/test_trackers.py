@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from simclip.errors import InputError
 from simclip.study.execution.trackers import TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.store.records import Record
 from simclip.train.config import TrainConfig
 
+ROOT = Path(__file__).parents[3]
 CONFIG = TrainConfig(epochs=2, seed=3)
 TRIAL = Trial(Arm("k4", CONFIG, is_control=False), 3)
 ROWS = [{"epoch": e, "metric": m, "val/mean_r1": m, "seconds": 1.5} for e, m in enumerate([0.1, 0.4, 0.3])]
@@ -77,6 +79,27 @@ def test_without_key_or_mode_wandb_is_off_and_says_how_to_turn_it_on(
     assert "WANDB_MODE=offline" in said
 
 
-def test_a_mistyped_mode_is_refused() -> None:
-    with pytest.raises(InputError, match="WANDB_MODE=offlin: expected online, offline"):
-        wandb_status({"WANDB_MODE": "offlin"})
+PROGRAM = """
+import sys
+from pathlib import Path
+from simclip.cli.exits import leave
+from simclip.study.execution.trackers import WeightsAndBiases
+from tests.study.execution.test_trackers import RECORD, ROWS, TRIAL
+tracker = WeightsAndBiases("demo", Path(sys.argv[1]), print)
+tracker.trial_started(TRIAL)
+for row in ROWS:
+    tracker.epoch_ended(TRIAL, row)
+if sys.argv[2] == "to its end":
+    tracker.trial_ended(TRIAL, RECORD)
+tracker.study_ended()
+leave(0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["to its end", "interrupted"])
+def test_wandb_leaves_nothing_in_the_temporary_folder(how: str, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "WANDB_MODE": "offline", "TMPDIR": str(tmp_path / "temporary")}
+    subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path), how], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.glob("wandb/offline-run-*")) and not list((tmp_path / "temporary").glob("*wandb*"))

@@ -27,7 +27,7 @@ def optuna_searcher(space, storage, records=None, checkpoints=None):
 
 
 def simulated(searcher, score, parallel=3):
-    """Drive a searcher as Tune does, `parallel` trials at a time, each with one epoch; the configs in their order."""
+    """Drive a searcher as Tune does, `parallel` trials at a time, each told at its end; the configs in their order."""
     configs, running = [], collections.deque()
     while True:
         trial_id = str(len(configs))
@@ -40,7 +40,7 @@ def simulated(searcher, score, parallel=3):
                 assert suggestion == Searcher.FINISHED
                 return configs
             ended, config = running.popleft()
-            result = {"metric": score(trial_of(config).config), "epoch": 1}
+            result = {"metric": score(trial_of(config).config), "epoch": config["train"]["epochs"]}
             searcher.on_trial_result(ended, {"metric": 99.0, "epoch": 0})
             searcher.on_trial_result(ended, result)
             searcher.on_trial_complete(ended, {**result, "done": True})
@@ -133,11 +133,34 @@ def test_a_best_epoch_of_nought_stays_the_best(tmp_path):
     searcher = optuna_searcher(space, tmp_path / "o.db")
     for trial_id in ("control", "arm"):
         searcher.suggest(trial_id)
-        for epoch, metric in ((0, 99.0), (1, 0.0), (2, -1.0)):
+        for epoch, metric in ((0, 99.0), (1, 0.0), (4, -1.0)):
             searcher.on_trial_result(trial_id, {"metric": metric, "epoch": epoch})
-        searcher.on_trial_complete(trial_id, {"metric": -1.0, "epoch": 2, "done": True})
+        searcher.on_trial_complete(trial_id, {"metric": -1.0, "epoch": 4, "done": True})
     told = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/o.db").trials
     assert [each.value for each in told] == [0]
+
+
+def test_arms_that_were_stopped_early_count_as_pruned_with_their_last_value(tmp_path):
+    space = study({"cluster_size": [2, 4, 8]}, train={"proportion": 0.5}, searcher="optuna", trials=4)
+    rows = [{"epoch": epoch, "metric": metric} for epoch, metric in ((0, 99.0), (1, 0.6), (2, 0.5))]
+    searcher, stopped = optuna_searcher(space, tmp_path / "o.db"), []
+    while (job := searcher.suggest("now")) not in (None, Searcher.FINISHED):
+        stops = not job["control"] and len(stopped) < 2
+        for row in rows[:-1] if stops else [*rows, {"epoch": 4, "metric": 0.7}]:
+            searcher.on_trial_result("now", row)
+        searcher.on_trial_complete("now", rows[-1] if stops else {"epoch": 4, "metric": 0.7})
+        stopped += [trial_of(job)] if stops else []
+    sizes = {trial.config.cluster_size for trial in stopped}
+
+    def told():
+        kept = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/o.db").trials
+        return {(each.params["cluster_size"], each.state.name, each.value, *each.intermediate_values) for each in kept}
+
+    expected = {(size, "PRUNED", 0.5, 0, 1, 2) for size in sizes}
+    assert told() >= expected and len(told()) == 3
+    records = {each.name: Record.of(each, rows, outcome="stopped") for each in stopped}
+    optuna_searcher(space, tmp_path / "o.db", records)
+    assert told() == expected  # rebuilt from the records
 
 
 def test_optuna_is_told_the_records_whatever_became_of_its_own_state(tmp_path):

@@ -107,7 +107,6 @@ class OptunaTrials(TrialSource):
         self._arms = Arms(study, needs_numbers(study))
         self._most = most_arms(study)
         self._scores: dict[str, float | None] = {}  # best so far by arm; None: no score
-        self._ended: set[str] = set()  # names of arms
         self._failing: list[Arm] = []  # ended with an error, perhaps for a lost process
         if storage:
             storage.unlink(missing_ok=True)
@@ -135,12 +134,12 @@ class OptunaTrials(TrialSource):
 
     def trial_ended(self, trial: Trial, result: Mapping[str, Any] | None, failed: bool) -> None:
         """Tell Optuna the arm's score; that of a failed trial once it is known not to run again."""
-        if result:
-            self._keep_best(trial.arm, result)  # a scheduler that stops a trial passes its last result here only
         if failed:
             self._failing.append(trial.arm)
-        else:
-            self._finish(trial.arm)
+            return
+        if result:
+            self.epoch_ended(trial, result)  # a scheduler that stops a trial passes its last result here only
+        self._finish(trial.arm, stopped=bool(result) and result[EPOCH] < trial.config.epochs)
 
     def requeued(self, trial: Trial) -> None:
         """Wait for the score of a trial that runs again."""
@@ -164,14 +163,14 @@ class OptunaTrials(TrialSource):
         # A control is a point of the whole space only if the space holds plain fine-tuning too.
         clusters = any(sets_clusters(*each) for each in varied(self._study).items())
         if not trial.control or clusters or is_plain(self._study):
-            self._all.take_over(arm.name, point)
+            self._all.take_over(arm.name, point, trial.history)
         if trial.control and self._plain is not self._all:
-            self._plain.take_over(arm.name, point)
+            self._plain.take_over(arm.name, point, trial.history)
         if trial.outcome is None:
             self._queue.append(Trial(arm, self._study.seeds[0]))
             return
         self._scores[arm.name] = None if trial.outcome == "failed" else trial.score
-        self._finish(arm)
+        self._finish(arm, trial.outcome == "stopped")
 
     def _find(self) -> None:
         """Queue a new setting: of plain fine-tuning if its share is due, else of the whole space."""
@@ -194,8 +193,6 @@ class OptunaTrials(TrialSource):
                 arm, self.redrawn = None, self.redrawn + 1
             if arm is None:
                 sampler.refuse(suggestion)
-            elif arm.name in self._ended:
-                sampler.tell(suggestion, self._scores.get(arm.name))
             else:
                 sampler.wait(suggestion, arm.name)
             if arm and len(self._arms) > before:
@@ -208,8 +205,7 @@ class OptunaTrials(TrialSource):
             earlier = self._scores.get(arm.name)
             self._scores[arm.name] = value if earlier is None else self._best(value, earlier)
 
-    def _finish(self, arm: Arm) -> None:
+    def _finish(self, arm: Arm, stopped: bool = False) -> None:
         """Tell Optuna an arm's final score."""
-        self._ended.add(arm.name)
         for sampler in self._samplers:
-            sampler.arm_ended(arm.name, self._scores.get(arm.name))
+            sampler.arm_ended(arm.name, self._scores.get(arm.name), stopped)
