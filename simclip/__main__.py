@@ -65,9 +65,11 @@ def train(words: list[str]) -> int:
 
 
 def whole_machine(cluster: Cluster, data_parallel: bool) -> Resources:
-    """One worker per visible GPU, or one worker; each gets an equal share of the CPUs."""
-    workers = max(1, int(cluster.gpus)) if data_parallel else 1
-    return Resources(workers=workers, cpus=max(1, cluster.cpus // workers), gpus=min(1, cluster.gpus))
+    """One worker per GPU, each with its share of the CPUs of its node; or one worker with a whole node."""
+    if data_parallel and cluster.gpus:
+        return Resources(workers=int(cluster.gpus), cpus=max(1, cluster.cpus_per_card // 1), gpus=1)
+    nodes = [node for node in cluster.nodes if node.gpus or not cluster.gpus]
+    return Resources(workers=1, cpus=max(node.cpus for node in nodes), gpus=min(1, cluster.gpus))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from simclip.report.search_plots import importance_bars, rung_correlations
 from simclip.report.trial_tables import all_trials, costs, failures
 from simclip.runtime.files import write_atomically
 from simclip.study.analysis.results import StudyResults
+from simclip.study.execution.resources import Cluster
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 
@@ -123,7 +124,10 @@ def provenance(findings: Findings) -> dict[str, str]:
     if confirmed:
         lines["seeds of the confirm stage"] = _listed(confirmed)
     lines["git commit"] = recorded.get("git_commit") or "not recorded"
-    lines |= {name.replace("_", " "): _text(value) for name, value in recorded.get("hardware", {}).items()}
+    hardware = dict(recorded.get("hardware", {}))
+    if hardware.get("nodes"):
+        hardware["nodes"] = str(Cluster.of_record(hardware))
+    lines |= {name.replace("_", " "): _text(value) for name, value in hardware.items()}
     share = study.resources.model_dump(exclude_none=True)
     lines["per trial"] = ", ".join(f"{name} {value:g}" for name, value in share.items())
     versions = recorded.get("versions", {})

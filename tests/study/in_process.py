@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 
 from simclip.study.execution.events import Listener
 from simclip.study.execution.recorder import Recorder
-from simclip.study.execution.resources import Cluster, resolved
+from simclip.study.execution.resources import Cluster, Node, resolved
 from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.execution.trial import Placement, train_trial, tune_result
 from simclip.study.search.under_tune import StageSearcher
@@ -24,7 +24,7 @@ from simclip.study.store import layout
 from simclip.study.store.folder import ATTEMPT, StudyFolder
 from simclip.train.history import Row
 
-ONE_CPU = Cluster(cpus=1, gpus=0, dashboard=None)
+ONE_CPU = Cluster((Node(1),), dashboard=None)
 
 
 class ProcessLost(Exception):

@@ -91,18 +91,17 @@ def git_commit() -> str | None:
     return run.stdout.strip()
 
 
-def hardware(cpus: float, gpus: float) -> dict[str, Any]:
+def hardware(cluster: dict[str, Any]) -> dict[str, Any]:
     """The hardware that a study runs on, as the driver sees it.
 
     Args:
-        cpus: CPUs of the Ray cluster.
-        gpus: GPUs of the Ray cluster.
+        cluster: CPUs, GPUs and nodes of the Ray cluster.
     """
     import torch
 
     names = sorted({torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())})
-    return {"cluster_cpus": cpus, "cluster_gpus": gpus, "gpu": names, "machine": platform.machine(),
-            "system": platform.platform(), "driver_cores": os.cpu_count()}  # fmt: skip
+    return {**cluster, "gpu": names, "machine": platform.machine(), "system": platform.platform(),
+            "driver_cores": os.cpu_count()}  # fmt: skip
 
 
 def recorded_hardware(folder: Path) -> dict[str, Any] | None:
@@ -111,5 +110,14 @@ def recorded_hardware(folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["hardware"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    numbers = [found.get(name) for name in ("cluster_cpus", "cluster_gpus")] if isinstance(found, dict) else [None]
-    return found if all(isinstance(number, int | float) for number in numbers) else None
+    return found if isinstance(found, dict) and _describes_a_cluster(found) else None
+
+
+def _describes_a_cluster(found: dict[str, Any]) -> bool:
+    """Whether the numbers of CPUs and GPUs are there; those of each node are missing in results of earlier versions."""
+    nodes = found.get("nodes", [])
+    if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
+        return False
+    numbers = [found.get(name) for name in ("cluster_cpus", "cluster_gpus")]
+    numbers += [node.get(name) for node in nodes for name in ("cpus", "gpus")]
+    return all(isinstance(number, int | float) for number in numbers)

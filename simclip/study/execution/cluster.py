@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from simclip.errors import InputError, full_disk_error, input_error
 from simclip.runtime.local_ray import prepare_private_ray
 from simclip.study.execution.ownership import PATIENCE_SECONDS, Owner, own_file, patiently, refusal
 from simclip.study.execution.preflight import check_study, prepare_study
-from simclip.study.execution.resources import Cluster, worker_resources
+from simclip.study.execution.resources import Cluster, live_nodes, worker_resources
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.storage import Storage, is_uri
@@ -75,13 +76,14 @@ def connect(address: str | None = None) -> Cluster:
         raise InputError(f"Ray cluster at {address}: {token}") from None
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are in the trial's record and log
-    resources = ray.cluster_resources()
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
-    return Cluster(resources.get("CPU", 0), resources.get("GPU", 0), dashboard, address != "local")
+    return Cluster(live_nodes(ray.nodes()), dashboard, address != "local")
 
 
 def _start() -> Any:
     """Start a Ray on this machine that only this user can use.
+
+    On macOS without a GPU: Ray would count Apple's, which is no CUDA card, and run one trial at a time.
 
     Its servers listen on loopback, by Ray's own switch for machines that never join a cluster (on by default on macOS
     alone). `_node_ip_address="127.0.0.1"` does not do it: Ray replaces it by an outer address.
@@ -89,7 +91,8 @@ def _start() -> Any:
     folder = prepare_private_ray()
     clustered, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     try:
-        return ray.init(address="local", _temp_dir=str(folder), include_dashboard=True, **QUIETLY)
+        gpus = 0 if sys.platform == "darwin" else None
+        return ray.init(address="local", num_gpus=gpus, _temp_dir=str(folder), include_dashboard=True, **QUIETLY)
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = clustered
 

@@ -59,7 +59,7 @@ class RayExecutor:
     @property
     def hardware(self) -> dict[str, Any]:
         """The cluster and this machine."""
-        return hardware(self._cluster.cpus, self._cluster.gpus)
+        return hardware(self._cluster.recorded())
 
     def run_stage(self, searcher: StageSearcher, recorder: Recorder, scheduler: TrialScheduler | None) -> None:
         """Run one stage as one Tune experiment; see `Executor.run_stage`."""

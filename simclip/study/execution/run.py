@@ -134,7 +134,7 @@ def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = Fa
 def last_cluster(folder: StudyFolder) -> Cluster | None:
     """The cluster of a study's last run, which may be gone; None if it is not on record."""
     hardware = recorded_hardware(folder.path)
-    return Cluster(hardware["cluster_cpus"], hardware["cluster_gpus"], dashboard=None) if hardware else None
+    return Cluster.of_record(hardware) if hardware else None
 
 
 class _Stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -40,7 +41,27 @@ class Resources(Strict):
 
     workers: int = Field(1, ge=1, description="processes that share a batch")
     cpus: float | None = Field(None, gt=0, description="per worker; fractions are allowed")
-    gpus: float | None = Field(None, ge=0, description="per worker; fractions are allowed")
+    gpus: float | None = Field(None, ge=0, description="per worker: 1, or a share of a card; 0 trains on the CPU")
+
+    @property
+    def refusal(self) -> str | None:
+        """What Ray or NCCL would not do, as one line that begins with the field; None if there is nothing.
+
+        Results of earlier versions, which did not refuse it, are read all the same.
+        """
+        gpus, workers = self.gpus or 0.0, self.workers
+        if gpus > 1:
+            cards = math.ceil(gpus)
+            return (
+                f"resources.gpus: {gpus:g} is for one worker, which uses one card: for a trial on {cards} cards set "
+                f"resources.workers to {cards * workers} and resources.gpus to 1"
+            )
+        if 0 < gpus < 1 < workers:
+            return (
+                f"resources.gpus: {gpus:g} would put several of a trial's {workers} workers on one card, which NCCL "
+                "refuses: set resources.gpus to 1, or resources.workers to 1"
+            )
+        return None
 
 
 class Confirm(Strict):

@@ -71,8 +71,8 @@ def load_study(path: Path, overrides: Sequence[str] = (), demo: dict[str, Any] |
         study = _with_absolute_paths(StudyConfig.model_validate(content))
     except ValidationError as error:
         raise explain(error, _origin(error.errors()[0]["loc"], path, changes), StudyConfig) from None
-    if wrong := study.contradiction:
-        raise InputError(f"{_origin((wrong.partition(':')[0],), path, changes)}: {wrong}")
+    if wrong := study.contradiction or study.resources.refusal:
+        raise InputError(f"{_origin(wrong.partition(':')[0].split('.'), path, changes)}: {wrong}")
     try:
         searcher = searcher_of(study)
     except ValueError as error:

@@ -69,6 +69,16 @@ def test_shared_fields_need_fit_only_together_with_an_arm(file):
         (["train.epocs=1"], "override 'train.epocs=1': train.epocs: unknown key; did you mean epochs?"),
         (["resources.gpu=1"], "override 'resources.gpu=1': resources.gpu: unknown key; did you mean gpus?"),
         (
+            ["resources.gpus=1.5"],
+            "override 'resources.gpus=1.5': resources.gpus: 1.5 is for one worker, which uses one card: for a trial on "
+            "2 cards set resources.workers to 2 and resources.gpus to 1",
+        ),
+        (
+            ["resources.gpus=0.5", "resources.workers=2"],
+            "override 'resources.gpus=0.5': resources.gpus: 0.5 would put several of a trial's 2 workers on one card, "
+            "which NCCL refuses: set resources.gpus to 1, or resources.workers to 1",
+        ),
+        (
             ["asha.grace_perod=1"],
             "override 'asha.grace_perod=1': asha.grace_perod: unknown key; did you mean grace_period?",
         ),
@@ -263,7 +273,8 @@ studies = st.fixed_dictionaries(
         "mode": st.just("max"),
         "seeds": st.lists(st.integers(0, 999), min_size=1, max_size=4, unique=True),
         "keep_models": st.integers(1, 9),
-        "resources": st.fixed_dictionaries({}, optional={"gpus": st.floats(0, 2), "workers": st.integers(1, 8)}),
+        "resources": st.fixed_dictionaries({}, optional={"gpus": st.floats(0, 1)})
+        | st.fixed_dictionaries({"workers": st.integers(1, 8)}, optional={"gpus": st.sampled_from([0, 1])}),
         "train": st.fixed_dictionaries(
             {"batch_size": st.just(64)},
             optional={
