@@ -1,7 +1,8 @@
-"""Learning curves, with the schedule of the proportion p below them."""
+"""Learning curves, with the schedule of the proportion p and the coverage of the data below them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from statistics import fmean
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from simclip.clusters.coverage import SEEN
 from simclip.html.figure import FAINT, INK, WIDTH, Picture, add_title, shortened
 from simclip.report.findings import Findings
 from simclip.study.spec.arms import Stage
@@ -30,9 +32,10 @@ def learning_curves(findings: Findings) -> Iterator[Picture]:
 
 
 def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Record]) -> Picture:
-    figure = Figure(figsize=(WIDTH, 4.5))
+    covered = any(SEEN in row for record in records.values() for row in record.history)
+    figure = Figure(figsize=(WIDTH, 5.4 if covered else 4.5))
     add_title(figure, title)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    above, *panels = figure.subplots(2 + covered, 1, sharex=True, height_ratios=(3.2, 1, 1)[: 2 + covered])
     by_arm: dict[str, list[Record]] = {}
     for record in records.values():
         by_arm.setdefault(record.arm, []).append(record)
@@ -40,14 +43,16 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
     coloured = [arm for arm in findings.colours if arm in by_arm]
     for arm in [*(arm for arm in by_arm if arm not in coloured), *reversed(coloured)]:
         _curve(above, by_arm[arm], findings.colours.get(arm), factor, findings)
-    _schedules(below, {arm: by_arm[arm][0] for arm in coloured}, findings)
+    _schedules(panels[0], {arm: by_arm[arm][0] for arm in coloured}, findings)
+    if covered:
+        _coverage(panels[1], {arm: by_arm[arm] for arm in coloured}, findings)
     above.set_ylabel(findings.metric.unit)
     clipped = _focus(above, [[factor * row["metric"] for row in record.history] for record in records.values()])
     base = findings.metric.formatted(next(iter(records.values())).history[0]["metric"])
     start = f" The base model ({base}) lies outside the plot."
-    figure.align_ylabels([above, below])
-    below.set_xlabel("epoch (0: the base model)")
-    below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    figure.align_ylabels([above, *panels])
+    panels[-1].set_xlabel("epoch (0: the base model)")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     handles = {shortened(arm): above.plot([], [], color=findings.colours[arm])[0] for arm in coloured}
     if len(by_arm) > len(coloured):
         handles["others"] = above.plot([], [], color=INK, alpha=FAINT)[0]
@@ -57,7 +62,8 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
         name,
         title,
         "Thick lines: mean over the seeds that have reached an epoch; thin lines: single seeds; below: proportion p "
-        f"of each batch that consists of clusters.{start if clipped else ''}",
+        f"of each batch that consists of clusters{', and share of the rows that an epoch saw' if covered else ''}."
+        f"{start if clipped else ''}",
         f"{findings.metric.name} by epoch and p by epoch. Mean of the best epochs: {finals}",
         figure,
     )
@@ -98,6 +104,17 @@ def _schedules(axes: Axes, arms: Mapping[str, Record], findings: Findings) -> No
     axes.set_ylim(-0.06, 1.06)
     axes.set_yticks([0, 0.5, 1])
     axes.set_ylabel("p")
+
+
+def _coverage(axes: Axes, arms: Mapping[str, list[Record]], findings: Findings) -> None:
+    """The share of rows that each epoch saw, as means over seeds."""
+    for arm, records in arms.items():
+        lines = [[100 * row.get(SEEN, math.nan) for row in record.history[1:]] for record in records]
+        steps = [fmean(line[epoch] for line in lines if len(line) > epoch) for epoch in range(max(map(len, lines)))]
+        axes.stairs(steps, range(len(steps) + 1), baseline=None, color=findings.colours[arm], linewidth=1.8)
+    axes.set_ylim(-6, 106)
+    axes.set_yticks([0, 50, 100])
+    axes.set_ylabel("rows seen, %")
 
 
 def _final(records: list[Record]) -> float | None:

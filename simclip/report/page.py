@@ -12,6 +12,7 @@ from simclip.cli.wording.table import Table
 from simclip.cli.wording.verdict import sentences
 from simclip.html.figure import Picture, style
 from simclip.html.page import inlined, render, save_all
+from simclip.report.coverage_table import coverage_table
 from simclip.report.findings import Findings
 from simclip.report.forest_plot import forest, ranking
 from simclip.report.gain_plot import gains
@@ -71,6 +72,7 @@ def tables(findings: Findings) -> list[Table]:
         search_table(findings),
         confirmed_metrics(findings),
         searched_metrics(findings),
+        coverage_table(findings),
         all_trials(findings),
         costs(findings),
     ]

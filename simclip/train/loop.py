@@ -200,6 +200,7 @@ class Training:
             "train/proportion": self.config.proportion_by_epoch[epoch],
             "train/learning_rate": self.schedule.get_last_lr()[0],
             "train/logit_scale": self.clip.model.logit_scale.exp().item(),
+            **self.planner.coverage.summary(),
             "pairs_per_second": self.iterations * self.config.batch_size / timer.seconds("data", "step"),
             **self._utilisation(flops, timer),
             **timer.summary(),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from simclip.clusters.coverage import Coverage
 from simclip.clusters.embeddings import offline_neighbours, similarity_embeddings
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
@@ -23,11 +24,15 @@ class Planner:
         config: The run.
         data: Its training pairs.
         encoder: The model with its current weights, the workers of the run, and where they compute.
+
+    Attributes:
+        coverage: How often each row came in the epoch that was planned last, as far as its batches were taken.
     """
 
     def __init__(self, config: TrainConfig, data: TrainingData, encoder: Encoder) -> None:
         self.config, self.data, self.encoder, self.workers = config, data, encoder, encoder.workers
         self.iterations = iterations_of(len(data), config.batch_size, config.iterations_per_epoch)
+        self.coverage = Coverage(len(data))
         self.offline = None if config.is_control or not config.similarity_stays else self._offline_neighbours()
 
     def plan(self, epoch: int, timer: Timer | None = None) -> Iterator[np.ndarray]:
@@ -47,7 +52,8 @@ class Planner:
                 neighbours = self._refreshed_neighbours(epoch)
         mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
         planned = timer.waits("plan", mine) if self.workers.is_first else None
-        return self.workers.stream(planned, self.iterations, config.batch_size)
+        self.coverage = Coverage(len(self.data))
+        return self.coverage.counted(self.workers.stream(planned, self.iterations, config.batch_size))
 
     def _recipe(self, proportion: float) -> Recipe:
         config = self.config

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from simclip.clusters.coverage import most_seen
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.data.images import Pictures
@@ -83,6 +84,12 @@ class Costs:
         plans = 0.0 if config.is_control else config.epochs * iterations * self.batch_plan
         refreshes = 0 if config.is_control else 1 if config.similarity_stays else config.epochs
         return self.load + evaluation + config.epochs * epoch + plans + refreshes * refresh
+
+    def rows_seen(self, config: TrainConfig) -> float:
+        """The largest share of rows that an epoch with the final p can be expected to show, in [0, 1]."""
+        iterations = iterations_of(self.rows, config.batch_size, config.iterations_per_epoch)
+        proportion = 0.0 if config.is_control else config.final_proportion
+        return most_seen(self.rows, config.batch_size, iterations, proportion, once=False)
 
     def preparation(self, config: TrainConfig, cores: int) -> float:
         """Estimate the seconds to store all images, once per machine."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simclip.clusters.coverage import EFFECTIVE, LARGEST, SEEN
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import write_results
@@ -95,6 +96,9 @@ class MadeUp:
             seeded = np.random.default_rng(trial.seed).normal(0, 0.01)
             base = 0.44 - 0.3 * 0.5**epoch + self.gain(trial.config) + seeded + noise
         row: dict[str, Any] = {"epoch": epoch, "metric": base, "seconds": 10.0}
+        if epoch:
+            seen = 1 - 0.5 * trial.config.proportion
+            row |= {SEEN: seen, LARGEST: 2 + epoch, EFFECTIVE: 900.0 * seen}
         for each in trial.config.evaluation_sets:
             names = NAMES[each.kind]
             # What the flags lose by fine-tuning is made up too.

@@ -5,8 +5,10 @@ import pytest
 from scipy import stats
 
 from simclip.report import write_report
+from simclip.report.coverage_table import coverage_table
 from simclip.report.findings import Findings
 from simclip.report.header import tiles
+from simclip.report.learning_curves import learning_curves
 from simclip.study.search.plan import planned_trials
 from simclip.study.store.records import read_records
 from tests.report.conftest import rising
@@ -67,6 +69,24 @@ def test_every_metric_of_every_set_stands_there_for_every_arm_and_the_untouched_
             for arm in {record.arm for record in of_stage}:
                 values = [record.best[metric] for record in of_stage if record.arm == arm]
                 assert float(line[arm]) == pytest.approx(statistics.fmean(values))
+
+
+def test_coverage_stands_for_every_arm_that_was_counted(make_up):
+    made = make_up().search().confirm()
+    older = next(record for record in read_records(made.folder.trials).values() if record.arm == "k4-p0.5")
+    bare = [{name: value for name, value in row.items() if not name.startswith("train/")} for row in older.history]
+    made.change(older.trial, history=bare)  # of a version that did not count
+    table = coverage_table(Findings(made.folder))
+    found = {row.cells[0].text: [cell.value for cell in row.cells[1:]] for row in table.rows}
+    for arm, seen in {"control": 1.0, "k4-p0.5": 0.75, "k8-p1": 0.5}.items():
+        assert found[arm] == pytest.approx([seen, 8, 900 * seen])
+    (curves, *_) = learning_curves(Findings(made.folder))
+    assert "share of the rows that an epoch saw" in curves.caption
+    for name in read_records(made.folder.trials):
+        made.change(name, history=bare)
+    assert coverage_table(Findings(made.folder)) is None
+    (curves, *_) = learning_curves(Findings(made.folder))
+    assert "share of the rows" not in curves.caption
 
 
 def test_the_base_model_has_its_tile_for_a_weighted_metric_too(make_up):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer, CLIPModel
@@ -34,6 +36,18 @@ def test_history_has_the_untouched_model_and_every_epoch(config: TrainConfig, tm
     assert {"val/mean_r1", "val/t2i_r1", "val/i2t_r200", "val/loss", "metric", "seconds"} <= set(history[0])
     assert history[1]["metric"] == history[1]["val/mean_r1"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-0003"]
+
+
+@pytest.mark.parametrize("proportion", [0.0, 1.0])
+def test_history_has_the_coverage_of_every_epoch(config: TrainConfig, tmp_path: Path, proportion: float) -> None:
+    given = config.model_copy(update={"proportion": proportion, "embeddings": "offline"})  # plans can be made again
+    history, training = train(given, tmp_path)
+    for row in history[1:]:
+        counts = Counter(np.concatenate(list(training.planner.plan(row["epoch"] - 1))).tolist())
+        assert row["train/rows_seen"] == len(counts) / len(training.data)
+        assert row["train/largest_count"] == max(counts.values())
+        assert row["train/effective_rows"] == counts.total() ** 2 / sum(n * n for n in counts.values())
+        assert (row["train/rows_seen"] == 1) == (proportion == 0)
 
 
 def test_a_step_keeps_the_factor_of_the_cosines_at_100_or_below(config: TrainConfig, tmp_path: Path) -> None:

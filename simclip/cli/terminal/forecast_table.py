@@ -21,8 +21,12 @@ def forecast_table(study: StudyConfig, forecast: Forecast) -> RenderableType:
             Column("arm", min_width=14),
             Column("trials", right=True, priority=2),
             Column("time per \ntrial", right=True, priority=1),
+            Column("rows seen per \nepoch, at most", right=True, priority=2),
         ],
-        [Row([text_cell(arm.name), text_cell(trials), text_cell(duration(each))]) for arm, each in forecast.arms],
+        [
+            Row([*map(text_cell, (arm.name, trials, duration(each), f"{forecast.costs.rows_seen(arm.config):.0%}"))])
+            for arm, each in forecast.arms
+        ],
     )
     drawn = FittingTable(table.without_empty_columns())
     return Group(drawn, Text(), *(Text(line) for line in _lines(study, forecast)))

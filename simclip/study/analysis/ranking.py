@@ -6,10 +6,12 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from simclip.clusters.coverage import EFFECTIVE, LARGEST, SEEN
 from simclip.study.store.records import Record
 from simclip.train.history import Row
 
-NOT_METRICS = ("epoch", "seconds", "pairs_per_second", "mfu")
+#: Figures of an epoch that are no metrics, besides shares of time.
+NOT_METRICS = ("epoch", "seconds", "pairs_per_second", "mfu", SEEN, LARGEST, EFFECTIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
