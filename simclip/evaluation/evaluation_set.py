@@ -90,7 +90,7 @@ class EvaluationSet(Strict):
 
     @abstractmethod
     def scores(self, embeddings: Embeddings) -> dict[str, float]:
-        """The value of each metric."""
+        """The value of each metric; a share of items as a `Share`, which keeps which of them were right."""
 
     def reports(self, metric: str) -> bool:
         """Whether the set may report a metric; a kind whose files add metrics answers without reading them."""

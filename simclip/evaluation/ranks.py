@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from simclip.evaluation.items import Items
 
 #: Maximum number of scores in memory at once; queries are processed in blocks of rows.
 BLOCK_ELEMENTS = 2**22
@@ -39,12 +42,13 @@ def _block_ranks(scores: Tensor, relevant: Tensor) -> Tensor:
     return ((tied & lower) | ~(scores <= best)).sum(1)
 
 
-def share_within(ranks: Tensor, k: int, candidates: int) -> float:
-    """Share of ranks among the first k, or among all candidates if there are fewer.
+def within(ranks: Tensor, k: int, candidates: int, images: np.ndarray) -> Items:
+    """The queries whose rank is among the first k, or among all candidates if there are fewer.
 
     Args:
         ranks: int64 [q], from `ranks`.
         k: At least 1.
         candidates: Number of candidates.
+        images: int64 [q], the row of each query's image in the set.
     """
-    return (ranks < min(k, candidates)).double().mean().item()
+    return Items((ranks < min(k, candidates)).cpu().numpy(), images)

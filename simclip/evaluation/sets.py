@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from simclip.data.input_format import InputFormat
 from simclip.data.picture_file import Exif, picture_notes
 from simclip.data.tokens import Tokens
 from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
+from simclip.evaluation.items import Items, Share
 from simclip.models.caching_encoder import CachingEncoder
 from simclip.models.encoder import Encoder
 
@@ -48,7 +50,7 @@ class LoadedSet:
         return self.source.qualified(self.contents.metrics)
 
     def score(self, encoder: Encoder | CachingEncoder) -> dict[str, float]:
-        """The value of each metric, by <set>/<metric>."""
+        """The value of each metric, by <set>/<metric>; shares know the image of each of their items."""
         device = encoder.clip.model.device
         embeddings = Embeddings(
             images=encoder.images(self.images, len(self.images)).to(device),
@@ -59,7 +61,16 @@ class LoadedSet:
             batch_size=encoder.batch_size,
         )
         scores = self.source.scores(embeddings)
-        return dict(zip(self.metric_names, (scores[metric] for metric in self.contents.metrics), strict=True))
+        values = (self._by_picture(scores[metric]) for metric in self.contents.metrics)
+        return dict(zip(self.metric_names, values, strict=True))
+
+    def _by_picture(self, score: float) -> float:
+        """A share whose items name a picture's first row, since a table of pairs may use a picture several times."""
+        if not isinstance(score, Share):
+            return score
+        first: dict[Path, int] = {}
+        rows = np.array([first.setdefault(path, row) for row, path in enumerate(self.contents.images)])
+        return Share(*(Items(part.right, rows[part.images]) for part in score.parts))
 
 
 def load_sets(

@@ -1,4 +1,4 @@
-"""Atomic text files, checksums, hard links, the place of the cache, and sizes on disk."""
+"""Atomic files, checksums, hard links, the place of the cache, and sizes on disk."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ def disk_bytes(path: Path) -> int:
 
 
 def write_atomically(path: Path, text: str) -> None:
+    """Write a text file in UTF-8 as `write_bytes_atomically` does."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write a file and sync it to disk, then rename it into place; creates the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

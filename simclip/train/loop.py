@@ -18,6 +18,7 @@ from torch import nn
 from simclip.data.augment import crop_and_resize, normalise
 from simclip.data.training_set import Batch
 from simclip.evaluation.baseline import base_scores
+from simclip.evaluation.items import Items, Share
 from simclip.evaluation.objective import objective
 from simclip.evaluation.sets import evaluate
 from simclip.models.caching_encoder import CachingEncoder
@@ -76,6 +77,7 @@ class Training:
         self.flop_counter = FlopCounter(self.clip.model) if self.peak_flops else None
         self.history: list[Row] = []
         self.checkpoint: Path | None = None
+        self.items: dict[str, tuple[Items, ...]] = {}
         self._log_setup()
 
     def prepare(self, steps: int) -> None:
@@ -128,7 +130,7 @@ class Training:
         """The metrics after an epoch, by <set>/<metric>; epoch 0 is the base model.
 
         Sets that are not due are skipped, unless this is the best epoch so far or the last one: the epoch that tables
-        show and whose model is kept has all metrics.
+        show and whose model is kept has all metrics. `items` then holds which queries, images or pairs were right.
         """
         encoder = CachingEncoder(self.encoder)
         due = [each for each in self.sets if epoch % each.source.every == 0 or epoch == self.config.epochs]
@@ -137,7 +139,8 @@ class Training:
             scores = evaluate(due, encoder)
             if others and self.workers.any(self._is_best_so_far(scores), self.compute.device):
                 scores |= evaluate(others, encoder)
-        return scores
+        self.items = {name: score.parts for name, score in scores.items() if isinstance(score, Share)}
+        return {name: float(score) for name, score in scores.items()}
 
     def _memory_checked(self, phase: Phase) -> AbstractContextManager[None]:
         return memory_checked(self.config, self.workers.size, phase, self.compute.device)

@@ -97,10 +97,13 @@ def zero_shot_metrics(images: Tensor, labels: Tensor, class_embeddings: Tensor) 
     Returns:
         `top1` and `top5`, in [0, 1]; `top5` is 1 with at most five classes.
     """
+    import numpy as np
     import torch
 
-    from simclip.evaluation.ranks import ranks, share_within
+    from simclip.evaluation.items import Share
+    from simclip.evaluation.ranks import ranks, within
 
     classes = torch.arange(len(class_embeddings), device=labels.device)
     class_ranks = ranks(images, class_embeddings, lambda block: labels[block, None] == classes)
-    return {f"top{k}": share_within(class_ranks, k, len(class_embeddings)) for k in (1, 5)}
+    rows = np.arange(len(images))
+    return {f"top{k}": Share(within(class_ranks, k, len(class_embeddings), rows)) for k in (1, 5)}

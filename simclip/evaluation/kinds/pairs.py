@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -97,6 +96,12 @@ def pair_metrics(
     Returns:
         `accuracy`, and the accuracy of each category by its name; all in [0, 1].
     """
-    right = ((images * captions).sum(1) > (images * negatives).sum(1)).double()
-    shares = {name: right[category == number].mean().item() for number, name in enumerate(names)}
-    return {"accuracy": statistics.fmean(shares.values()) if shares else right.mean().item(), **shares}
+    import numpy as np
+
+    from simclip.evaluation.items import Items, Share
+
+    right = ((images * captions).sum(1) > (images * negatives).sum(1)).cpu().numpy()
+    rows, categories = np.arange(len(right)), category.cpu().numpy()
+    parts = [Items(right[categories == number], rows[categories == number]) for number in range(len(names))]
+    shares = {name: Share(part) for name, part in zip(names, parts, strict=True)}
+    return {"accuracy": Share(*parts) if parts else Share(Items(right, rows)), **shares}

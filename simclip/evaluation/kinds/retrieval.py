@@ -69,15 +69,20 @@ def recall_metrics(
     """
     import torch
 
-    from simclip.evaluation.ranks import ranks, share_within
+    from simclip.evaluation.items import Share
+    from simclip.evaluation.ranks import ranks, within
 
     rows = torch.arange(len(images), device=images.device)
     image_ranks = ranks(captions, images, lambda block: image_of_caption[block, None] == rows)
     caption_ranks = ranks(images, captions, lambda block: block[:, None] == image_of_caption)
-    text_to_image = {f"t2i_r{k}": share_within(image_ranks, k, len(images)) for k in ks}
-    image_to_text = {f"i2t_r{k}": share_within(caption_ranks, k, len(captions)) for k in ks}
-    both = share_within(image_ranks, 1, len(images)), share_within(caption_ranks, 1, len(captions))
-    return {**text_to_image, **image_to_text, "mean_r1": sum(both) / 2}
+    of_captions, of_images = image_of_caption.cpu().numpy(), rows.cpu().numpy()
+    text_to_image = {k: within(image_ranks, k, len(images), of_captions) for k in {1, *ks}}
+    image_to_text = {k: within(caption_ranks, k, len(captions), of_images) for k in {1, *ks}}
+    return {
+        **{f"t2i_r{k}": Share(text_to_image[k]) for k in ks},
+        **{f"i2t_r{k}": Share(image_to_text[k]) for k in ks},
+        "mean_r1": Share(text_to_image[1], image_to_text[1]),
+    }
 
 
 def contrastive_loss_metric(

@@ -8,8 +8,9 @@ from typing import Any
 
 import ray
 
+from simclip.evaluation.items import most_bytes
 from simclip.models.clip import check_model_folder
-from simclip.study.analysis.confirm import confirm_trial_count
+from simclip.study.analysis.confirm import confirm_config, confirm_trial_count
 from simclip.study.execution.budget import trials_left
 from simclip.study.execution.cluster import result_of
 from simclip.study.execution.preflight import arms_by_input
@@ -95,6 +96,8 @@ def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record]
     hours = trials * mean / 3600
     checkpoint = costs.checkpoint + costs.model  # measured where the best epoch is the last, which share a file
     models = models_at_once(study, at_a_time, len(arms) - controls)
+    tested = confirm_config(study, probed.config).evaluation_sets if left.confirming else []
+    items = left.confirming * sum(most_bytes(each.read(probed.config.caption_columns)) for each in tested)
     return Forecast(
         arms=timed,
         trials=trials,
@@ -108,7 +111,7 @@ def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record]
         cpu_hours=hours * resources.workers * (resources.cpus or 1),
         gpu_hours=hours * resources.workers * (resources.gpus or 0),
         wall_hours=hours / at_a_time,
-        disk=at_a_time * CHECKPOINTS_PER_TRIAL * checkpoint + models * costs.model,
+        disk=at_a_time * CHECKPOINTS_PER_TRIAL * checkpoint + models * costs.model + items,
     )
 
 

@@ -22,12 +22,13 @@ with paused_gc():  # processes of trials start here
     import torch
     from ray.train.torch import TorchTrainer
 
+    from simclip.evaluation.items import items_bytes
     from simclip.runtime.scratch import scratch_folder
     from simclip.study.execution.nested_trainer import fit_nested
     from simclip.study.store import layout
     from simclip.study.store.storage import Storage
     from simclip.train.config import TrainConfig
-    from simclip.train.history import Row
+    from simclip.train.history import Row, best_row
     from simclip.train.loop import Report, Training
     from simclip.train.memory import memory_checked
 
@@ -105,6 +106,9 @@ def train_trial(
 
         def sent(history: list[Row], folder: Path | None) -> None:
             send_log()
+            if first and job["stage"] == "confirm" and best_row(history, config.mode) is history[-1]:
+                content = items_bytes(history[-1]["epoch"], training.items)
+                storage.replace(f"{layout.TRIALS}/{job['trial']}{layout.ITEMS}", content, scratch)
             report(history, folder)
 
         with memory_checked(config, placement.workers):

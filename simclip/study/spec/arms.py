@@ -59,6 +59,7 @@ def tune_config(trial: Trial, checkpoint: str | None = None) -> dict[str, Any]:
         "checkpoint": checkpoint,
         "trial": trial.name,
         "train": trial.config.model_dump(mode="json"),
+        "stage": trial.stage,
         "arm": trial.arm.name,
         "control": trial.arm.is_control,
     }

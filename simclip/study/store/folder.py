@@ -160,6 +160,8 @@ class StudyFolder:
     def write(self, record: Record) -> None:
         """Write a trial's record, to the bucket too if the results are in one."""
         record.write(self.trials)
+        if self.mirror and record.outcome and record.stage == "confirm":
+            self.mirror.bucket.fetch(f"{layout.TRIALS}/{record.trial}{layout.ITEMS}", self.path)  # the trial sent it
         self.push()
 
     def log(self, trial: str, text: str) -> None:

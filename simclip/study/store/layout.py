@@ -6,6 +6,8 @@ from simclip.study.search.searchers.optuna import STORAGE
 STUDY = "study.yaml"
 #: One record per trial, `<trial>.jsonl`.
 TRIALS = "trials"
+#: Ending of a file beside a record of the confirm stage: which test queries, images or pairs the trial got right.
+ITEMS = ".items.npz"
 #: One log per trial, `<trial>.log`; each trial writes its own.
 LOGS = "logs"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.fs
 
-from simclip.runtime.files import link
+from simclip.runtime.files import link, write_bytes_atomically
 from simclip.train.history import finished_epochs
 
 
@@ -81,6 +81,18 @@ class Storage(ABC):
         Returns:
             Their new path or URI; None if there are no results.
         """
+
+    def replace(self, key: str, content: bytes, scratch: Path) -> None:
+        """Write a small file, replacing an earlier one; on a disk a crash leaves the earlier one.
+
+        Args:
+            key: Key of the file.
+            content: What it holds.
+            scratch: Local folder for files that are uploaded.
+        """
+        path = self.fetch(key, scratch)
+        write_bytes_atomically(path, content)
+        self.send(path, key)
 
     def key(self, path: str) -> str:
         """The key of a path that Ray reports."""

@@ -13,6 +13,7 @@ import yaml
 from transformers import CLIPModel
 
 from simclip.errors import InputError
+from simclip.evaluation.items import Share, read_items
 from simclip.study.analysis.best import read_best
 from simclip.study.execution.forecast import forecast
 from simclip.study.execution.preflight import prepare_study
@@ -69,6 +70,16 @@ def test_the_best_arms_are_confirmed(make_study: MakeStudy, pairs: Path, tmp_pat
     assert sorted(p.name for p in models.iterdir()) == sorted(["control-s1000", f"{arm}-s1000", f"{third}-s1"])
     same = models / best.trial / "best" / "model.safetensors"
     assert (folder.path / layout.BEST_MODEL / "model.safetensors").read_bytes() == same.read_bytes()
+
+    kept = {path.name.removesuffix(layout.ITEMS) for path in folder.trials.glob(f"*{layout.ITEMS}")}
+    assert kept == {*asked}
+    for name in asked:
+        row = end.records[name].best
+        assert row is not None
+        items = read_items(folder.trials / f"{name}{layout.ITEMS}", row["epoch"])
+        shares = {metric for metric in row if metric.startswith(("val/", "test/")) and not metric.endswith("/loss")}
+        assert items is not None and {*items} == shares
+        assert all(float(Share(*parts)) == row[metric] for metric, parts in items.items())
 
     assert run(study, tmp_path)[2].started == []
 
