@@ -139,7 +139,7 @@ class OptunaTrials(TrialSource):
             return
         if result:
             self.epoch_ended(trial, result)  # a scheduler that stops a trial passes its last result here only
-        self._finish(trial.arm, stopped=bool(result) and result[EPOCH] < trial.config.epochs)
+        self._finish(trial.arm, stopped=bool(result and result[EPOCH] < trial.config.epochs))
 
     def requeued(self, trial: Trial) -> None:
         """Wait for the score of a trial that runs again."""
