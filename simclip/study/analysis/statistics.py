@@ -1,4 +1,4 @@
-"""Statistics of a few seeds: intervals, paired tests, Holm's correction, and power.
+"""Statistics of a few seeds: intervals, paired tests and Holm's correction.
 
 All intervals use Student's t. A percentile bootstrap of two to five seeds covers far too little: 51% instead of 95% at
 two pairs, 83% at five.
@@ -17,11 +17,10 @@ import scipy  # imports scipy.stats and scipy.optimize, which take a second, on 
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
+#: Probability of detection that a difference is called detectable at.
 POWER = 0.8
 #: Minimum number of pairs for a verdict.
 MIN_PAIRS = 3
-#: Maximum number of seeds that is suggested.
-MAX_PAIRS = 10_000
 
 
 @dataclass(frozen=True)
@@ -85,41 +84,6 @@ def holm(ps: Sequence[float]) -> list[float]:
     corrected = np.empty(len(ps))
     corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1)
     return [float(p) for p in corrected]
-
-
-def power(difference: float, std: float, pairs: int, tests: int = 1) -> float:
-    """The power of a paired t test: its probability of detecting a difference in the right direction (noncentral t).
-
-    Args:
-        difference: The true mean difference.
-        std: Standard deviation of the differences, above 0.
-        pairs: Number of seeds, at least 2.
-        tests: Number of arms tested together; the level is divided by it, so that Holm's correction has at least this
-            power.
-    """
-    critical = scipy.stats.t.isf(ALPHA / tests / 2, pairs - 1)
-    return float(scipy.stats.nct.sf(critical, pairs - 1, abs(difference) / std * math.sqrt(pairs)))
-
-
-def detectable(std: float, pairs: int, tests: int = 1) -> float | None:
-    """The smallest true difference that a paired t test detects with 80% probability; None below three pairs."""
-    if pairs < MIN_PAIRS:
-        return None
-    largest = 2.0
-    while power(largest, 1.0, pairs, tests) < POWER:
-        largest *= 2
-    return std * float(scipy.optimize.brentq(lambda effect: power(effect, 1.0, pairs, tests) - POWER, 1e-6, largest))
-
-
-def pairs_needed(difference: float, std: float, tests: int = 1) -> int | None:
-    """The number of seeds that detect a true difference with 80% probability; None for 0 or above 10,000."""
-    if not difference or power(difference, std, MAX_PAIRS, tests) < POWER:
-        return None
-    low, high = MIN_PAIRS - 1, MAX_PAIRS  # bisection: power increases with the number of pairs
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(difference, std, middle, tests) >= POWER else (middle, high)
-    return high
 
 
 def expected_range(confirmed: Spread, runs: int) -> tuple[float, float] | None:
