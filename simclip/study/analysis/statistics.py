@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # imports scipy.stats and scipy.optimize, which take a second, on first use
+import scipy  # its subpackages are imported on first use; scipy.stats takes most of a second
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
@@ -61,20 +60,28 @@ def spread(values: Sequence[float]) -> Spread:
     if len(values) < 2:
         return Spread(len(values), *values)
     mean, std = statistics.fmean(values), statistics.stdev(values)
-    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * std / math.sqrt(len(values))
+    half = _quantile(len(values) - 1) * std / math.sqrt(len(values))
     return Spread(len(values), mean, std, mean - half, mean + half)
 
 
 def paired(arm: Mapping[int, float], control: Mapping[int, float]) -> Paired:
     """Compare an arm with the control, pairing their scores by seed; the p-value is scipy.stats.ttest_rel's."""
-    seeds = [seed for seed in arm if seed in control]
-    differences = spread([arm[seed] - control[seed] for seed in seeds])
-    if len(seeds) < MIN_PAIRS or not differences.std:
-        return Paired(differences, None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about nearly equal differences, whose t is rightly large
-        p = scipy.stats.ttest_rel([arm[seed] for seed in seeds], [control[seed] for seed in seeds]).pvalue
-    return Paired(differences, float(p))
+    differences = [arm[seed] - control[seed] for seed in arm if seed in control]
+    found = spread(differences)
+    testable = len(differences) >= MIN_PAIRS and found.std
+    return Paired(found, _two_sided(np.asarray(differences)) if testable else None)
+
+
+def _two_sided(differences: np.ndarray) -> float:
+    """The p-value of the t test that the mean is 0, step by step as scipy.stats computes it, to the last bit."""
+    n = len(differences)
+    t = differences.mean() / np.sqrt(differences.var() * (n / (n - 1)) / n)
+    return float(2 * scipy.special.stdtr(n - 1, -abs(t)))
+
+
+def _quantile(degrees: int) -> float:
+    """How many standard errors the 95% t interval reaches to either side."""
+    return float(scipy.special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -90,6 +97,5 @@ def expected_range(confirmed: Spread, runs: int) -> tuple[float, float] | None:
     """The 95% t prediction interval for the mean of further runs; None if fewer than two runs were confirmed."""
     if confirmed.mean is None or confirmed.std is None:
         return None
-    t = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, confirmed.n - 1))
-    half = t * confirmed.std * math.sqrt(1 / confirmed.n + 1 / runs)
+    half = _quantile(confirmed.n - 1) * confirmed.std * math.sqrt(1 / confirmed.n + 1 / runs)
     return confirmed.mean - half, confirmed.mean + half
