@@ -34,7 +34,7 @@ class AlikeSet(EvaluationSet):
 
     kind: Literal["alike"] = "alike"
 
-    def read(self, caption_columns=None):
+    def read(self, reading=None):
         import numpy as np
 
         images = sorted(self.image_dir.glob("*.png"))[:8]

@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image
 from simclip.clusters.survey import Example
 from simclip.clusters_page.duplicates import DuplicateRule, PageRow
 from simclip.data.images import read_square
+from simclip.data.picture import Picture
 
 #: Maximum number of pictures per cluster, of its members and of the rows that were left out; the rest is counted.
 MOST_MEMBERS = 31
@@ -79,7 +79,7 @@ class Cards:
 
 
 @cache
-def thumbnail(path: Path) -> str:
+def thumbnail(path: Picture) -> str:
     """A small picture as a data: address.
 
     Raises:

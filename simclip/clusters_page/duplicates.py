@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from simclip.clusters.neighbours import EQUAL
 from simclip.clusters.survey import Survey
+from simclip.data.picture import Picture
 from simclip.data.tokens import clean_caption
 
 #: Without max_similarity, likely duplicates begin at this quantile of the similarities of nearest neighbours.
@@ -21,11 +21,11 @@ class PageRow:
     """A row of the training set as the page shows it.
 
     Attributes:
-        path: The image file.
+        path: The image.
         caption: The caption that text similarity is measured on.
     """
 
-    path: Path
+    path: Picture
     caption: str
 
 
@@ -69,5 +69,5 @@ def normalized(caption: str) -> str:
     return " ".join(clean_caption(caption).casefold().split()).rstrip(" .!")
 
 
-def _content_hash(path: Path) -> bytes:
+def _content_hash(path: Picture) -> bytes:
     return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""What the clusters page is about: data, model and cluster fields, from a study or from a TSV and options."""
+"""What the clusters page is about: data, model and cluster fields, from a study or from a table and options."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
+from simclip.data.sources import SOURCES, is_table
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
+from simclip.runtime.uris import is_uri
 from simclip.study.search.plan import foreseen_arms
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.storage import is_uri
 from simclip.study.store.study_file import DEMO_DATA, load_with_data
 from simclip.train.config import TrainConfig
 
@@ -28,7 +29,7 @@ class Subject:
     Attributes:
         name: Title of the page.
         config: Data, model and cluster fields.
-        folder: The study's results; None for a study file or a TSV.
+        folder: The study's results; None for a study file or a table.
     """
 
     name: str
@@ -40,26 +41,26 @@ def load_subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) 
     """Read the subject of a page.
 
     Args:
-        place: A results folder or its URI, a study file, or a TSV.
-        image_dir: Folder of the TSV's images.
+        place: A results folder or its URI, a study file, or a table.
+        image_dir: Folder of the table's images; by default its own.
         fields: Training fields that replace the study's; None keeps the study's.
 
     Raises:
         InputError: The place does not exist, or the fields do not fit together.
     """
     path = Path(place)
+    if is_table(place):
+        return Subject(
+            path.name, _with(TrainConfig.model_validate({"train_tsv": place, "train_image_dir": image_dir}), fields)
+        )
     if not is_uri(place) and path.suffix.lower() not in (".yaml", ".yml") and not path.is_dir():
-        if path.suffix.lower() != ".tsv" and not path.is_file():
-            raise InputError(f"{place}: no such folder or file; give a study's results folder, a study file, or a TSV")
-        if path.suffix.lower() != ".tsv":
+        if not path.is_file():
             raise InputError(
-                f"{place}: expected a study file (.yaml) or a table of pairs (.tsv, fields separated by tabs)"
+                f"{place}: no such folder or file; give a study's results folder, a study file, or a table"
             )
-        if image_dir is None:
-            raise InputError(f"{place}: give the folder of its images with --image-dir")
-        return Subject(path.name, _with(TrainConfig(train_tsv=path, train_image_dir=image_dir), fields))
+        raise InputError(f"{place}: expected a study file (.yaml) or a table of pairs ({', '.join(SOURCES)})")
     if image_dir is not None:
-        raise InputError(f"--image-dir is for a TSV; {place} is a study and names its own data")
+        raise InputError(f"--image-dir is for a table; {place} is a study and names its own data")
     folder = None if path.suffix.lower() in (".yaml", ".yml") else StudyFolder.at(place)
     study = load_with_data(path) if folder is None else folder.study()
     config = _with(_largest(study), fields)

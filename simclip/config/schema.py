@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -71,14 +72,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     @classmethod
-    @functools.cache
     def traits(cls, name: str) -> Traits:
         """The traits of a field. Any other name, such as a linked parameter's, has those of a plain field."""
         extra: Any = cls.model_fields[name].json_schema_extra if name in cls.model_fields else None
         return Traits(**{"symbol": f"{name}=", "label": name, **(extra or {}).get("traits", {})})
 
     @classmethod
-    @functools.cache
     def fields_with(cls, trait: str) -> tuple[str, ...]:
         """The names of the fields that have a trait, e.g. "batching", in the order of their declaration."""
         return tuple(name for name in cls.model_fields if getattr(cls.traits(name), trait))
@@ -92,6 +91,11 @@ def parse_fraction(value: object) -> object:
         return float(Fraction(value.strip()))
     except (ValueError, ZeroDivisionError) as error:
         raise ValueError(f"{value!r} is not a number or a fraction, e.g. 0.5 or 1/512") from error
+
+
+def parse_place(value: str | Path) -> str | Path:
+    """Turn a text into a path unless it is a URI."""
+    return value if "://" in str(value) else Path(value)
 
 
 def metric_weights(metric: str | Mapping[str, float]) -> Mapping[str, float]:
@@ -113,6 +117,8 @@ def _check_weights(value: object, schema: ValidatorFunctionWrapHandler) -> objec
     return metric
 
 
+#: A file to read: a path, or the URI of what lies in a bucket (whose slashes a Path would lose).
+Place = Annotated[str | Path, Field(union_mode="left_to_right"), AfterValidator(parse_place)]
 #: A share in [0, 1], written as a number or a fraction.
 Proportion = Annotated[float, BeforeValidator(parse_fraction), Field(ge=0, le=1)]
 #: What epochs and arms are compared by: a metric, or the weights of several.

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simclip.data.pair_table import image_paths, read_tsv
+from simclip.data.image_folder import image_paths
+from simclip.data.picture import Picture
+from simclip.data.sources.tsv import read_tsv
 from simclip.errors import InputError
 
 COLUMNS = ("image", "caption", "negative_caption")
@@ -23,7 +25,7 @@ Row = tuple[str, str, str, str]
 class CaptionPairs:
     """Rows of an image, its caption, a false caption (the negative), and a category: how the captions differ."""
 
-    images: list[Path]
+    images: list[Picture]
     captions: list[str]
     negatives: list[str]
     categories: list[str]
@@ -62,7 +64,7 @@ def _expanded(path: Path) -> list[Path]:
     return files
 
 
-def _read(file: Path, image_dir: Path) -> list[tuple[Path, str, str, str]]:
+def _read(file: Path, image_dir: Path) -> list[tuple[Picture, str, str, str]]:
     places, rows = _read_json(file) if file.suffix.lower() == ".json" else _read_table(file)
     for place, row in zip(places, rows, strict=True):
         for name, text in zip((*COLUMNS, "category"), row, strict=True):

@@ -18,6 +18,8 @@ import torch
 from torch.utils.data import Dataset
 
 from simclip.data.images import ImageFiles, Pictures, Transform, read_square
+from simclip.data.members import numbered
+from simclip.data.picture import Picture
 from simclip.data.picture_file import BLOCK, Exif, picture_stamps
 from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder, fingerprint, one_process
@@ -37,12 +39,12 @@ class ImageStore(Dataset[torch.Tensor]):
 
     Args:
         file: A store made by `open_pictures`.
-        paths: Image file of each row.
+        paths: Each row's image.
         size: Side of an image, in pixels.
         index: int64 [rows], number of each row's image in the file.
     """
 
-    def __init__(self, file: Path, paths: Sequence[Path], size: int, index: np.ndarray) -> None:
+    def __init__(self, file: Path, paths: Sequence[Picture], size: int, index: np.ndarray) -> None:
         self.file, self.paths, self.size, self._index = file, paths, size, index
         shape = (int(index.max()) + 1, size, size, 3)
         self._pixels = np.asarray(np.memmap(file, dtype=np.uint8, mode="r", shape=shape))
@@ -72,7 +74,7 @@ class ImageStore(Dataset[torch.Tensor]):
 
 
 def open_pictures(
-    paths: Sequence[Path],
+    paths: Sequence[Picture],
     size: int,
     transform: Transform,
     image_store: Literal["auto", "on", "off"] = "auto",
@@ -84,7 +86,7 @@ def open_pictures(
     wait. An interrupted store is continued.
 
     Args:
-        paths: Image file of each row; repeated files are stored once.
+        paths: Each row's image; repeated images are stored once.
         size: Side of an image, in pixels.
         transform: Makes a square from an image.
         image_store: "auto" makes a store if it takes at most half of the free disk, "on" makes it or fails, "off" reads
@@ -97,8 +99,8 @@ def open_pictures(
     files = ImageFiles(paths, size, transform, exif)
     if image_store == "off":
         return files
-    number_of = {path: number for number, path in enumerate(dict.fromkeys(paths))}
-    unique = ImageFiles(list(number_of), size, transform, exif)
+    distinct, index = numbered(paths)
+    unique = ImageFiles(distinct, size, transform, exif)
     versions = f"{transform.__name__} {size} Pillow {PIL.__version__} torch {torch.__version__}"
     key = fingerprint(picture_stamps(unique.paths, exif), versions.encode())
     store = cache_folder() / f"images-{transform.__name__}-{size}-{key}.u8"
@@ -108,7 +110,7 @@ def open_pictures(
                 if not _fits(_Part(store, unique), image_store):
                     return files
                 _make(_Part(store, unique))
-    return ImageStore(store, paths, size, np.array([number_of[path] for path in paths]))
+    return ImageStore(store, paths, size, index)
 
 
 def _is_whole(store: Path, files: ImageFiles) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from simclip.data.picture import Picture
 from simclip.data.picture_file import Exif, open_picture
 from simclip.errors import InputError
 
@@ -50,7 +50,7 @@ def resize_bicubic(image: Image.Image, size: int) -> np.ndarray:
     return np.array(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
 
 
-def read_square(path: Path, size: int, transform: Transform, exif: Exif = "ignore") -> np.ndarray:
+def read_square(path: Picture, size: int, transform: Transform, exif: Exif = "ignore") -> np.ndarray:
     """Decode an image file.
 
     Returns:
@@ -63,7 +63,7 @@ def read_square(path: Path, size: int, transform: Transform, exif: Exif = "ignor
         return transform(image, size)
 
 
-def read_image(path: Path, size: int, transform: Transform, exif: Exif = "ignore") -> torch.Tensor:
+def read_image(path: Picture, size: int, transform: Transform, exif: Exif = "ignore") -> torch.Tensor:
     """Decode an image file to a tensor, uint8 [3, size, size], channels last in memory."""
     return torch.from_numpy(read_square(path, size, transform, exif)).permute(2, 0, 1)
 
@@ -91,11 +91,11 @@ class Pictures(Protocol):
     """Images of the rows as uint8 squares of one size, decoded on demand or read from a store.
 
     Attributes:
-        paths: Image file of each row.
+        paths: Each row's image.
         size: Side of a square, in pixels.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[Picture]
     size: int
 
     def __len__(self) -> int: ...
@@ -126,7 +126,7 @@ class Pictures(Protocol):
 class ImageFiles(Dataset[torch.Tensor]):
     """Image files as uint8 squares, decoded on demand."""
 
-    def __init__(self, paths: Sequence[Path], size: int, transform: Transform, exif: Exif = "ignore") -> None:
+    def __init__(self, paths: Sequence[Picture], size: int, transform: Transform, exif: Exif = "ignore") -> None:
         self.paths, self.size, self.transform, self.exif = paths, size, transform, exif
 
     def __len__(self) -> int:

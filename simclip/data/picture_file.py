@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +13,10 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image
 
+from simclip.data.members import numbered, stamps
+from simclip.data.picture import Picture, size_of
 from simclip.errors import InputError
-from simclip.runtime.cache import cached_array, file_stamps, fingerprint
+from simclip.runtime.cache import cached_array, fingerprint
 from simclip.runtime.progress import with_progress
 from simclip.runtime.threads import in_threads
 
@@ -41,11 +44,11 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @contextmanager
-def open_picture(path: Path, exif: Exif = "ignore") -> Iterator[Image.Image]:
+def open_picture(path: Picture, exif: Exif = "ignore") -> Iterator[Image.Image]:
     """Open a picture with 8 bits per channel, on white where it is transparent; others unchanged.
 
     Args:
-        path: The file.
+        path: The file, or its place in a shard.
         exif: "apply" turns the picture as its EXIF orientation says.
 
     Raises:
@@ -62,36 +65,35 @@ def open_picture(path: Path, exif: Exif = "ignore") -> Iterator[Image.Image]:
         ) from error
 
 
-def unreadable(paths: Sequence[Path]) -> dict[Path, str]:
+def unreadable(paths: Sequence[Picture]) -> dict[Picture, str]:
     """The pictures that do not decode, and why; the decoding is cached for unchanged files."""
-    unique = list(dict.fromkeys(paths))
+    unique, _ = numbered(paths)
 
     def find() -> np.ndarray:
         bad = _each(unique, lambda path: _why_unreadable(path) is not None, "decoding images")
         return np.flatnonzero(bad)
 
-    bad = cached_array("undecodable", fingerprint(file_stamps(unique)), find)
-    return {unique[row]: _why_unreadable(unique[row]) or "" for row in bad}
+    bad = cached_array("undecodable", fingerprint(stamps(unique)), find)
+    return {unique[row]: _why_unreadable(unique[row]) or "" for row in bad.tolist()}
 
 
-def looks(paths: Sequence[Path]) -> np.ndarray:
+def looks(paths: Sequence[Picture]) -> np.ndarray:
     """What is particular about each picture: a sum of DEEP, TRANSPARENT and TURNED, uint8 [paths]; cached."""
-    unique = list(dict.fromkeys(paths))
-    key = fingerprint(file_stamps(unique))
+    unique, number = numbered(paths)
+    key = fingerprint(stamps(unique))
     found = cached_array("looks", key, lambda: np.array(_each(unique, _look, "looking at images"), dtype=np.uint8))
-    by_path = dict(zip(unique, found.tolist(), strict=True))
-    return np.array([by_path[path] for path in paths], dtype=np.uint8)
+    return found[number]
 
 
-def picture_stamps(paths: Sequence[Path], exif: Exif) -> bytes:
-    """Bytes that differ after any change to a file or to how it is read; the stamps of the files for ordinary ones."""
+def picture_stamps(paths: Sequence[Picture], exif: Exif) -> bytes:
+    """Bytes that differ after any change to a file or to how it is read; the `stamps` for ordinary pictures."""
     changed = looks(paths) & (DEEP | TRANSPARENT | (TURNED if exif == "apply" else 0))
-    return file_stamps(paths) + (changed.tobytes() if changed.any() else b"")
+    return stamps(paths) + (changed.tobytes() if changed.any() else b"")
 
 
-def picture_notes(source: str, paths: Sequence[Path], exif: Exif) -> list[str]:
+def picture_notes(source: str, paths: Sequence[Picture], exif: Exif) -> list[str]:
     """Lines that count the pictures of 16 bits, with transparency and with an EXIF orientation."""
-    unique = list(dict.fromkeys(paths))
+    unique, _ = numbered(paths)
     found = looks(unique)
     turned = (
         "have an EXIF orientation and are turned by it"
@@ -105,10 +107,11 @@ def picture_notes(source: str, paths: Sequence[Path], exif: Exif) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Picture) -> Iterator[Image.Image]:
     """Open a file of any format but EPS, which Pillow gives to Ghostscript; refuse it by its size in pixels."""
     Image.init()
-    with Image.open(path, formats=[name for name in Image.ID if name != "EPS"]) as image:
+    content = path if isinstance(path, Path) else io.BytesIO(path.read_bytes())
+    with Image.open(content, formats=[name for name in Image.ID if name != "EPS"]) as image:
         pixels = image.width * image.height
         if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError(
@@ -152,7 +155,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _look(path: Path) -> int:
+def _look(path: Picture) -> int:
     try:
         with _opened(path) as image:
             turned = TURNED * (_orientation(image) in TURNS)
@@ -161,7 +164,7 @@ def _look(path: Path) -> int:
         return 0
 
 
-def _why_unreadable(path: Path) -> str | None:
+def _why_unreadable(path: Picture) -> str | None:
     try:
         with _opened(path) as image:
             image.draft("RGB", (8, 8))
@@ -171,12 +174,11 @@ def _why_unreadable(path: Path) -> str | None:
     return None
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(path: Picture, error: Exception) -> str:
     """Why a file does not decode, in words."""
     try:
-        with path.open("rb") as file:
-            head = file.read(512).lstrip().lower()
-        if path.stat().st_size == 0:
+        head = path.read_bytes()[:512].lstrip().lower()
+        if size_of(path) == 0:
             return "the file is empty"
     except OSError:
         head = b""
@@ -185,7 +187,7 @@ def _reason(path: Path, error: Exception) -> str:
     return " ".join((str(error) or type(error).__name__).split())
 
 
-def _each(paths: Sequence[Path], work: Callable[[Path], T], what: str) -> list[T]:
+def _each(paths: Sequence[Picture], work: Callable[[Picture], T], what: str) -> list[T]:
     """The results of some work on every path, in threads."""
 
     def block(number: int) -> list[T]:

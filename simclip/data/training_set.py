@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import tee
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,8 +16,9 @@ from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures, resize_antialiased
 from simclip.data.input_format import InputFormat
 from simclip.data.pair_table import CaptionTable, check_rows, read_training_tables
+from simclip.data.picture import Picture
 from simclip.data.picture_file import Exif, picture_notes, unreadable
-from simclip.data.table import Table
+from simclip.data.table import KNOWN, Reading, Table
 from simclip.data.tokens import Tokens
 from simclip.runtime.prefetch import prefetch
 from simclip.runtime.randomness import row_uniforms
@@ -46,7 +46,7 @@ class TrainingData:
     """Rows, token ids and images of the training set.
 
     Attributes:
-        table: Image paths and captions.
+        table: Images and captions.
         tokens: Token ids of every caption.
         images: Whole images as squares, a little larger than the model's input.
         inputs: The model's input format.
@@ -67,7 +67,7 @@ class TrainingData:
     flip: bool = False
     data_workers: int = 0
     exif: Exif = "ignore"
-    skipped: Mapping[Path, str] = field(default_factory=dict)
+    skipped: Mapping[Picture, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -131,7 +131,7 @@ def load_training_data(
     inputs: InputFormat,
     *,
     batch_size: int,
-    caption_columns: Sequence[str] | None = None,
+    reading: Reading = KNOWN,
     bad_images: Literal["error", "skip"] = "error",
     exif: Exif = "ignore",
     image_store: Literal["auto", "on", "off"] = "auto",
@@ -146,7 +146,7 @@ def load_training_data(
         tables: Training tables, concatenated.
         inputs: The model's input format.
         batch_size: Minimum number of rows.
-        caption_columns: Columns that hold captions; by default all whose names start with "caption".
+        reading: Which columns of the tables are read, and whether pairs of shards that lack something are left out.
         bad_images: What to do with rows whose image does not decode: fail, or leave them out.
         exif: Whether to turn images as their EXIF orientation says.
         image_store: Whether to store decoded images; see `open_pictures`.
@@ -158,7 +158,7 @@ def load_training_data(
     Raises:
         InputError: A table or image is wrong, or there are fewer rows than `batch_size`.
     """
-    table = read_training_tables(tables, caption_columns)
+    table = read_training_tables(tables, reading)
     skipped = unreadable(table.images) if bad_images == "skip" else {}
     if skipped:
         table = table.select(np.flatnonzero([image not in skipped for image in table.images]))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from simclip.config.schema import Strict
+from simclip.data.picture import Picture
+from simclip.data.table import KNOWN, Reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,14 +24,14 @@ class SetContents:
     """The checked contents of an evaluation set's files.
 
     Attributes:
-        images: Path of each image.
+        images: Every image.
         texts: Captions or prompts.
         targets: int64, which images and texts belong together; each kind has its own encoding.
         metrics: Names of the metrics, the main one first.
         notes: A line about each file whose rows were merged.
     """
 
-    images: Sequence[Path]
+    images: Sequence[Picture]
     texts: Sequence[str]
     targets: np.ndarray
     metrics: tuple[str, ...]
@@ -72,17 +74,17 @@ class EvaluationSet(Strict):
 
     kind: str
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-    image_dir: Path
+    image_dir: Path | None = None
     every: Annotated[int, Field(ge=1)] = Field(
         1, description="epochs from one evaluation to the next; the best and last have one"
     )
 
     @abstractmethod
-    def read(self, caption_columns: Sequence[str] | None = None) -> SetContents:
+    def read(self, reading: Reading = KNOWN) -> SetContents:
         """Read and check every file of the set; images are looked for but not decoded.
 
         Args:
-            caption_columns: Caption columns of tables; by default all that start with "caption".
+            reading: Which columns of tables are read.
 
         Raises:
             InputError: A file, folder or image is missing or wrong.

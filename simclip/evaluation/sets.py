@@ -14,6 +14,7 @@ from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures
 from simclip.data.input_format import InputFormat
 from simclip.data.picture_file import Exif, picture_notes
+from simclip.data.table import KNOWN, Reading
 from simclip.data.tokens import Tokens
 from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 from simclip.evaluation.items import Items, Share
@@ -76,7 +77,7 @@ class LoadedSet:
 def load_sets(
     sets: Sequence[EvaluationSet],
     input_format: InputFormat,
-    caption_columns: Sequence[str] | None = None,
+    reading: Reading = KNOWN,
     image_store: Literal["auto", "on", "off"] = "auto",
     exif: Exif = "ignore",
 ) -> list[LoadedSet]:
@@ -85,7 +86,7 @@ def load_sets(
     Args:
         sets: The sets in the study file.
         input_format: What the model takes as input.
-        caption_columns: Caption columns of tables; by default all that start with "caption".
+        reading: Which columns of tables are read.
         image_store: Whether decoded pictures are kept in a file; see `open_pictures`.
         exif: Whether to turn pictures as their EXIF orientation says.
 
@@ -94,7 +95,7 @@ def load_sets(
     """
     loaded = []
     for each in sets:
-        contents = each.read(caption_columns)
+        contents = each.read(reading)
         images = open_pictures(contents.images, input_format.image_size, input_format.transform, image_store, exif)
         loaded.append(LoadedSet(each, contents, images, input_format.tokens(contents.texts), exif))
     return loaded

@@ -206,8 +206,12 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def read_table_again(path: Path) -> tuple[list[Described], int]:
-    """Read an existing caption table, from which images are then excluded.
+def read_table_again(place: Path | str, image_dir: Path) -> tuple[list[Described], int]:
+    """Read an existing caption table of any format, from which images are then excluded.
+
+    Args:
+        place: The table; see `read_table`.
+        image_dir: Folder that the names of images are relative to, as shards are.
 
     Returns:
         The images in order of first occurrence, with the captions of all their rows; and the number of rows.
@@ -215,7 +219,7 @@ def read_table_again(path: Path) -> tuple[list[Described], int]:
     Raises:
         InputError: The file or its columns are wrong.
     """
-    rows = read_rows(path)
+    rows = read_rows(place, image_dir)
     captions: dict[str, list[str]] = {}
     for image, those in rows:
         captions.setdefault(image, []).extend(those)

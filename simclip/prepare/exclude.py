@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simclip.data.pair_table import read_names
+from simclip.data.sources import SOURCES
+from simclip.data.sources.source import image_column
+from simclip.data.sources.tsv import read_tsv
 from simclip.errors import InputError
 from simclip.prepare.annotations import Described, read_karpathy
 from simclip.prepare.coco_ids import coco_id
@@ -56,8 +59,8 @@ def names_in(source: str) -> list[str]:
     """Read the image names of a source.
 
     Args:
-        source: A text file with one name per line; a TSV with the column `image`; or splits of a Karpathy file,
-            written dataset_coco.json:val,test.
+        source: A text file with one name per line; a table, of which a TSV need not have captions; or splits of a
+            Karpathy file, written dataset_coco.json:val,test.
 
     Raises:
         InputError: The file is missing or in another format.
@@ -68,6 +71,8 @@ def names_in(source: str) -> list[str]:
     path = Path(source)
     if path.suffix == ".json":
         raise InputError(f"--exclude {source}: name the splits to keep out, such as {source}:val,test")
+    if path.suffix.lower() in SOURCES and path.suffix.lower() != ".tsv":
+        return read_names(source)
     if not path.is_file():
         raise InputError(f"--exclude {source}: no such file; give a list of image names, a TSV, or a Karpathy JSON")
     try:
@@ -75,7 +80,8 @@ def names_in(source: str) -> list[str]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): convert it") from error
     if "\t" in lines[0] or lines[0].strip() == "image":
-        return read_names(path)
+        frame = read_tsv(path)
+        return list(frame[image_column(str(path), list(frame.columns), None)])
     return [line.strip() for line in lines if line.strip()]
 
 

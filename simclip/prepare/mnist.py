@@ -149,10 +149,14 @@ class Digits:
     beside: Path
 
     @property
+    def folder(self) -> Path:
+        """The folder that `write` writes."""
+        return self.beside / f"mnist-{self.count}-seed{self.seed}"
+
+    @property
     def table(self) -> Table:
-        """The table that `write` writes."""
-        folder = self.beside / f"mnist-{self.count}-seed{self.seed}"
-        return Table(tsv=folder / "digits.tsv", image_dir=folder)
+        """The table in it."""
+        return Table(tsv=self.folder / "digits.tsv", image_dir=self.folder)
 
     def write(self, columns: Sequence[str] | None = None) -> str:
         """Write the digits as PNG files, and the table. Files that already have this content are not touched.
@@ -172,8 +176,8 @@ class Digits:
         rows = draw_digits(labels, self.count, self.seed)
         described = [Described(f"{row:05d}.png", [CAPTION.format(labels[row])]) for row in rows]
         for row, each in zip(rows, described, strict=True):
-            _write_png(self.table.image_dir / each.image, images[row])
-        write_table(described, self.table.tsv, columns or ["caption1"])
+            _write_png(self.folder / each.image, images[row])
+        write_table(described, self.folder / "digits.tsv", columns or ["caption1"])
         counts = np.bincount(labels[rows], minlength=10)
         of_each = ", ".join(f"{count} of {digit}" for digit, count in enumerate(counts) if count)
         return f"{self.table.tsv}: {self.count} MNIST digits to train on ({of_each})"

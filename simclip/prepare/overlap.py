@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from simclip.data.picture import Picture, size_of
 from simclip.data.picture_file import open_picture
 from simclip.prepare.coco_ids import coco_id
 from simclip.runtime.progress import with_progress
@@ -29,8 +29,8 @@ class Match:
         how: The most reliable way in which they match.
     """
 
-    evaluated: Path
-    trained: list[Path]
+    evaluated: Picture
+    trained: list[Picture]
     how: str
 
     @property
@@ -40,7 +40,7 @@ class Match:
 
 
 def find_overlaps(
-    trained: Sequence[Path], evaluated: Mapping[str, Sequence[Path]], pixels: bool = False
+    trained: Sequence[Picture], evaluated: Mapping[str, Sequence[Picture]], pixels: bool = False
 ) -> dict[str, list[Match]]:
     """Find the images of each evaluation set that are also training images.
 
@@ -56,12 +56,12 @@ def find_overlaps(
     """
     training = list(dict.fromkeys(trained))
     testing = list(dict.fromkeys(path for paths in evaluated.values() for path in paths))
-    ways: list[tuple[str, Callable[[Path], Hashable]]] = [(CONTENT, _digests(training, testing).get)]
+    ways: list[tuple[str, Callable[[Picture], Hashable]]] = [(CONTENT, _digests(training, testing).get)]
     if pixels:
         ways.append((PIXELS, _mapped([*training, *testing], _pixels_digest, "decoding images").get))
-    ways += [(COCO, lambda path: coco_id(path.name)), (NAME, lambda path: path.name)]
+    ways += [(COCO, lambda path: coco_id(path.name)), (NAME, _name)]
 
-    found: dict[Path, Match] = {}
+    found: dict[Picture, Match] = {}
     for how, key in ways:
         groups = defaultdict(list)
         for path in training:
@@ -72,7 +72,7 @@ def find_overlaps(
     return {name: [found[path] for path in dict.fromkeys(paths) if path in found] for name, paths in evaluated.items()}
 
 
-def overlaps_by_name(trained: Sequence[Path], evaluated: Mapping[str, Sequence[Path]]) -> list[str]:
+def overlaps_by_name(trained: Sequence[Picture], evaluated: Mapping[str, Sequence[Picture]]) -> list[str]:
     """Lines about evaluation images that are training images, or have the name of one; no file is read.
 
     Args:
@@ -84,7 +84,7 @@ def overlaps_by_name(trained: Sequence[Path], evaluated: Mapping[str, Sequence[P
     for name, images in evaluated.items():
         unique = list(dict.fromkeys(images))
         same = [path for path in unique if path in paths]
-        alike = [path for path in unique if path not in paths and _name_key(path) in names]
+        alike = [path for path in unique if path not in paths and _name_key(path) in names - {None}]
         if same:
             lines.append(f"{name}: {len(same):,} of {len(unique):,} images are also trained on, the first {same[0]}; "
                          "python tune.py check says how to keep them out of training")  # fmt: skip
@@ -94,28 +94,33 @@ def overlaps_by_name(trained: Sequence[Path], evaluated: Mapping[str, Sequence[P
     return lines
 
 
-def _name_key(path: Path) -> Hashable:
-    return coco_id(path.name) or path.name
+def _name_key(path: Picture) -> Hashable:
+    return coco_id(path.name) or _name(path)
 
 
-def _digests(training: Sequence[Path], testing: Sequence[Path]) -> dict[Path, bytes]:
+def _name(path: Picture) -> str | None:
+    """The name of a file; None in a shard, where names are numbers that every shard repeats."""
+    return path.name if isinstance(path, Path) else None
+
+
+def _digests(training: Sequence[Picture], testing: Sequence[Picture]) -> dict[Picture, bytes]:
     """SHA-256 of every file whose size occurs on both sides."""
-    sizes = {path: os.stat(path).st_size for path in (*training, *testing)}
+    sizes = {path: size_of(path) for path in (*training, *testing)}
     both = {sizes[path] for path in training} & {sizes[path] for path in testing}
     return _mapped([path for path, size in sizes.items() if size in both], _bytes_digest, "comparing files")
 
 
-def _mapped(paths: Sequence[Path], digest: Callable[[Path], bytes], what: str) -> dict[Path, bytes]:
+def _mapped(paths: Sequence[Picture], digest: Callable[[Picture], bytes], what: str) -> dict[Picture, bytes]:
     unique = list(dict.fromkeys(paths))
     with closing(in_threads(lambda number: digest(unique[number]), len(unique))) as digests:
         return dict(zip(unique, with_progress(digests, what, len(unique), 0, 1), strict=True))
 
 
-def _bytes_digest(path: Path) -> bytes:
+def _bytes_digest(path: Picture) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-def _pixels_digest(path: Path) -> bytes:
+def _pixels_digest(path: Picture) -> bytes:
     with open_picture(path) as image:
         pixels = np.array(image.convert("RGB"))
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simclip.data.image_folder import find_images
 from simclip.errors import InputError
 from simclip.prepare.annotations import Described
 from simclip.prepare.exclude import Exclusion, exclude
@@ -86,7 +87,7 @@ def refuse_missing(names: Sequence[str], image_dir: Path) -> None:
     Raises:
         InputError: Some are missing. The message names the first and a file that lists all of them.
     """
-    missing = [name for name in names if not os.path.isfile(image_dir / name)]
+    _, missing = find_images(names, image_dir)
     if not missing:
         return
     with tempfile.NamedTemporaryFile(

@@ -25,7 +25,7 @@ def load_data(config: TrainConfig, clip: Clip) -> TrainingData:
         config.tables,
         clip.input_format,
         batch_size=config.batch_size,
-        caption_columns=config.caption_columns,
+        reading=config.reading,
         bad_images=config.bad_images,
         exif=config.exif,
         image_store=config.image_store,
@@ -38,4 +38,4 @@ def load_data(config: TrainConfig, clip: Clip) -> TrainingData:
 
 def load_evaluation_sets(config: TrainConfig, clip: Clip) -> list[LoadedSet]:
     """Load the evaluation sets of a run for its model (see `load_sets`)."""
-    return load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store, config.exif)
+    return load_sets(config.evaluation_sets, clip.input_format, config.reading, config.image_store, config.exif)

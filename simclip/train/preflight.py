@@ -30,9 +30,9 @@ def check_inputs(config: TrainConfig, workers: int = 1) -> list[str]:
     check_metric(config)
     rows_per_worker(config.batch_size, workers)
     check_model_files(config.model, needs_weights=not config.pretrain)
-    table = read_training_tables(config.tables, config.caption_columns)
+    table = read_training_tables(config.tables, config.reading)
     check_rows(len(table), config.batch_size)
-    sets = {each.name: each.read(config.caption_columns).images for each in config.evaluation_sets}
+    sets = {each.name: each.read(config.reading).images for each in config.evaluation_sets}
     return overlaps_by_name(table.images, sets)
 
 

@@ -20,6 +20,7 @@ from simclip.clusters.coverage import most_seen
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.data.images import Pictures
+from simclip.data.picture import Picture
 from simclip.data.training_set import Batch, iterations_of
 from simclip.train.checkpoint import write_checkpoint
 from simclip.train.config import TrainConfig
@@ -100,7 +101,7 @@ class Loaded:
     """Images in memory, as fast as an image store."""
 
     def __init__(self, pictures: Pictures, rows: np.ndarray) -> None:
-        self.paths: Sequence[Path] = [pictures.paths[row] for row in rows]
+        self.paths: Sequence[Picture] = [pictures.paths[row] for row in rows]
         self.size = pictures.size
         self._pixels = torch.stack([pictures[int(row)] for row in rows])
 

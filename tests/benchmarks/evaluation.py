@@ -47,7 +47,7 @@ def rows(full: bool) -> Iterator[Row]:
 
 
 def _compare(config: TrainConfig, clip: Clip, theirs: Callable[[], object], name: str, full: bool) -> Row:
-    (val,) = load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
+    (val,) = load_sets(config.evaluation_sets, clip.input_format, config.reading, config.image_store)
     encoder = ours.encoder(clip, config, torch.device("cpu"))
     val.score(encoder)  # decodes into the store, if there is one
     mine, other = interleaved(3 if full else 2, lambda: val.score(encoder), theirs)

@@ -89,7 +89,7 @@ def test_the_same_recalls() -> None:
 
 
 def test_evaluation_of_the_same_pictures_and_captions(config: TrainConfig, clip: Clip) -> None:
-    (val,) = load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
+    (val,) = load_sets(config.evaluation_sets, clip.input_format, config.reading, config.image_store)
     mine = val.score(ours.encoder(clip, config, CPU))
     assert config.val_tsv and config.val_image_dir
     names, columns = read_columns(config.val_tsv)

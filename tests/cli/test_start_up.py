@@ -88,7 +88,7 @@ def test_refused_input_imports_nothing_heavy(pairs: Path, tiny_model: Path, tmp_
         "no such folder": ["export", missing, "--to", str(tmp_path / "exported")],
         "nothing to check": ["check"],
         "expected a study file (.yaml) or a table of pairs": ["clusters", __file__],
-        "give the folder of the images of": ["check", str(pairs / "train.tsv")],
+        "40 of 40 images are not in": ["check", str(pairs / "train.tsv")],
         "expected at least 1": ["clusters", str(study), "--anchors", "0"],
         "no Ray dashboard answers": ["stop", "some-job", "--address", "http://127.0.0.1:9"],
         "--results is missing": ["submit", str(study)],

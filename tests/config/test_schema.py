@@ -55,8 +55,9 @@ def test_the_traits_of_the_training_fields() -> None:
         "proportion", "proportion_warmup", "warmup_intervals", "proportions"
     }  # fmt: skip
     assert set(TrainConfig.fields_with("reads_data")) == {
-        "train_tsv", "train_image_dir", "train_tables", "val_tsv", "val_image_dir", "evaluate", "caption_columns",
-        "exif", "model", "pretrain", "batch_size", "metric", "preprocessor", "bad_images", "image_store", "store_size",
+        "train_tsv", "train_image_dir", "train_tables", "val_tsv", "val_image_dir", "evaluate", "image_column",
+        "caption_columns", "exif", "model", "pretrain", "batch_size", "metric", "preprocessor", "bad_images",
+        "image_store", "store_size",
     }  # fmt: skip
     symbols = {name: TrainConfig.traits(name).symbol for name in TrainConfig.model_fields}
     assert {name: symbol for name, symbol in symbols.items() if symbol != f"{name}="} == {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from simclip.data.pair_table import CaptionTable, read_captions, read_table, read_training_tables
-from simclip.data.table import Table
+from simclip.data.table import Reading, Table
 from simclip.errors import InputError
 
 Read = Callable[..., CaptionTable]
@@ -101,7 +101,7 @@ def test_an_empty_field_is_one_caption_less(read: Read) -> None:
 def test_any_column_that_starts_with_caption_and_no_other(read: Read) -> None:
     text = "caption_long\tnote\timage\tcaption\nl\tn\ta.png\tc\n"
     assert rows_of(read(text)) == [["l", "c"]]
-    assert rows_of(read(text, caption_columns=["note", "caption"])) == [["n", "c"]]
+    assert rows_of(read(text, reading=Reading(caption_columns=["note", "caption"]))) == [["n", "c"]]
 
 
 BAD_TABLES = {
@@ -110,7 +110,7 @@ BAD_TABLES = {
     "header only": ("image\tcaption\n", r"pairs.tsv has a header but no rows: expected a line per pair"),
     "no image column": ("picture\tcaption\na.png\tx\n", r"no column 'image' but picture, caption: name it"),
     "commas": ("image,caption\na.png,x\n", r"its header 'image,caption' has no tab: separate the fields"),
-    "no caption column": ("image\ttext\na.png\tx\n", r"no caption column but image, text: name them caption1"),
+    "no caption column": ("image\twords\na.png\tx\n", r"no caption column but image, words: name them caption1"),
     "no caption": (
         "image\tcaption\na.png\tx\n\nb.png\t \n",
         r"pairs.tsv, line 4: the column caption is empty; write a",
@@ -152,13 +152,13 @@ def test_bad_input_is_one_clear_line(read: Read, text: str | bytes, message: str
 def test_no_such_file_folder_or_column(read: Read, folder: Path) -> None:
     with pytest.raises(InputError, match=r"no such TSV file: .*none.tsv; give the path"):
         read_table(folder / "none.tsv", folder / "images")
-    with pytest.raises(InputError, match=r"no such TSV file"):
+    with pytest.raises(InputError, match=r"images is a folder without metadata.jsonl"):
         read_table(folder / "images", folder / "images")
     read("image\tcaption\na.png\tx\n")
     with pytest.raises(InputError, match=r"no such image folder: .*none \(for .*pairs.tsv\)"):
         read_table(folder / "pairs.tsv", folder / "none")
     with pytest.raises(InputError, match=r"no column title but image, caption: fix train.caption_columns"):
-        read("image\tcaption\na.png\tx\n", caption_columns=["caption", "title"])
+        read("image\tcaption\na.png\tx\n", reading=Reading(caption_columns=["caption", "title"]))
 
 
 def test_all_of_many_missing_images_are_named_and_counted(read: Read) -> None:
@@ -176,7 +176,7 @@ def test_captions_without_images(folder: Path) -> None:
     path = folder / "text.tsv"
     path.write_text("image\tcaption1\tcaption2\nnone.png\tone\t\nnone.png\ttwo\tthree\n")
     assert read_captions(path) == ["one", "two", "three"]
-    assert read_captions(path, ["caption1"]) == ["one", "two"]
+    assert read_captions(path, Reading(caption_columns=["caption1"])) == ["one", "two"]
 
 
 def test_tables_follow_each_other_cut_and_repeated(folder: Path) -> None:

@@ -140,7 +140,7 @@ def test_pictures_are_stretched_where_the_models_own_processor_stretches_them(of
     for path, expected in zip(files, theirs["pixel_values"], strict=True):
         ours = resize_bicubic(Image.open(path), 32).astype(np.float32) / 255
         np.testing.assert_allclose(ours.transpose(2, 0, 1), expected, atol=1e-6)
-    (val,) = load_sets(config.evaluation_sets, clip.input_format, config.caption_columns, config.image_store)
+    (val,) = load_sets(config.evaluation_sets, clip.input_format, config.reading, config.image_store)
     assert np.array_equal(val.images[0].permute(1, 2, 0), resize_bicubic(Image.open(pairs / "images" / "040.png"), 32))
     assert load_model(of("clip")).transform is not clip.transform is resize_bicubic
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +18,16 @@ from simclip.cli.exits import DONE, FAILED
 from simclip.cli.output import say
 from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.data.pair_table import read_table
+from simclip.data.picture import Member, Picture
 from simclip.data.picture_file import Exif, picture_notes, unreadable
-from simclip.data.table import Table
+from simclip.data.sources import SOURCES, is_table
+from simclip.data.sources.places import files_of
+from simclip.data.table import KNOWN, Reading, Table
 from simclip.errors import InputError
 from simclip.evaluation.evaluation_set import EvaluationSet
 from simclip.prepare.overlap import Match, find_overlaps
 from simclip.prepare.write_table import write_whole
+from simclip.runtime.uris import is_uri
 from simclip.study.execution.preflight import arms_by_input
 from simclip.study.store.study_file import load_with_data
 
@@ -43,14 +48,14 @@ class Files:
         exif: What a study does with the EXIF orientation of pictures.
     """
 
-    trained: Mapping[Path, Table]
-    evaluated: Mapping[str, Sequence[Path]]
+    trained: Mapping[Picture, Table]
+    evaluated: Mapping[str, Sequence[Picture]]
     notes: list[str] = field(default_factory=list)
     exif: Exif = "ignore"
 
 
 def check(
-    targets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STUDY|TSV")],
+    targets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="STUDY|TABLE")],
     images: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="DIR")] = (),
     pixels: bool = False,
     fast: bool = False,
@@ -60,7 +65,7 @@ def check(
 
     Args:
         targets: a study file and overrides; or a training table and any tables to evaluate on.
-        images: image folder of the tables: one for all of them, or one per table.
+        images: image folder of the tables: one for all of them, or one per table; by default each table's own.
         pixels: also compare decoded pixels, which finds images that were re-encoded without loss.
         fast: only look whether the images exist; do not decode them.
         to: write the names of the training images found in evaluation sets to this file, for prepare's --exclude.
@@ -69,7 +74,7 @@ def check(
     if not targets:
         raise InputError("nothing to check: give a study file, or a training table and any tables to evaluate on")
     _check_kind(Path(targets[0]))
-    files = _of_tables(targets, images) if targets[0].endswith(".tsv") else _of_study(targets, images)
+    files = _of_tables(targets, images) if is_table(targets[0]) else _of_study(targets, images)
     for line in files.notes:
         say(console, line)
     bad = {} if fast else _decode_all(console, files)
@@ -88,7 +93,7 @@ def check(
     matches = [each for matches in found.values() for each in matches if each.same_picture]
     seen = list(dict.fromkeys(path for each in matches for path in each.trained))
     if to is not None:
-        names = [os.path.relpath(path, files.trained[path].image_dir) for path in seen]
+        names = [_name(path, files.trained[path]) for path in seen]
         write_whole(to, "".join(f"{name}\n" for name in names))
         say(console, f"{to}: the names of {len(seen):,} training images")
     if not seen:
@@ -99,24 +104,35 @@ def check(
     return FAILED
 
 
+def _name(image: Picture, table: Table) -> str:
+    """The name of a training image relative to its table's image folder, as `prepare --exclude` takes it."""
+    file = image.shard.path if isinstance(image, Member) else image
+    return os.path.relpath(file, _folder(table)) + (f"/{image.key}" if isinstance(image, Member) else "")
+
+
+def _folder(table: Table) -> Path:
+    """The image folder of a table; by default the one that all of its files are in."""
+    return table.image_dir or Path(os.path.commonpath([each.path.absolute().parent for each in files_of(table.tsv)]))
+
+
 def _check_kind(target: Path) -> None:
     """Refuse what is neither a study file nor a table.
 
     Raises:
         InputError: It is a folder, or a file of another kind.
     """
+    if is_table(str(target)):
+        return
     if target.is_dir():
         inside = target / "study.yaml"
         raise InputError(
             f"{target} is a folder: give a study file{f', such as {inside}' * inside.is_file()}, or a table"
         )
-    if target.suffix.lower() not in (".tsv", ".yaml", ".yml"):
-        raise InputError(
-            f"{target}: expected a study file (.yaml) or a table of pairs (.tsv, fields separated by tabs)"
-        )
+    if target.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"{target}: expected a study file (.yaml) or a table of pairs ({', '.join(SOURCES)})")
 
 
-def _decode_all(console: Console, files: Files) -> dict[Path, str]:
+def _decode_all(console: Console, files: Files) -> dict[Picture, str]:
     """Decode every image, and print what is particular about them; returns those that do not decode, and why."""
     sets = {"training": list(files.trained), **files.evaluated}
     every = list(dict.fromkeys(path for paths in sets.values() for path in paths))
@@ -128,7 +144,7 @@ def _decode_all(console: Console, files: Files) -> dict[Path, str]:
     return bad
 
 
-def _lines_of_bad(bad: Mapping[Path, str]) -> list[str]:
+def _lines_of_bad(bad: Mapping[Picture, str]) -> list[str]:
     if not bad:
         return []
     listed = [f"  {path}: {why}" for path, why in list(bad.items())[:LISTED]]
@@ -158,16 +174,22 @@ def _named(matches: Sequence[Match]) -> str:
     return ", ".join([*named, *(["..."] if len(matches) > NAMED else [])])
 
 
-def _commands(files: Files, seen: Iterable[Path], to: Path | None) -> list[str]:
+def _commands(files: Files, seen: Iterable[Picture], to: Path | None) -> list[str]:
     """Commands that keep the images out: first one that lists their names, then one per table."""
     if to is None:
         return [join(["python", *sys.argv, "--to", "seen.txt"])]
     tables = dict.fromkeys(files.trained[path] for path in seen)
     return [
-        f"python tune.py prepare tsv --annotations {quote(str(table.tsv))} --images {quote(str(table.image_dir))} "
-        f"--exclude {quote(str(to))} --out {quote(str(table.tsv.with_suffix('')) + '-unseen.tsv')}"
+        f"python tune.py prepare tsv --annotations {quote(str(table.tsv))} --images {quote(str(_folder(table)))} "
+        f"--exclude {quote(str(to))} --out {quote(_unseen(table))}"
         for table in tables
     ]
+
+
+def _unseen(table: Table) -> str:
+    """The name of a new table beside an old one: train-unseen.tsv beside train.tsv or train-{00..99}.tar."""
+    path = Path("pairs") if is_uri(table.tsv) else Path(table.tsv)
+    return str(path.with_name((re.sub(r"[-_]?[{*?[].*", "", path.stem) or "pairs") + "-unseen.tsv"))
 
 
 def _of_study(targets: Sequence[str], images: Sequence[Path]) -> Files:
@@ -175,39 +197,39 @@ def _of_study(targets: Sequence[str], images: Sequence[Path]) -> Files:
     if images:
         raise InputError("--images is for tables: a study file names its image folders itself")
     configs = [arm.config for arm in arms_by_input(load_with_data(Path(targets[0]), tuple(targets[1:])))]
-    tables = [(each, config.caption_columns) for config in configs for each in config.tables]
-    sets: list[tuple[EvaluationSet, list[str] | None]] = []
-    sets += [(each, config.caption_columns) for config in configs for each in config.evaluation_sets]
-    evaluated: dict[str, list[Path]] = {}
+    tables = [(each, config.reading) for config in configs for each in config.tables]
+    sets: list[tuple[EvaluationSet, Reading]] = []
+    sets += [(each, config.reading) for config in configs for each in config.evaluation_sets]
+    evaluated: dict[str, list[Picture]] = {}
     trained, notes = _trained(list({repr(pair): pair for pair in tables}.values()))
-    for each, columns in {repr(pair): pair for pair in sets}.values():
-        contents = each.read(columns)
+    for each, reading in {repr(pair): pair for pair in sets}.values():
+        contents = each.read(reading)
         evaluated.setdefault(each.name, []).extend(contents.images)
         notes += contents.notes
     return Files(trained, evaluated, list(dict.fromkeys(notes)), configs[0].exif)
 
 
 def _of_tables(targets: Sequence[str], images: Sequence[Path]) -> Files:
-    if len(images) not in (1, len(targets)):
+    if len(images) not in (0, 1, len(targets)):
         raise InputError(
-            f"--images is given {len(images)} times: give one for all {len(targets)} tables, or one per table"
+            f"--images is given {len(images)} times: give one for all {len(targets)} tables, one per table, or none"
             if len(targets) > 1
             else f"--images is given {len(images)} times: give the folder of the images of {targets[0]}"
         )
-    folders = images if len(images) > 1 else [*images] * len(targets)
-    (first, folder), *rest = zip(map(Path, targets), folders, strict=True)
-    trained, notes = _trained([(Table(tsv=first, image_dir=folder), None)])
-    tables = {str(tsv): read_table(tsv, place) for tsv, place in rest}
+    folders = images if len(images) > 1 else [images[0] if images else None] * len(targets)
+    (first, folder), *rest = zip(targets, folders, strict=True)
+    trained, notes = _trained([(Table.model_validate({"tsv": first, "image_dir": folder}), KNOWN)])
+    tables = {tsv: read_table(tsv, place) for tsv, place in rest}
     notes += [note for table in tables.values() for note in table.notes]
     return Files(trained, {name: table.images for name, table in tables.items()}, notes)
 
 
-def _trained(tables: Iterable[tuple[Table, list[str] | None]]) -> tuple[dict[Path, Table], list[str]]:
+def _trained(tables: Iterable[tuple[Table, Reading]]) -> tuple[dict[Picture, Table], list[str]]:
     """The training images, each with its table, and the notes of the tables."""
-    trained: dict[Path, Table] = {}
+    trained: dict[Picture, Table] = {}
     notes: list[str] = []
-    for table, columns in tables:
-        found = read_table(table.tsv, table.image_dir, columns)
+    for table, reading in tables:
+        found = read_table(table.tsv, table.image_dir, reading)
         trained |= dict.fromkeys(found.images[: table.limit], table)
         notes += found.notes
     return trained, notes

@@ -19,7 +19,7 @@ PAGE = "clusters.html"
 
 
 def clusters(
-    place: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|STUDY|TSV")],
+    place: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|STUDY|TABLE")],
     image_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     model: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None,
     k: Annotated[int | None, tyro.conf.arg(metavar="K")] = None,
@@ -33,8 +33,8 @@ def clusters(
     """Write a page of real clusters: what k, s and max_similarity mean on your data.
 
     Args:
-        place: results folder of a study or its URI, a study file, or a TSV of pairs.
-        image_dir: folder of a TSV's images.
+        place: results folder of a study or its URI, a study file, or a table of pairs.
+        image_dir: folder of a table's images; by default the table's own.
         model: hub name or folder of the model that measures similarity; by default the study's.
         k: rows in a cluster; by default the largest k of the study.
         neighborhood: s; by default the study's.

@@ -15,9 +15,9 @@ from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.errors import InputError
 from simclip.models.model_folder import check_counterpart, check_model_files, check_target
 from simclip.runtime.gc import paused_gc
+from simclip.runtime.uris import is_uri
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.storage import is_uri
 
 
 def export(

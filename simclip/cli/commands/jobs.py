@@ -19,12 +19,12 @@ from simclip.cli.terminal.study_list import studies_in, study_list, summary
 from simclip.cli.terminal.study_status import status_lines
 from simclip.config.explain import hint
 from simclip.errors import InputError
+from simclip.runtime.uris import is_uri
 from simclip.study.execution.job_bundle import check_travels, dashboard, results_of
 from simclip.study.execution.ownership import last_owner, owner
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.storage import is_uri
 from simclip.study.store.study_file import DEMO, load_study, locate
 
 Address = Annotated[str | None, tyro.conf.arg(metavar="URL")]

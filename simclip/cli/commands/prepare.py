@@ -130,13 +130,13 @@ class Sidecar(Preparation):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Annotations):
-    """An existing table of pairs, to remove images from it."""
+    """An existing table of pairs, to remove images from it: TSV, CSV, JSONL, Parquet or tar shards."""
 
     def rows(self) -> tuple[list[Described], list[str]]:
         """The images of the table, and a note if rows that repeat an image were merged."""
         if self.out.absolute() == self.annotations.absolute():
             raise InputError(f"--out {self.out} is the table that is read: name another")
-        images, rows = read_table_again(self.annotations)
+        images, rows = read_table_again(self.annotations, self.images)
         note = f"{rows:,} rows name {len(images):,} images; the captions of each image are merged"
         return images, [note] if len(images) < rows else []
 

@@ -12,11 +12,11 @@ from simclip.cli.exits import DONE
 from simclip.cli.output import say
 from simclip.cli.terminal.safe_console import SafeConsole
 from simclip.errors import InputError
+from simclip.runtime.uris import is_uri
 from simclip.study.analysis.rescore import rescored
 from simclip.study.analysis.results import StudyResults
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.storage import is_uri
 
 
 def report(

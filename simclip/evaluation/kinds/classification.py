@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from simclip.data.table import KNOWN, Reading
 from simclip.errors import InputError
 from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 
@@ -21,12 +21,13 @@ class ClassificationSet(EvaluationSet):
     metrics: ClassVar[tuple[str, ...]] = ("top1", "top5")
 
     kind: Literal["classification"] = "classification"
+    image_dir: Path
     templates: list[str] = Field(["a photo of a {}."], min_length=1)
     class_names: dict[str, str] = Field(
         {}, description="what to call a class in prompts, by folder; else the folder's name with spaces for _"
     )
 
-    def read(self, caption_columns: Sequence[str] | None = None) -> SetContents:
+    def read(self, reading: Reading = KNOWN) -> SetContents:
         """The texts are the prompts, class by class; the targets are the class of each image, [images]."""
         import numpy as np
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from simclip.data.table import KNOWN, Reading
 from simclip.errors import InputError
 from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 
@@ -31,11 +32,12 @@ class PairsSet(EvaluationSet):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     kind: Literal["pairs"] = "pairs"
+    image_dir: Path
     files: Annotated[list[Path], BeforeValidator(_as_list)] = Field(
         min_length=1, description="TSVs (image, caption, negative_caption, category), SugarCrepe's JSON, or its folder"
     )
 
-    def read(self, caption_columns: Sequence[str] | None = None) -> SetContents:
+    def read(self, reading: Reading = KNOWN) -> SetContents:
         """The texts are all true captions, then all false ones; the targets are the category of each image, [images].
 
         Raises:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
+from simclip.config.schema import Place
+from simclip.data.table import KNOWN, Reading
 from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 
 if TYPE_CHECKING:
@@ -26,13 +29,13 @@ class RetrievalSet(EvaluationSet):
     losses: ClassVar[tuple[str, ...]] = ("loss",)
 
     kind: Literal["retrieval"] = "retrieval"
-    tsv: Path
+    tsv: Place = Field(description="pairs: TSV, CSV, JSONL, Parquet or tar shards")
 
-    def read(self, caption_columns: Sequence[str] | None = None) -> SetContents:
+    def read(self, reading: Reading = KNOWN) -> SetContents:
         """The targets are the image of each caption, [captions]; rows that repeat an image are merged."""
         from simclip.data.pair_table import read_table
 
-        table = read_table(self.tsv, self.image_dir, caption_columns)
+        table = read_table(self.tsv, self.image_dir, reading._replace(skip_bad=False))
         return SetContents(table.images, table.captions, table.row_of_caption, self.metrics, table.notes)
 
     def scores(self, embeddings: Embeddings) -> dict[str, float]:

@@ -28,12 +28,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from simclip.errors import InputError, full_disk_error, input_error
 from simclip.runtime.local_ray import prepare_private_ray
+from simclip.runtime.uris import is_uri
 from simclip.study.execution.ownership import PATIENCE_SECONDS, Owner, own_file, patiently, refusal
 from simclip.study.execution.preflight import check_study, prepare_study
 from simclip.study.execution.resources import Cluster, live_nodes, worker_resources
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
-from simclip.study.store.storage import Storage, is_uri
+from simclip.study.store.storage import Storage
 
 #: Namespace of the actors that stand for owned folders.
 NAMESPACE = "simclip"
@@ -59,8 +60,6 @@ def connect(address: str | None = None) -> Cluster:
     # Our own records, tables and log files replace Ray's.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # nobody reads the state of all trials that Tune would write
-    os.environ["TUNE_ONLY_STORE_CHECKPOINT_SCORE_ATTRIBUTE"] = "1"  # and not the results of all epochs
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "64")  # fewer bring warnings about nested trainers

@@ -13,10 +13,10 @@ import requests
 from pydantic import BaseModel
 
 from simclip.errors import InputError
+from simclip.runtime.uris import is_uri
 from simclip.study.spec.overrides import overridden, read_overrides
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig
-from simclip.study.store.storage import is_uri
 from simclip.study.store.study_file import locate, read_content
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
+from simclip.data.members import stamps
 from simclip.data.pair_table import read_training_tables
 from simclip.data.picture_file import picture_stamps, unreadable
 from simclip.errors import InputError
-from simclip.runtime.cache import file_stamps
 from simclip.runtime.files import write_atomically
 from simclip.study.analysis.confirm import confirm_config
 from simclip.study.search.plan import foreseen_arms
@@ -83,11 +82,11 @@ def refuse_other_reading(study: StudyConfig, folder: StudyFolder) -> None:
     if earlier is None or "train.exif" in earlier:
         return
     for config in (arm.config for arm in arms_by_input(study)):
-        table = read_training_tables(config.tables, config.caption_columns)
-        sets = [each.read(config.caption_columns) for each in config.evaluation_sets]
+        table = read_training_tables(config.tables, config.reading)
+        sets = [each.read(config.reading) for each in config.evaluation_sets]
         pictures = [table.images, *(each.images for each in sets)]
         notes = [*table.notes, *(note for each in sets for note in each.notes)]
-        if notes or any(picture_stamps(those, "ignore") != file_stamps(those) for those in pictures):
+        if notes or any(picture_stamps(those, "ignore") != stamps(those) for those in pictures):
             what = notes[0] if notes else "pictures of 16 bits or with transparency"
             raise InputError(f"{folder.place()}: an earlier version measured these results, which read the data in "
                              f"another way ({what}): begin anew with --fresh, or look at them with report")  # fmt: skip
@@ -100,9 +99,10 @@ def write_left_out(study: StudyConfig, folder: StudyFolder) -> list[str]:
         A line that says where; none if no image is left out.
     """
     skipping = [arm.config for arm in arms_by_input(study) if arm.config.bad_images == "skip"]
-    bad: dict[Path, str] = {}
+    bad: dict[str, str] = {}
     for config in skipping:
-        bad |= unreadable(read_training_tables(config.tables, config.caption_columns).images)
+        table = read_training_tables(config.tables, config.reading)
+        bad |= {**table.left_out, **{str(image): why for image, why in unreadable(table.images).items()}}
     if not bad:
         return []
     lines = ["image\treason", *(f"{path}\t{why}" for path, why in bad.items())]

@@ -22,12 +22,12 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from simclip.errors import InputError
+from simclip.runtime.uris import is_uri
 from simclip.study.execution.cluster import TOKEN
 from simclip.study.execution.job_bundle import NO_DASHBOARD, bundle, dashboard
 from simclip.study.execution.ownership import COMMAND, JOB, typed_again
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig
-from simclip.study.store.storage import is_uri
 
 #: Key of the results folder in a job's metadata.
 RESULTS = "simclip_results"

@@ -9,27 +9,23 @@ import atexit
 import functools
 import json
 import posixpath
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
-import fsspec
 import pyarrow.fs
 
-from simclip.errors import InputError, full_disk_error
+from simclip.runtime import uris
+from simclip.runtime.uris import open_uri
 from simclip.study.store import layout
 from simclip.study.store.storage import Storage
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: A name in a URI's query whose value is secret.
-SECRET = re.compile(r"(^|[&;])[^=&;]*(key|secret|token|password|signature|sig)=", re.I)
 #: The small files from which a study is read and resumed.
 READ = (layout.STUDY, layout.TRIALS, layout.BEST, layout.TABLE, layout.RESULTS)
 
@@ -39,16 +35,8 @@ def in_one_line(method: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
+        with uris.in_one_line(args[0]):
             return method(*args, **kwargs)
-        except Exception as error:
-            if isinstance(error, InputError) or full_disk_error(error):
-                raise
-            said = " ".join(str(error).split()) or "no reason given"
-            raise InputError(
-                f"{args[0]}: {type(error).__name__}: {said}; address and credentials come from the environment "
-                "of every node (for s3:// AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...)"
-            ) from error
 
     return wrapped
 
@@ -69,18 +57,7 @@ class Bucket(Storage):
         Raises:
             InputError: It holds one, the package is missing, or fsspec does not know this kind of URI.
         """
-        parts = urlsplit(self.uri)
-        if parts.password or SECRET.search(parts.query):
-            raise InputError(
-                f"{parts.scheme}://{parts.hostname}: the URI holds a password or key, which commands, logs and records "
-                "would repeat: leave it out and set it in the environment (for s3:// AWS_SECRET_ACCESS_KEY)"
-            )
-        try:
-            fsspec.core.url_to_fs(self.uri)
-        except ImportError as error:
-            raise InputError(f"{self.uri}: {' '.join(str(error).split())} (pip install it on every node)") from None
-        except ValueError as error:
-            raise InputError(f"{self.uri}: {error}; expected a folder, or a URI such as s3://bucket/results") from None
+        open_uri(self.uri)
 
     def __str__(self) -> str:
         return self.uri
@@ -176,7 +153,7 @@ class Bucket(Storage):
 
     @functools.cached_property
     def _opened(self) -> tuple[Any, str]:
-        return fsspec.core.url_to_fs(self.uri)
+        return open_uri(self.uri)
 
 
 class Mirror:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from simclip.config.explain import explain
 from simclip.errors import InputError
 from simclip.runtime.files import write_atomically
+from simclip.runtime.uris import is_uri
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
@@ -23,7 +24,7 @@ from simclip.study.store import layout
 from simclip.study.store.bucket import Bucket, Mirror
 from simclip.study.store.compatibility import described, flat, refused_changes
 from simclip.study.store.records import Record, read_all
-from simclip.study.store.storage import Disk, Storage, is_uri
+from simclip.study.store.storage import Disk, Storage
 from simclip.study.store.study_file import dump
 
 log = logging.getLogger("simclip")

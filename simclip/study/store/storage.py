@@ -147,8 +147,3 @@ class Disk(Storage):
 
     def _path(self, key: str) -> Path:
         return Path(self.root, key)
-
-
-def is_uri(place: str | Path) -> bool:
-    """Whether a place for results is a URI, i.e. a bucket, and not a folder."""
-    return "://" in str(place)

@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[Wrong, list[str]]] = {
         ["wrong.tsv", "no column 'image'", "picture"],
     ),
     "no caption column": (
-        lambda d, c: [tsv(d, 'image|text', '000.png|words')],
+        lambda d, c: [tsv(d, 'image|words', '000.png|text')],
         ["wrong.tsv", "no caption column", "caption1"],
     ),
     "an empty TSV": (lambda d, c: [tsv(d)], ["wrong.tsv is empty", "header"]),

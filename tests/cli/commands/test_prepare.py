@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from PIL import Image
 
 from simclip.data.pair_table import read_table
+from tests.data.formats import rows_of, write_parquet, write_shards
 from tune import main
 
 
@@ -284,15 +286,40 @@ def test_check_a_study_with_its_test_sets(
     assert "val: 12 images, all there; 1 are trained on" in capsys.readouterr().out
 
 
+def test_check_shards_and_keep_out_what_it_found(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, images = rows_of(pairs / "train.tsv"), pairs / "images"
+    train = str(write_shards(tmp_path / "train", rows, images))
+    val = str(write_parquet(tmp_path / "val.parquet", rows[38:] + rows_of(pairs / "val.tsv"), images))
+    seen = tmp_path / "seen.txt"
+    assert main(["check", train, val, "--to", str(seen)]) == 1
+    said = capsys.readouterr().out
+    assert "training: 40 images, all there" in said
+    assert f"14 images, all there; 2 are trained on (2 by content): {val}/0/038.png = " in said.replace(chr(10), " ")
+    assert seen.read_text() == "00002.tar/000038.png\n00002.tar/000039.png\n"
+    command = shlex.split(said.replace("\n", " ").split("python tune.py ")[1])
+    assert main(command) == 0
+    unseen = tmp_path / "train" / "pairs-unseen.tsv"
+    assert unseen.read_text().splitlines()[-1].startswith("00002.tar/000037.png\t")
+    capsys.readouterr()
+    assert main(["check", str(unseen), val]) == 0
+    assert "14 images, all there; none is trained on" in capsys.readouterr().out.replace("\n", " ")
+    outside = ["--annotations", train, "--images", str(images), "--out", str(tmp_path / "x.tsv")]
+    assert main(["prepare", "tsv", *outside]) == 2
+    assert "give the folder of the shards" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
         ([], "nothing to check"),
-        (["{t}"], "--images is given 0 times: give the folder of the images of"),
-        (["{d}/data.csv"], "data.csv: expected a study file (.yaml) or a table of pairs (.tsv"),
+        (["{t}"], "1 of 1 images are not in"),
+        (["{d}/data.txt"], "data.txt: expected a study file (.yaml) or a table of pairs (.tsv, .csv"),
         (["{d}/results"], "results is a folder: give a study file, such as"),
         (["{d}/empty"], "empty is a folder: give a study file, or a table"),
-        (["{t}", "{t}"], "--images is given 0 times: give one for all 2 tables"),
+        (["{d}/none.csv"], "no such file: {d}/none.csv"),
+        (["{d}/none-*.tar"], "no file matches {d}/none-*.tar"),
         (["{t}", "{t}", "--images", "{i}", "--images", "{i}", "--images", "{i}"], "--images is given 3 times"),
         (["{t}", "{t}", "--images", "{i}/val2014"], "1 of 1 images are not in"),
         (["studies/demo.yaml", "--images", "{i}"], "--images is for tables"),
@@ -305,11 +332,11 @@ def test_wrong_checks(
     made = table(tmp_path / "t.tsv", ["000000000009.jpg"])
     (tmp_path / "results").mkdir()
     (tmp_path / "empty").mkdir()
-    for name in ("data.csv", "results/study.yaml"):
+    for name in ("data.txt", "results/study.yaml"):
         (tmp_path / name).write_text("image,caption\n")
     places = {"{t}": made, "{i}": str(images), "{d}": str(tmp_path)}
     for short, place in places.items():
-        words = [word.replace(short, place) for word in words]
+        part, words = part.replace(short, place), [word.replace(short, place) for word in words]
     assert main(["check", *words]) == 2
     line = capsys.readouterr().err
     assert part in line and line.count("\n") == 1

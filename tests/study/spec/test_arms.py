@@ -210,8 +210,8 @@ def test_arms_of_earlier_versions_count_and_only_the_rest_is_drawn():
 def test_an_arm_that_cannot_be_trained_refuses_the_study():
     with pytest.raises(InputError, match=r"^arm k64-p0.5: cluster_size 64 is larger than the 32 clustered rows"):
         planned_arms(study({"cluster_size": [4, 64], "proportion": [0.5, 1]}))
-    with pytest.raises(InputError, match=r"^arm .*train_tsv and train_image_dir go together"):
-        planned_arms(study({"cluster_size": [4]}, train={"train_tsv": "x.tsv"}))
+    with pytest.raises(InputError, match=r"^arm .*train_image_dir is the folder of train_tsv's images"):
+        planned_arms(study({"cluster_size": [4]}, train={"train_image_dir": "x"}))
 
 
 def test_corners_are_every_arm_of_a_small_space_and_the_extremes_of_a_large_one():

@@ -1,1 +1,0 @@
-"""Several arms compared with one control on shared seeds."""
