@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,12 +73,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     @classmethod
+    @functools.cache
     def traits(cls, name: str) -> Traits:
         """The traits of a field. Any other name, such as a linked parameter's, has those of a plain field."""
         extra: Any = cls.model_fields[name].json_schema_extra if name in cls.model_fields else None
         return Traits(**{"symbol": f"{name}=", "label": name, **(extra or {}).get("traits", {})})
 
     @classmethod
+    @functools.cache
     def fields_with(cls, trait: str) -> tuple[str, ...]:
         """The names of the fields that have a trait, e.g. "batching", in the order of their declaration."""
         return tuple(name for name in cls.model_fields if getattr(cls.traits(name), trait))

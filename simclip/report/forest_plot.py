@@ -11,7 +11,6 @@ from simclip.cli.wording.formatting import Metric, counted
 from simclip.html.figure import BETTER, FAINT, INK, WORSE, Picture, panel, shortened
 from simclip.report.findings import Findings
 from simclip.study.analysis.ranking import ArmResult
-from simclip.study.analysis.statistics import Spread
 from simclip.study.analysis.verdict import ConfirmedArm, Verdict
 
 Limits: TypeAlias = tuple[float, float]
@@ -22,7 +21,7 @@ WORD_COLOURS = {"better": BETTER, "worse": WORSE}
 
 
 def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture]:
-    """The paired differences from the control with their intervals and all seeds.
+    """The differences from the control with their simultaneous intervals and all seeds.
 
     Args:
         findings: The study's results.
@@ -34,9 +33,9 @@ def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture
     control = next(arm for arm in verdict.arms if arm.control)
     title = "Difference from plain fine-tuning"
     figure, axes = panel(title, 1.1 + 0.62 * len(shown))
-    for place, (arm, differences) in enumerate(shown):
+    for place, arm in enumerate(shown):
         by_seed = [score - control.scores[seed] for seed, score in arm.scores.items() if seed in control.scores]
-        _row(axes, place, arm, differences, by_seed, metric)
+        _row(axes, place, arm, by_seed, metric)
     axes.set_ylim(len(shown) - 0.5, -0.62)
     low, high = limits or extent(findings) or (0.0, 0.0)
     pad = 0.05 * (high - low)
@@ -45,13 +44,13 @@ def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture
     axes.grid(False)
     ends = ("worse", "better") if findings.study.mode == "max" else ("better", "worse")
     axes.set_xlabel(f"← {ends[0]}  |  {_unit(metric)}  |  {ends[1]} →")
-    most = max(len(arm.scores) for arm, _ in shown)
+    most = max(len(arm.scores) for arm in shown)
     yield Picture(
         "forest",
         title,
-        f"Diamond: mean difference in {metric.name} on the same seeds; bar: its 95% confidence interval; dots: the "
-        f"{counted(most, 'seed')}; vertical line: the control.",
-        f"Forest plot of {metric.name}: " + "; ".join(f"{arm.name} {_written(metric, each)}" for arm, each in shown),
+        f"Diamond: difference in {metric.name} on the same seeds; bar: its 95% interval, which holds for all arms "
+        f"together; dots: the {counted(most, 'seed')}; vertical line: the control.",
+        f"Forest plot of {metric.name}: " + "; ".join(f"{arm.name} {_written(metric, arm)}" for arm in shown),
         figure,
     )
 
@@ -61,32 +60,28 @@ def extent(findings: Findings) -> Limits | None:
     if (verdict := findings.verdict) is None or not (shown := _compared(verdict)):
         return None
     control = next(arm for arm in verdict.arms if arm.control)
-    ends = [end for _, each in shown for end in (each.low, each.high, each.mean) if end is not None]
-    ends += [
-        arm.scores[seed] - control.scores[seed] for arm, _ in shown for seed in arm.scores if seed in control.scores
-    ]
+    ends = [arm.gain for arm in shown if arm.gain is not None]
+    ends += [end for arm in shown if arm.difference for end in (arm.difference.low, arm.difference.high)]
+    ends += [arm.scores[seed] - control.scores[seed] for arm in shown for seed in arm.scores if seed in control.scores]
     factor = 100 if findings.confirmed.percent else 1
     return factor * min(0.0, *ends), factor * max(0.0, *ends)
 
 
-def _compared(verdict: Verdict) -> list[tuple[ConfirmedArm, Spread]]:
-    pairs = [(arm, arm.paired.spread) for arm in verdict.arms if arm.paired]
-    return [(arm, differences) for arm, differences in pairs if differences.mean is not None]
+def _compared(verdict: Verdict) -> list[ConfirmedArm]:
+    return [arm for arm in verdict.arms if arm.gain is not None]
 
 
-def _row(
-    axes: Axes, place: int, arm: ConfirmedArm, differences: Spread, by_seed: Sequence[float], metric: Metric
-) -> None:
+def _row(axes: Axes, place: int, arm: ConfirmedArm, by_seed: Sequence[float], metric: Metric) -> None:
     """Draw an arm: its name and difference above its bar, its seeds below."""
     colour, factor = WORD_COLOURS.get(arm.word or "", INK), 100 if metric.percent else 1
     axes.plot([0, 0], [place - 0.12, place + 0.36], color=INK, linewidth=1.2)
-    if differences.low is not None and differences.high is not None:
-        ends = [factor * differences.low, factor * differences.high]
+    if arm.difference:
+        ends = [factor * arm.difference.low, factor * arm.difference.high]
         axes.plot(ends, [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
-    axes.plot([factor * (differences.mean or 0.0)], [place], marker="D", markersize=7.5, color=colour)
+    axes.plot([factor * (arm.gain or 0.0)], [place], marker="D", markersize=7.5, color=colour)
     dots = [factor * each for each in by_seed]
     axes.scatter(dots, [place + 0.22] * len(dots), s=22, color=colour, alpha=0.45, linewidths=0)
-    sides = ((0, "left", shortened(arm.name), "bold"), (1, "right", _written(metric, differences), "normal"))
+    sides = ((0, "left", shortened(arm.name), "bold"), (1, "right", _written(metric, arm), "normal"))
     for x, side, text, weight in sides:
         axes.text(
             x, place - 0.32, text, color=colour, fontweight=weight, va="center", ha=side,
@@ -98,10 +93,10 @@ def _unit(metric: Metric) -> str:
     return "percentage points" if metric.percent else metric.name
 
 
-def _written(metric: Metric, differences: Spread) -> str:
-    text = metric.difference(differences.mean)
-    if differences.low is not None:
-        text += f"  [{metric.difference(differences.low)}, {metric.difference(differences.high)}]"
+def _written(metric: Metric, arm: ConfirmedArm) -> str:
+    text = metric.difference(arm.gain)
+    if arm.difference:
+        text += f"  [{metric.difference(arm.difference.low)}, {metric.difference(arm.difference.high)}]"
     return text.replace("-", "−")
 
 

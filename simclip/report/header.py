@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+from simclip.cli.wording.confirmed_arm import METHOD
 from simclip.cli.wording.formatting import counted
-from simclip.cli.wording.verdict import METHOD, unconfirmed
+from simclip.cli.wording.verdict import unconfirmed
 from simclip.config.schema import metric_weights
 from simclip.evaluation.objective import objective
 from simclip.report.findings import Findings
@@ -47,7 +48,11 @@ def mark(findings: Findings) -> dict[str, str]:
         return {"text": f"better than {METHOD}", "style": "better"}
     if words == {"worse"}:
         return {"text": f"worse than {METHOD}", "style": "worse"}
-    return {"text": "no verdict" if words == {None} else f"not distinguishable from {METHOD}", "style": ""}
+    if words == {None}:
+        return {"text": "no verdict", "style": ""}
+    if words == {"no different"}:
+        return {"text": f"no different from {METHOD}", "style": ""}
+    return {"text": f"not better than {METHOD}" if words <= {"worse", "no different"} else "undecided", "style": ""}
 
 
 def tiles(findings: Findings) -> Iterator[dict[str, str]]:

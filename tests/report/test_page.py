@@ -116,12 +116,12 @@ def test_a_single_arm_that_minimises_a_loss(make_up):
 
 @pytest.mark.parametrize(
     ("gain", "word"),
-    [(0.06, "better than plain"), (-0.06, "worse than plain"), (0.0, "not distinguishable from plain")],
+    [(0.06, "better than plain fine-tuning"), (-0.06, "worse than plain fine-tuning"), (0.0, "undecided")],
 )
 def test_the_verdict_in_a_word(make_up, gain, word):
     made = make_up(gain=lambda config: gain * (not config.is_control)).search().confirm()
     page = write_report(made.folder).read_text(encoding="utf-8")
-    assert re.search(r'class="badge">([^<]*)<', page)[1] == f"{word} fine-tuning"
+    assert re.search(r'class="badge">([^<]*)<', page)[1] == word
     assert (f'class="verdict card {word.split()[0]}"' in page) == bool(gain)
 
 

@@ -126,7 +126,7 @@ class LiveTable(Listener):
         yield shortened(Text(self.metric.unit + order, "dim"), width)
         arms = [each.trial.arm.name for each in rows]
         shown = [arm if arm != above else "" for above, arm in zip(["", *arms], arms, strict=False)]
-        reference = best_control(sum(arm.control for arm in self.progress.arms))
+        reference = best_control(len(self.progress.order.controls))
         columns = [replace(each, heading=reference) if each.heading == "vs control" else each for each in COLUMNS]
         yield FittingTable(Table(columns, [self._row(*each) for each in zip(rows, shown, strict=True)]))
         if len(rows) < len(self.progress.trials):
@@ -155,7 +155,7 @@ class LiveTable(Listener):
         trials = list(self.progress.trials.values())
         if len(trials) <= room:
             return trials
-        places = {arm.name: place for place, arm in enumerate(self.progress.arms)}
+        places = {arm: place for place, arm in enumerate(self.progress.order.names)}
 
         def importance(each: TrialProgress) -> tuple[int, int]:
             if each.state in ("finished", "stopped"):

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from simclip.cli.terminal.pace import Pace
 from simclip.study.analysis.confirm import confirm_trial_count
-from simclip.study.analysis.ranking import ArmResult, rank_arms
+from simclip.study.analysis.ranking import ArmResult, Ranking
 from simclip.study.search.plan import searcher_of
 from simclip.study.spec.arms import Arm, Trial
 from simclip.study.spec.study import StudyConfig
@@ -74,7 +75,7 @@ class ProgressState:
         self, study: StudyConfig, ended: Mapping[str, Record] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.trials: dict[str, TrialProgress] = {}
-        self.arms: list[ArmResult] = []
+        self.order = Ranking()  # the arms with an ended trial
         self.concurrency = 1
         searcher = searcher_of(study)
         self._search = 0 if searcher.plans_ahead else searcher.trial_count(study)  # trials, planned one by one
@@ -83,9 +84,7 @@ class ProgressState:
         self.closed = False
         self._clock = clock
         self._started = clock()
-        self._pace: dict[str, float] = {}  # seconds per epoch, by arm
-        self._mean_pace: float | None = None
-        self._overhead = 0.0  # seconds for loading and for the evaluation of the base model
+        self._pace = Pace()
         for record in (ended or {}).values():
             arm = Arm(record.arm, record.config, record.control)
             self.end(Trial(arm, record.seed, record.stage), record)
@@ -111,14 +110,19 @@ class ProgressState:
         this = self._of(trial)
         this.history = [each for each in this.history if each["epoch"] < row["epoch"]] + [row]
         this.updated = self._clock()
-        self._update_pace()
+        self._pace.add_epoch(trial.arm.name, row)
 
     def end(self, trial: Trial, record: Record) -> None:
         """Record the end of a trial."""
         this = self._of(trial)
+        seen = {row["epoch"] for row in this.history}
+        for row in record.history:
+            if row["epoch"] not in seen:  # of an earlier run
+                self._pace.add_epoch(trial.arm.name, row)
         this.state, this.history, this.record = record.outcome or "interrupted", record.history, record
-        self.arms = rank_arms({name: each.record for name, each in self.trials.items() if each.record})
-        self._update_pace()
+        self.order = self.order.with_trial(record)
+        if this.state != "failed":
+            self._pace.add_trial(record)
 
     def close(self) -> None:
         """Mark the trials that still run as interrupted; no more events will come."""
@@ -164,7 +168,7 @@ class ProgressState:
     @property
     def control(self) -> ArmResult | None:
         """The best control so far, which differences refer to."""
-        return next((arm for arm in self.arms if arm.control and arm.scores), None)
+        return self.order.control
 
     def difference(self, this: TrialProgress) -> float | None:
         """The score of a finished trial minus the best control's on the same seed; None for controls."""
@@ -175,10 +179,10 @@ class ProgressState:
 
     def left(self, this: TrialProgress) -> float | None:
         """Estimated seconds that a running or waiting trial still takes; None before any epoch has ended."""
-        pace = self._pace.get(this.trial.arm.name, self._mean_pace)
+        pace = self._pace.of(this.trial.arm.name)
         if pace is None:
             return None
-        rest = (this.epochs - this.epoch) * pace + (0.0 if this.history else self._overhead)
+        rest = (this.epochs - this.epoch) * pace + (0.0 if this.history else self._pace.overhead)
         return max(0.0, rest - (self._clock() - this.updated)) if this.state == "running" else rest
 
     def study_left(self) -> float | None:
@@ -199,21 +203,7 @@ class ProgressState:
     def _trial_seconds(self) -> float | None:
         """Estimated seconds that a trial takes whose arm is not known yet."""
         epochs = max((each.epochs for each in self.trials.values()), default=0)
-        return None if self._mean_pace is None else epochs * self._mean_pace + self._overhead
+        return None if self._pace.mean is None else epochs * self._pace.mean + self._pace.overhead
 
     def _of(self, trial: Trial) -> TrialProgress:
         return self.trials.setdefault(trial.name, TrialProgress(trial))
-
-    def _update_pace(self) -> None:
-        """Update the seconds per epoch, by arm and over all arms, and the overhead per trial."""
-        by_arm: dict[str, list[float]] = {}
-        overheads = []
-        for each in self.trials.values():
-            seconds = [row["seconds"] for row in each.history if row["epoch"] > 0]
-            by_arm.setdefault(each.trial.arm.name, []).extend(seconds)
-            if each.record and each.state != "failed":
-                overheads.append(max(0.0, each.record.seconds - sum(seconds)))
-        self._pace = {arm: statistics.fmean(seconds) for arm, seconds in by_arm.items() if seconds}
-        everything = [each for seconds in by_arm.values() for each in seconds]
-        self._mean_pace = statistics.fmean(everything) if everything else None
-        self._overhead = statistics.fmean(overheads) if overheads else 0.0

@@ -19,7 +19,7 @@ from simclip.cli.wording.table import (
 from simclip.evaluation.objective import objective
 from simclip.study.analysis.ranking import ArmResult, base_model_metrics
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.statistics import Spread, paired
+from simclip.study.analysis.statistics import paired
 from simclip.study.analysis.verdict import ConfirmedArm
 from simclip.study.search.plan import searcher_of
 from simclip.study.spec.arms import needs_numbers, varied_fields
@@ -32,7 +32,7 @@ VERDICT_TONES: Mapping[str | None, Tone] = {"better": "good", "worse": "bad"}
 DEVIATION = "± sd: standard deviation over seeds."
 RANDOM = " base model: random weights, mean over seeds."
 OWN_CONTROL = "vs own control: to plain fine-tuning with the arm's other settings, where that is not the best control."
-SEEDS_NEEDED = "Seeds needed: to detect a true difference of the observed size four times out of five."
+SEEDS_NEEDED = "Seeds needed: for a new study to detect a true difference of the observed size four times out of five."
 #: Rows from which on a page shows a table only when it is opened.
 MANY = 30
 
@@ -144,10 +144,12 @@ def confirm_columns(metric: Metric, mean_heading: str, lowest: int = 5) -> list[
         Column("± \nsd", right=True, priority=3, note=DEVIATION),
         Column("95% interval \nof mean", right=True, priority=lowest + 1),
         Column(
-            "vs \ncontrol", right=True, priority=1, note=f"vs control: mean difference seed by seed{_unit(metric)}."
+            "vs \ncontrol", right=True, priority=1, note=f"vs control: difference on the same seeds{_unit(metric)}."
         ),
         Column("95% interval \nof difference", right=True, priority=2),
-        Column("p \n(Holm)", right=True, priority=2, note="p: two-sided paired t test."),
+        Column(
+            "p", right=True, priority=2, note="Intervals of differences and p hold for all arms together (Dunnett)."
+        ),
         Column("verdict", priority=1),
         Column("seeds \nneeded", right=True, priority=lowest, note=SEEDS_NEEDED),
     ]
@@ -157,15 +159,15 @@ def confirm_cells(results: StudyResults, arm: ConfirmedArm) -> list[Cell]:
     """A confirmed arm in the columns of `confirm_columns`."""
     study, own = results.study, arm.spread
     metric = Metric.of(study.confirmed_metric)
-    pair = arm.paired.spread if arm.paired else Spread(0)
+    low, high = (arm.difference.low, arm.difference.high) if arm.difference else (None, None)
     return [
         text_cell(arm.name),
         _seeds(own.n, own.n if arm.complete else len(study.confirm_seeds)),
         metric_cell(metric, own.mean),
         metric_cell(metric, own.std),
         interval_cell(metric.bare(own.low), metric.bare(own.high), own.low, own.high),
-        difference_cell(metric, pair.mean),
-        interval_cell(metric.difference(pair.low), metric.difference(pair.high), pair.low, pair.high),
+        difference_cell(metric, arm.gain),
+        interval_cell(metric.difference(low), metric.difference(high), low, high),
         Cell(p_value(arm.p), arm.p),
         Cell(arm.word or ("reference" if arm.control else "no verdict"), arm.word, VERDICT_TONES.get(arm.word, "")),
         Cell("" if arm.pairs_needed is None else f"{arm.pairs_needed:,}", arm.pairs_needed),

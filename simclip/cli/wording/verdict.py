@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from simclip.cli.wording.formatting import Metric, counted, p_value
+from simclip.cli.wording.confirmed_arm import METHOD, arm_sentence, method_sentences, within
+from simclip.cli.wording.formatting import Metric, counted
 from simclip.study.analysis.confirm import detectable_difference, search_has_ended
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import MIN_PAIRS
-from simclip.study.analysis.verdict import ConfirmedArm, Verdict
+from simclip.study.analysis.verdict import Verdict
 from simclip.study.spec.study import StudyConfig
-
-METHOD = "plain fine-tuning"
 
 
 def headline(results: StudyResults) -> str:
@@ -74,7 +73,7 @@ def before_confirming(results: StudyResults) -> str:
         return f"{line}too few for a verdict, which takes at least {MIN_PAIRS}"
     if absolute is None:
         return (
-            f"{line}can detect a difference of {relative:.1f} standard deviations of the paired differences with 80% "
+            f"{line}can detect a difference of {relative:.1f} standard deviations of the differences with 80% "
             f"probability (how large that is in {metric.name} is unknown, as the search ran on one seed)"
         )
     return (
@@ -91,12 +90,16 @@ def _decided(study: StudyConfig, verdict: Verdict) -> str:
     others = [arm for arm in verdict.arms if not arm.control]
     if better:
         first = better[0]
-        assert first.paired is not None
-        gain = metric.points(first.paired.spread.mean)
+        gain = metric.points(first.gain)
         return f"Clusters help: {first.name} is better than {METHOD} by {gain} {metric.name} on {seeds}."
-    if others and all(arm.word == "worse" for arm in others):
-        which = "the confirmed arm is" if len(others) == 1 else f"all {len(others)} confirmed arms are"
+    words = {arm.word for arm in others}
+    which = "the confirmed arm is" if len(others) == 1 else f"all {len(others)} confirmed arms are"
+    if words == {"worse"}:
         return f"Clusters do not help: {which} worse than {METHOD} in {metric.name} on {seeds}."
+    if verdict.margin is not None and words and words <= {"worse", "no different"}:
+        which += "" if words == {"no different"} else " worse or"
+        close = f"no different from {METHOD} {within(metric, verdict.margin)}"
+        return f"Clusters do not help: {which} {close} {metric.name} on {seeds}."
     if all(arm.word is None for arm in others):
         mean = metric.formatted(best.spread.mean)
         return f"No verdict: {_why_untested(study)}. Best mean: {best.name}, {metric.name} {mean}."
@@ -110,7 +113,7 @@ def _why_untested(study: StudyConfig) -> str:
     seeds = len(study.confirm_seeds)
     if seeds < MIN_PAIRS:
         return f"{counted(seeds, 'confirm seed')}, but a verdict takes at least {MIN_PAIRS}"
-    return f"fewer than {MIN_PAIRS} pairs of finished trials that differ"
+    return f"fewer than {MIN_PAIRS} seeds per arm with scores that vary"
 
 
 def _details(results: StudyResults) -> Iterator[str]:
@@ -127,35 +130,10 @@ def _details(results: StudyResults) -> Iterator[str]:
         return
     if not verdict.complete:
         yield "The confirm stage has not ended; the following is preliminary."
-    for arm in verdict.arms:
-        if not arm.control:
-            yield _arm_sentence(verdict, arm)
-    yield (
-        "Intervals are 95% confidence intervals and cover seed noise only: not other data, another base model or other "
-        "settings. p-values are from paired t tests, corrected for the number of confirmed arms (Holm)."
-    )
+    yield from (arm_sentence(verdict, arm) for arm in verdict.arms if not arm.control)
+    yield from method_sentences(verdict)
     if not verdict.on_test:
         yield (
             "No test set was given, so all numbers come from the data that also chose each trial's best epoch: they "
             "are optimistic, for every arm alike."
         )
-
-
-def _arm_sentence(verdict: Verdict, arm: ConfirmedArm) -> str:
-    metric = Metric.of(verdict.metric)
-    if arm.paired is None or arm.paired.spread.mean is None:
-        return f"{arm.name}: no seed on which both it and the control have finished."
-    spread = arm.paired.spread
-    gain = metric.points(spread.mean)
-    if spread.low is not None and spread.high is not None:
-        gain += f" ({metric.difference(spread.low)} to {metric.difference(spread.high)}, {counted(spread.n, 'pair')})"
-    if arm.p is None:
-        return f"{arm.name}: {gain}; no verdict, which takes at least {MIN_PAIRS} pairs that differ."
-    p = p_value(arm.p) if arm.p < 0.001 else f"= {p_value(arm.p)}"
-    comparison = {"better": f"better than {METHOD}", "worse": f"worse than {METHOD}"}
-    line = f"{arm.name}: {comparison.get(str(arm.word), f'not distinguishable from {METHOD}')}, {gain}, p {p}"
-    if arm.word == "not distinguishable":
-        if arm.pairs_needed is None:
-            return f"{line}; no reasonable number of seeds would detect a difference that small."
-        return f"{line}; detecting a difference of that size would take about {counted(arm.pairs_needed, 'seed')}."
-    return f"{line}."

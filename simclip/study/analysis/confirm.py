@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import statistics
 
+from simclip.study.analysis.comparison.dunnett import detectable
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.statistics import detectable, paired
+from simclip.study.analysis.statistics import ALPHA, MIN_PAIRS, POWER, paired
 from simclip.study.search.plan import planned_trials, searcher_of
 from simclip.study.spec.arms import Arm, Trial, unseeded
 from simclip.study.spec.study import StudyConfig
@@ -62,10 +63,12 @@ def detectable_difference(results: StudyResults) -> tuple[float | None, float | 
     if study.confirm is None or not contenders:
         return None, None
     control, *others = contenders
-    relative = detectable(1.0, study.confirm.seeds, len(others))
+    if study.confirm.seeds < MIN_PAIRS:
+        return None, None
+    relative = detectable(study.confirm.seeds, len(others), ALPHA, POWER)
     deviations = [paired(arm.scores, control.scores).spread.std for arm in others]
     variances = [deviation**2 for deviation in deviations if deviation is not None]
-    if relative is None or not variances:
+    if not variances:
         return relative, None
     return relative, relative * statistics.fmean(variances) ** 0.5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from simclip.clusters.coverage import EFFECTIVE, LARGEST, SEEN
 from simclip.study.store.records import Record
@@ -39,23 +40,63 @@ class ArmResult:
     complete: bool
 
 
-def rank_arms(records: Mapping[str, Record]) -> list[ArmResult]:
-    """All arms that have an ended trial, the best mean first; arms without a score come last."""
-    if not records:
-        return []
-    sign = 1 if next(iter(records.values())).config.mode == "max" else -1
-    by_arm: dict[str, list[Record]] = {}
-    for record in records.values():
-        by_arm.setdefault(record.arm, []).append(record)
-    means = {name: _mean(_scores(trials).values()) for name, trials in by_arm.items()}
+class Ranking:
+    """The arms that have an ended trial, the best mean first; arms without a score come last. It does not change.
 
-    def place(name: str) -> tuple[bool, float]:
-        mean = means[name]
-        return mean is None, -sign * (mean or 0.0)
+    Args:
+        records: The ended trials.
+    """
 
-    order = sorted(by_arm, key=place)
-    control = next((name for name in order if by_arm[name][0].control and means[name] is not None), None)
-    return [_arm_result(name, by_arm[name], by_arm.get(control or "", [])) for name in order]
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._trials: dict[str, dict[str, Record]] = {}  # by arm, then by trial
+        self._places: dict[str, tuple[bool, float]] = {}  # by arm; the smallest leads
+        for record in records:
+            self._add(record)
+
+    def with_trial(self, record: Record) -> Ranking:
+        """The ranking with one more ended trial; only its own arm is looked at again."""
+        after = Ranking()
+        after._trials, after._places = {**self._trials}, {**self._places}
+        after._add(record)
+        return after
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the arms in order; arms that are equally good keep the order in which they came."""
+        return sorted(self._places, key=self._places.__getitem__)
+
+    @property
+    def controls(self) -> list[str]:
+        """Names of the controls in order."""
+        return [name for name in self.names if self._records(name)[0].control]
+
+    @cached_property
+    def arms(self) -> list[ArmResult]:
+        """The results of the arms in order."""
+        reference = self._reference
+        return [_arm_result(name, self._records(name), reference) for name in self.names]
+
+    @cached_property
+    def control(self) -> ArmResult | None:
+        """The best control, which differences refer to; None before a control has a score."""
+        reference = self._reference
+        return _arm_result(reference[0].arm, reference, reference) if reference else None
+
+    @property
+    def _reference(self) -> list[Record]:
+        """The trials of the best control; none before a control has a score."""
+        best = next((name for name in self.controls if not self._places[name][0]), None)
+        return self._records(best) if best is not None else []
+
+    def _records(self, arm: str) -> list[Record]:
+        return [*self._trials[arm].values()]
+
+    def _add(self, record: Record) -> None:
+        name = record.arm
+        self._trials[name] = {**self._trials.get(name, {}), record.trial: record}
+        mean = _mean(_scores(self._records(name)).values())
+        sign = 1 if record.config.mode == "max" else -1
+        self._places[name] = mean is None, -sign * (mean or 0.0)
 
 
 def _arm_result(name: str, records: list[Record], control: list[Record]) -> ArmResult:

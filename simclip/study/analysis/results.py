@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from simclip.study.analysis.ranking import ArmResult, base_model_metrics, rank_arms
+from simclip.study.analysis.ranking import ArmResult, Ranking, base_model_metrics
 from simclip.study.analysis.spent import StudySpent, spent
 from simclip.study.analysis.verdict import ConfirmedArm, Verdict, judge
 from simclip.study.spec.arms import Stage
@@ -79,10 +79,22 @@ class StudyResults:
         """The metrics of the model before any training, on all sets that either stage evaluates."""
         return base_model_metrics(self.search) | base_model_metrics(self.confirm)
 
+    def with_record(self, record: Record) -> StudyResults:
+        """The results with the record of one more ended trial; the ranking of the others is taken over."""
+        after = StudyResults(self.study, {**self.records, record.trial: record})
+        searched = record.stage == "search" and record.seed in self.study.seeds
+        after.order = self.order.with_trial(record) if searched else self.order
+        return after
+
     @cached_property
+    def order(self) -> Ranking:
+        """The arms of the search in order, without what takes long to compute."""
+        return Ranking(self.search.values())
+
+    @property
     def ranking(self) -> list[ArmResult]:
         """The arms of the search, the best mean first."""
-        return rank_arms(self.search)
+        return self.order.arms
 
     @cached_property
     def finished_arms(self) -> list[ArmResult]:
@@ -97,7 +109,7 @@ class StudyResults:
     @property
     def control(self) -> ArmResult | None:
         """The best control of the search, which differences refer to."""
-        return next((arm for arm in self.ranking if arm.control and arm.scores), None)
+        return self.order.control
 
     @cached_property
     def own_controls(self) -> dict[str, ArmResult]:
@@ -138,7 +150,7 @@ class StudyResults:
     @cached_property
     def verdict(self) -> Verdict | None:
         """What the confirm stage has found so far; None before one of its trials has finished."""
-        return judge(self.study, self.contenders, self.confirm.values())
+        return judge(self.study, self.contenders, self.confirm.values()) if self.confirm else None
 
     @cached_property
     def best(self) -> Choice | None:

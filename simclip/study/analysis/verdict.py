@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from simclip.evaluation.objective import objective
+from simclip.study.analysis.comparison.compare import Difference, Word, compare, word
+from simclip.study.analysis.comparison.dunnett import seeds_needed
 from simclip.study.analysis.ranking import ArmResult, mean_metrics
-from simclip.study.analysis.statistics import ALPHA, Paired, Spread, holm, paired, pairs_needed, spread
+from simclip.study.analysis.statistics import ALPHA, MIN_PAIRS, POWER, Paired, Spread, holm, paired, spread
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 
-Word = Literal["better", "worse", "not distinguishable"]
+#: Maximum number of seeds that is suggested.
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +28,15 @@ class ConfirmedArm:
         control: Whether the arm is the control.
         scores: The confirmed metric at the best validation epoch of each finished trial, by seed.
         spread: Summary of the scores.
-        paired: Comparison with the control; None for the control itself.
-        p: p-value of the paired t test, corrected for all confirmed arms (Holm); None without a test.
+        difference: Difference from the control in the model score = arm + seed + noise; None for the control itself and
+            without a test.
+        p: Its p-value, corrected for all confirmed arms (Dunnett); None without a test.
         word: The verdict against plain fine-tuning; None without a test.
-        pairs_needed: Number of seeds that would detect a true difference of the observed size; None if unknown.
+        paired: Differences seed by seed, and the paired t test, which does without the other arms' noise; None for the
+            control itself.
+        holm: p-value of the paired t test, corrected for all confirmed arms (Holm); None without a test.
+        pairs_needed: Number of seeds of a new study that would detect a true difference of the observed size; None if
+            unknown.
         metrics: Mean of every metric at the best epoch.
         complete: Whether the arm finished all seeds of the stage.
     """
@@ -36,12 +45,21 @@ class ConfirmedArm:
     control: bool
     scores: dict[int, float]
     spread: Spread
-    paired: Paired | None
+    difference: Difference | None
     p: float | None
     word: Word | None
+    paired: Paired | None
+    holm: float | None
     pairs_needed: int | None
     metrics: dict[str, float]
     complete: bool
+
+    @property
+    def gain(self) -> float | None:
+        """The difference from the control; without a test, the mean of the differences seed by seed."""
+        if self.difference:
+            return self.difference.value
+        return self.paired.spread.mean if self.paired else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +68,8 @@ class Verdict:
 
     Attributes:
         metric: The confirmed metric.
+        mode: Whether larger or smaller values are better.
+        margin: The largest difference that does not matter; None if none was stated.
         on_test: Whether it was measured on test sets, which took no part in any choice.
         arms: The confirmed arms and the control, the best mean first.
         control: Name of the control.
@@ -58,6 +78,8 @@ class Verdict:
     """
 
     metric: str | dict[str, float]
+    mode: Literal["max", "min"]
+    margin: float | None
     on_test: bool
     arms: list[ConfirmedArm]
     control: str
@@ -85,35 +107,39 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
     controls = [arm.name for arm in contenders[:1]] + [record.arm for record in confirmed if record.control]
     if not any(by_arm.values()) or not controls:
         return None
-    sign, control = (1 if study.mode == "max" else -1), controls[0]
+    control = controls[0]
     scores = {name: {record.seed: _score(study, record) for record in trials} for name, trials in by_arm.items()}
     scores.setdefault(control, {})
+    compared = compare({name: own for name, own in scores.items() if own}, control, ALPHA) if scores[control] else {}
     pairs = {name: paired(own, scores[control]) for name, own in scores.items() if name != control}
     tested = {name: each.p for name, each in pairs.items() if each.p is not None}
     corrected = dict(zip(tested, holm([*tested.values()]), strict=True))
 
     def arm(name: str) -> ConfirmedArm:
-        pair, p = pairs.get(name), corrected.get(name)
-        difference, std = (pair.spread.mean, pair.spread.std) if pair else (None, None)
-        needed = pairs_needed(difference, std, len(pairs)) if difference is not None and std else None
+        difference = compared.get(name)
         return ConfirmedArm(
             name=name,
             control=name == control,
             scores=scores[name],
             spread=spread([*scores[name].values()]),
-            paired=pair,
-            p=p,
-            word=None if p is None or difference is None else _word(p, sign * difference),
-            pairs_needed=needed,
+            difference=difference,
+            p=difference.p if difference else None,
+            word=word(difference, study.mode, None),
+            paired=pairs.get(name),
+            holm=corrected.get(name),
+            pairs_needed=_seeds_needed(difference, len(scores[name]), len(pairs)) if difference else None,
             metrics=mean_metrics([record.best for record in by_arm[name] if record.best]),
             complete=len(scores[name]) == len(study.confirm_seeds),
         )
 
+    sign = 1 if study.mode == "max" else -1
     arms = sorted((arm(name) for name in by_arm if by_arm[name]), key=lambda each: -sign * (each.spread.mean or 0))
     best = next((each.name for each in arms if each.complete), None)
     complete = all(len(scores[each.name]) == len(study.confirm_seeds) for each in contenders)
     return Verdict(
         metric=study.confirmed_metric,
+        mode=study.mode,
+        margin=None,
         on_test=bool(study.test),
         arms=arms,
         control=control,
@@ -122,10 +148,10 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
     )
 
 
-def _word(p: float, gain: float) -> Word:
-    if p >= ALPHA:
-        return "not distinguishable"
-    return "better" if gain > 0 else "worse"
+def _seeds_needed(difference: Difference, seeds: int, arms: int) -> int | None:
+    """The seeds that detect a true difference of the observed size, given the noise and the number of arms."""
+    deviation = difference.error * math.sqrt(seeds)
+    return seeds_needed(difference.value / deviation, arms, ALPHA, POWER, MIN_PAIRS, MOST_SEEDS)
 
 
 def _score(study: StudyConfig, record: Record) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ray import tune
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+from ray.train import Checkpoint
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import TrialScheduler
 
@@ -82,7 +83,6 @@ class RayExecutor:
                 name=layout.TUNE,
                 stop=_Halt(recorder),
                 callbacks=[_Events(recorder, searcher)],
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
                 failure_config=tune.FailureConfig(max_failures=0),  # the recorder runs lost trials again
                 verbose=0,
             ),
@@ -139,6 +139,17 @@ class _Events(tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         self._recorder.epoch_ended(self._trial(trial), result["history"])
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, checkpoint: Checkpoint, **info: Any
+    ) -> None:
+        """Delete the checkpoint before this one.
+
+        With `num_to_keep`, Tune would delete it too, but write the state of all trials after each checkpoint.
+        """
+        if trial.checkpoint:
+            storage = self._recorder.folder.storage
+            storage.delete(storage.key(trial.checkpoint.path))
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         checkpoint = self._recorder.folder.storage.key(trial.checkpoint.path) if trial.checkpoint else None

@@ -39,6 +39,7 @@ class Recorder:
         halted_by: The error that ends the whole study, since every other trial would meet it too: wrong input or a full
             disk. The trial that met it has no end on record, and goes on once the cause is mended.
         searcher: The searcher of the current stage; it runs lost trials again.
+        results: The results of the trials that have ended so far.
     """
 
     def __init__(
@@ -54,11 +55,7 @@ class Recorder:
         self._started: dict[str, tuple[float, float]] = {}  # wall-clock time and monotonic time, in seconds
         self._histories: dict[str, list[Row]] = {}
         self._losses: Counter[str] = Counter()
-
-    @property
-    def results(self) -> StudyResults:
-        """The results of the trials that have ended so far."""
-        return StudyResults(self.study, self.records)
+        self.results = StudyResults(study, self.records)
 
     @property
     def begun(self) -> StudyResults:
@@ -165,6 +162,7 @@ class Recorder:
         """Put the end on record, then delete what was kept to resume the trial."""
         self.folder.write(record)
         self.records[trial.name] = record
+        self.results = self.results.with_record(record)
         drop_trailing_models(self.folder.storage, self.results)
         self.folder.discard_checkpoints(trial.name)
         for listener in self.listeners:
@@ -200,8 +198,8 @@ class Executor(Protocol):
 
 def drop_trailing_models(storage: Storage, results: StudyResults) -> None:
     """Delete the models that are not to be kept."""
-    trials = {record.trial for record in (*results.search.values(), *results.confirm.values())}
-    for trial in (trials - kept_models(results)) & {*storage.folders(layout.MODELS)}:
+    ended = results.search.keys() | results.confirm.keys()
+    for trial in ({*storage.folders(layout.MODELS)} & ended) - kept_models(results):
         storage.delete(f"{layout.MODELS}/{trial}")
 
 
@@ -213,7 +211,7 @@ def kept_models(results: StudyResults) -> set[str]:
     """
     study, verdict = results.study, results.verdict
     ended = Counter(record.arm for record in results.search.values())
-    settled = [arm.name for arm in results.ranking if ended[arm.name] >= len(study.seeds)]
+    settled = [arm for arm in results.order.names if ended[arm] >= len(study.seeds)]
     searched = {*settled[: study.keep_models], *(ended.keys() - settled)}
     confirmed = {r.arm for r in results.confirm.values() if r.seed == FIRST_CONFIRM_SEED and r.outcome == "finished"}
     if verdict and verdict.complete:

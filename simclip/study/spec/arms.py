@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -98,6 +99,7 @@ class Arms:
         self._shared = study.train.model_dump(exclude_unset=True)
         self._named = varied_fields(study)
         self._arms: dict[str, Arm] = {}
+        self._highest: Counter[str] = Counter()  # number of an arm's name, by kind
 
     def add(self, settings: dict[str, Any]) -> tuple[Arm, Arm]:
         """Add an arm and its control, unless they are known.
@@ -147,7 +149,7 @@ class Arms:
 
     def take(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
         """Add an arm of an earlier run under its name there, unless it is known; returns the known one."""
-        return self._arms.setdefault(config.run_key, Arm(name, unseeded(config), is_control))
+        return self._keep_as(config.run_key, Arm(name, unseeded(config), is_control))
 
     def __iter__(self) -> Iterator[Arm]:
         """All arms in the order in which they were added; a control comes right before the first arm that shares it."""
@@ -170,14 +172,20 @@ class Arms:
 
     def _numbered_name(self, kind: str) -> str:
         """The kind and the number after the highest, e.g. arm-07; a number is never used again."""
-        found = (re.fullmatch(rf"{kind}-(\d+)", arm.name) for arm in self._arms.values())
-        return f"{kind}-{1 + max((int(each[1]) for each in found if each), default=0):02}"
+        return f"{kind}-{1 + self._highest[kind]:02}"
 
     def _keep(self, name: str, config: TrainConfig, is_control: bool) -> Arm:
-        if config.run_key not in self._arms:
-            name = unique_name(name or "arm", (each.name for each in self._arms.values()))
-            self._arms[config.run_key] = Arm(name, config, is_control)
-        return self._arms[config.run_key]
+        if known := self._arms.get(key := config.run_key):
+            return known
+        name = unique_name(name or "arm", (each.name for each in self._arms.values()))
+        return self._keep_as(key, Arm(name, config, is_control))
+
+    def _keep_as(self, key: str, arm: Arm) -> Arm:
+        """Keep an arm under its key, unless that is known; returns the known one."""
+        if key not in self._arms and (numbered := re.fullmatch(r"(.+)-(\d+)", arm.name)):
+            kind, number = numbered.groups()
+            self._highest[kind] = max(self._highest[kind], int(number))
+        return self._arms.setdefault(key, arm)
 
 
 def varied_fields(study: StudyConfig) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from simclip.study.search.plan import planned_arms, searcher_of
-from simclip.study.spec.arms import Trial, unique_name
+from simclip.study.spec.arms import Arm, Trial, unique_name
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS, fields_of
@@ -46,9 +46,12 @@ def refused_changes(
 def under_recorded_names(trials: Sequence[Trial], records: Mapping[str, Record]) -> list[Trial]:
     """The trials with their arms renamed as in the records, since an extended study may give an arm another name."""
     names = {record.config.run_key: record.arm for record in records.values()}
+    renamed: dict[str, Arm] = {}
     for arm in {trial.arm.name: trial.arm for trial in trials}.values():
-        names.setdefault(arm.config.run_key, unique_name(arm.name, names.values()))
-    return [replace(trial, arm=replace(trial.arm, name=names[trial.arm.config.run_key])) for trial in trials]
+        if (key := arm.config.run_key) not in names:
+            names[key] = unique_name(arm.name, names.values())
+        renamed[arm.name] = replace(arm, name=names[key])
+    return [replace(trial, arm=renamed[trial.arm.name]) for trial in trials]
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

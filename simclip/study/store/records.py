@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -87,7 +88,7 @@ class Record:
         """The trial's name."""
         return f"{self.arm}-s{self.seed}"
 
-    @property
+    @cached_property
     def best(self) -> Row | None:
         """The row of the best trained epoch."""
         return best_row(self.history, self.config.mode)

@@ -144,7 +144,7 @@ def test_what_there_is_no_room_for_is_counted(make_study, trials, clock, player)
         assert rows[: len(running)] == running
         arms = list(itertools.accumulate((line[3:10].strip() for line in rows), lambda above, arm: arm or above))
         leading = [arm for arm, line in zip(arms, rows, strict=True) if line[0] == "✓"]
-        places = [arm.name for arm in table.progress.arms]
+        places = table.progress.order.names
         assert [places.index(arm) for arm in leading] == sorted(places.index(arm) for arm in leading)
         if len(rows) > len(running) + len(leading):
             assert len(leading) == len(table.progress.in_state("finished"))  # none of them is left out for others

@@ -60,13 +60,16 @@ def test_better(recorded: Recorded) -> None:
     results = recorded(control=[0.40, 0.42, 0.44], k4=[0.50, 0.521, 0.542], k8=[0.40, 0.43, 0.42])
     said = sentences(results)
     assert said[0] == "Clusters help: k4 is better than plain fine-tuning by +10.1 points val/mean_r1 on 3 fresh seeds."
-    assert said[1].startswith("k4: better than plain fine-tuning, +10.1 points (+9.9 to +10.3, 3 pairs), p <0.001.")
-    assert "k8: not distinguishable from plain fine-tuning, -0.3 points" in said[2]
-    assert "would take about" in said[2]
+    assert said[1].startswith("k4: better than plain fine-tuning, +10.1 points (+7.7 to +12.5, 3 seeds), p <0.001.")
+    assert "k8: undecided, -0.3 points" in said[2]
+    assert "a new study would detect a difference of that size with about" in said[2]
     assert "seed noise only" in said[3]
-    assert "optimistic" in said[4]
+    assert said[4].startswith(
+        "Each arm's pairs alone (paired t tests with Holm's correction) would say: k4 better (p <0"
+    )
+    assert "optimistic" in said[5]
     rows = table(results)
-    shown = ["52.1", "2.1", "46.9", "to", "57.3", "+10.1", "+9.9", "to", "+10.3", "<0.001", "better", "3", "50.0"]
+    shown = ["52.1", "2.1", "46.9", "to", "57.3", "+10.1", "+7.7", "to", "+12.5", "<0.001", "better", "3", "50.0"]
     assert ["★", "k4", "3", *shown] in rows
     assert ["base", "model", "20.0", "20.0"] in rows
 
@@ -89,7 +92,7 @@ def test_worse(recorded: Recorded) -> None:
     )
 
 
-def test_not_distinguishable(recorded: Recorded) -> None:
+def test_undecided(recorded: Recorded) -> None:
     results = recorded(control=[0.40, 0.50, 0.44], k4=[0.45, 0.43, 0.50], k8=[0.40, 0.43, 0.42])
     assert headline(results) == (
         "No arm with clusters is shown to be better than plain fine-tuning in val/mean_r1 on 3 fresh seeds; k4 has the "

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from simclip.study.analysis.ranking import base_model_metrics, rank_arms
+from simclip.study.analysis.ranking import Ranking, base_model_metrics
 from tests.study.made_up import by_name, record
 
 
@@ -18,7 +18,7 @@ def test_arms_are_ranked_against_the_best_control_on_shared_seeds() -> None:
         record("k8", 2, 0, 0.44),
         record("k16", 1, 0, 0.9, outcome="failed"),
     )  # fmt: skip
-    arms = {arm.name: arm for arm in rank_arms(records)}
+    arms = {arm.name: arm for arm in Ranking(records.values()).arms}
     assert list(arms) == ["k4", "control-lr1", "k8", "control-lr2", "k16"]
     assert arms["k4"].mean == pytest.approx(0.7)
     assert arms["k4"].std == pytest.approx(0.2 / 2**0.5)
@@ -32,14 +32,14 @@ def test_arms_are_ranked_against_the_best_control_on_shared_seeds() -> None:
 
 def test_of_a_loss_the_lowest_is_best() -> None:
     records = by_name(record("control", 1, 9, 2.0, 1.5, mode="min"), record("k4", 1, 9, 1.0, 3.0, mode="min"))
-    assert [arm.name for arm in rank_arms(records)] == ["k4", "control"]
-    assert rank_arms(records)[0].mean == 1.0
+    assert [arm.name for arm in Ranking(records.values()).arms] == ["k4", "control"]
+    assert Ranking(records.values()).arms[0].mean == 1.0
 
 
 def test_not_a_number_is_no_score() -> None:
     records = by_name(record("control", 1, 0, 0.1, 0.2), record("k4", 1, 0, float("nan"), float("nan")))
-    assert [arm.name for arm in rank_arms(records)] == ["control", "k4"]
-    assert rank_arms(records)[1].mean is None
+    assert [arm.name for arm in Ranking(records.values()).arms] == ["control", "k4"]
+    assert Ranking(records.values()).arms[1].mean is None
 
 
 def test_the_base_model_is_epoch_zero() -> None:
@@ -55,4 +55,4 @@ def test_random_initial_weights_are_averaged_over_seeds_whichever_trial_ended_fi
 
 
 def test_nothing_has_no_ranking() -> None:
-    assert rank_arms({}) == []
+    assert Ranking().arms == []

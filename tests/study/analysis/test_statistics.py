@@ -12,12 +12,9 @@ from scipy import stats
 
 from simclip.study.analysis.statistics import (
     Spread,
-    detectable,
     expected_range,
     holm,
     paired,
-    pairs_needed,
-    power,
     spread,
 )
 
@@ -81,42 +78,6 @@ def test_holm_by_hand() -> None:
 def test_holm_is_between_none_and_bonferroni(ps: list[float]) -> None:
     for p, corrected in zip(ps, holm(ps), strict=True):
         assert p - 1e-12 <= corrected <= min(1, len(ps) * p) + 1e-12
-
-
-@pytest.mark.parametrize(("effect", "pairs", "tests"), [(0.5, 10, 1), (1.5, 5, 1), (2.0, 5, 3), (3.0, 3, 2)])
-def test_power_is_what_simulation_gives(effect: float, pairs: int, tests: int) -> None:
-    draws = np.random.default_rng(5).normal(effect, 1, size=(20_000, pairs))
-    test = stats.ttest_1samp(draws, 0, axis=1)
-    seen = np.mean((test.pvalue < 0.05 / tests) & (test.statistic > 0))
-    assert power(effect, 1.0, pairs, tests) == pytest.approx(seen, abs=4 * math.sqrt(0.25 / 20_000))
-
-
-def test_a_huge_effect_is_seen_for_certain() -> None:
-    assert power(1000.0, 1e-3, 5) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize(("pairs", "tests"), [(3, 1), (3, 2), (5, 3), (20, 1)])
-def test_detectable_is_where_the_power_is_80_percent(pairs: int, tests: int) -> None:
-    found = detectable(0.02, pairs, tests)
-    assert found is not None
-    assert power(found, 0.02, pairs, tests) == pytest.approx(0.8, abs=1e-6)
-
-
-def test_two_pairs_detect_nothing() -> None:
-    assert detectable(0.02, 2) is None
-
-
-@given(st.floats(0.05, 5))
-def test_pairs_needed_is_the_least_number(effect: float) -> None:
-    needed = pairs_needed(effect, 1.0)
-    assert needed is not None
-    assert power(effect, 1.0, needed) >= 0.8
-    assert needed == 2 or power(effect, 1.0, needed - 1) < 0.8
-
-
-def test_no_number_of_pairs_shows_nothing() -> None:
-    assert pairs_needed(0.0, 1.0) is None
-    assert pairs_needed(1e-4, 1.0) is None
 
 
 @pytest.mark.parametrize("runs", [1, 3])

@@ -147,9 +147,21 @@ def test_a_study_leaves_its_results(make_study: MakeStudy, tmp_path: Path) -> No
 def test_a_trial_gives_the_same_numbers_first_fifth_or_alone(
     make_study: MakeStudy, cluster: Cluster, tmp_path: Path
 ) -> None:
-    """With Ray, whose processes run one trial after another."""
-    study, events = make_study(seeds=[1, 2], max_concurrent=1, train={"pretrain": True}), Events()
+    """With Ray, whose processes run one trial after another.
+
+    A trial has one checkpoint, or two while one replaces the other, and Tune does not write the state of all trials
+    again and again, which would make a study's cost quadratic in its trials.
+    """
+    states, checkpoints = set[int](), list[int]()
+
+    def look(trial: Trial, row: Row) -> None:
+        tune = tmp_path / "tiny" / layout.TUNE
+        states.update(path.stat().st_mtime_ns for path in tune.glob("experiment_state*"))
+        checkpoints.append(len([*tune.glob("*/checkpoint_*")]))
+
+    study, events = make_study(seeds=[1, 2], max_concurrent=1, train={"pretrain": True}), Events(look)
     end = watched.run(study, cluster, tmp_path, events)
+    assert len(states) <= 1 and max(checkpoints) == 2 and len(checkpoints) == 6 * 3
     assert events.started == list(end.records) == [f"{a}-s{s}" for a in ("control", "k2", "k4") for s in (1, 2)]
     for name in ("control-s1", "k4-s1"):
         record = end.records[name]

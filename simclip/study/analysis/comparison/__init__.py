@@ -1,0 +1,1 @@
+"""Several arms compared with one control on shared seeds."""

@@ -1,0 +1,106 @@
+"""Dunnett's distribution: the largest of several t statistics that share one control.
+
+The statistics of k arms have a joint t distribution. All of its correlations are 1/2 where every arm has every seed.
+Otherwise the smallest of them stands for all, which makes intervals slightly wider than necessary: the probability that
+all statistics stay small grows with correlations that are products (Sidak 1968).
+
+Source: Dunnett, A multiple comparison procedure for comparing several treatments with a control, JASA 50 (1955).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import scipy  # imports scipy.stats, scipy.special and scipy.optimize, which take a second, on first use
+
+from simclip.study.analysis.comparison.two_way import Floats
+
+#: Correlation of two differences from the same control, if every arm has every seed.
+COMPLETE = 0.5
+
+#: Points of the trapezoidal rules over the shared normal deviate and over the scale of the noise. Both integrands decay
+#: fast at both ends, where this rule converges exponentially: probabilities are exact to about 1e-8.
+NORMAL_POINTS = 81
+SCALE_POINTS = 201
+
+
+def p_value(statistic: float, arms: int, df: int, correlation: float = COMPLETE) -> float:
+    """The probability that the largest of the statistics exceeds one of them, without any true difference.
+
+    Args:
+        statistic: A difference divided by its standard error.
+        arms: Number of arms besides the control, at least 1.
+        df: Degrees of freedom of the standard errors, at least 1.
+        correlation: Correlation of any two statistics, from 0 to below 1.
+
+    Returns:
+        The two-sided p-value, corrected for all arms.
+    """
+    shared, shared_weights = _normal_grid()
+    scales, scale_weights = _scale_grid(df)
+    reach = abs(statistic) * scales[:, None]
+    shift, own = math.sqrt(correlation) * shared, math.sqrt(1 - correlation)
+    # The probability that one arm's statistic does not stay within, and that any arm's does not.
+    outside = scipy.special.ndtr((-reach - shift) / own) + scipy.special.ndtr((-reach + shift) / own)
+    any_outside = -np.expm1(arms * np.log1p(-np.minimum(outside, 1 - 1e-16)))
+    return float(min(1.0, scale_weights @ (any_outside @ shared_weights)))
+
+
+@lru_cache(maxsize=1)
+def _normal_grid() -> tuple[Floats, Floats]:
+    """Points and weights of a standard normal deviate, float64 (points,)."""
+    points = np.linspace(-8.5, 8.5, NORMAL_POINTS)
+    return points, scipy.stats.norm.pdf(points) * (points[1] - points[0])
+
+
+@lru_cache(maxsize=256)
+def _scale_grid(df: int) -> tuple[Floats, Floats]:
+    """Points and weights of the estimated over the true standard deviation of the noise, float64 (points,)."""
+    chi = scipy.stats.chi(df)
+    logs = np.linspace(math.log(chi.ppf(1e-13)), math.log(chi.isf(1e-13)), SCALE_POINTS)
+    return np.exp(logs) / math.sqrt(df), chi.pdf(np.exp(logs)) * np.exp(logs) * (logs[1] - logs[0])
+
+
+@lru_cache(maxsize=4096)
+def critical(level: float, arms: int, df: int, correlation: float = COMPLETE) -> float:
+    """The value that the largest statistic exceeds with a probability of `level` (see `p_value`)."""
+    single = float(scipy.stats.t.isf(level / 2, df))
+    if arms == 1:
+        return single
+    bonferroni = float(scipy.stats.t.isf(level / 2 / arms, df))
+    excess = lambda size: p_value(size, arms, df, correlation) - level  # noqa: E731
+    return float(scipy.optimize.brentq(excess, 0.999 * single, 1.001 * bonferroni, xtol=1e-6))
+
+
+def power(effect: float, seeds: int, arms: int, level: float) -> float:
+    """The probability of detecting one arm's difference in the right direction, if every arm has every seed.
+
+    Args:
+        effect: The true difference in standard deviations of the differences seed by seed.
+        seeds: Number of seeds, at least 2.
+        arms: Number of arms besides the control.
+        level: Probability of a false detection in any arm.
+    """
+    df = arms * (seeds - 1)
+    return float(scipy.stats.nct.sf(critical(level, arms, df), df, abs(effect) * math.sqrt(seeds)))
+
+
+def detectable(seeds: int, arms: int, level: float, chance: float) -> float:
+    """The smallest true difference that is detected with probability `chance`, in the unit of `power`."""
+    largest = 2.0
+    while power(largest, seeds, arms, level) < chance:
+        largest *= 2
+    return float(scipy.optimize.brentq(lambda effect: power(effect, seeds, arms, level) - chance, 1e-6, largest))
+
+
+def seeds_needed(effect: float, arms: int, level: float, chance: float, fewest: int, most: int) -> int | None:
+    """The smallest number of seeds that detects a difference with probability `chance`; None above `most`."""
+    if not effect or power(effect, most, arms, level) < chance:
+        return None
+    low, high = fewest - 1, most  # bisection: power increases with the number of seeds
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, middle, arms, level) >= chance else (middle, high)
+    return high
