@@ -16,7 +16,7 @@ from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import trial_table
 from simclip.study.execution.ownership import check_free
 from simclip.study.execution.preflight import check_study
-from simclip.study.execution.resources import resolve_for_resume, with_recorded_threads
+from simclip.study.execution.resources import resolve_for_resume, with_recorded_numerics
 from simclip.study.search.plan import planned_trials
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS
@@ -60,7 +60,7 @@ def run(study: StudyConfig, results: str | Path = "results", address: str | None
     """
     console, folder = SafeConsole(), StudyFolder.at(f"{str(results).rstrip('/')}/{study.name}")
     check_free(folder.path)
-    folder.check_claim(with_recorded_threads(study, folder))
+    folder.check_claim(with_recorded_numerics(study, folder))
     end = session.finished(study, folder, retry_failed=False)
     if end is None:
         session.prepare(console, study)

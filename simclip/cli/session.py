@@ -20,7 +20,7 @@ from simclip.study.execution.forecast import check_models, forecast
 from simclip.study.execution.ownership import Owner, own_file
 from simclip.study.execution.preflight import prepare_study, refuse_other_reading, write_left_out
 from simclip.study.execution.ray_executor import RayExecutor
-from simclip.study.execution.resources import Cluster, resolve_for_resume
+from simclip.study.execution.resources import Cluster, device_notes, resolve_for_resume
 from simclip.study.execution.run import StudyEnd, finished_study, run_study
 from simclip.study.execution.trackers import Prometheus, TensorBoard, WeightsAndBiases, wandb_status
 from simclip.study.search.asha import why_off
@@ -54,6 +54,8 @@ def show_forecast(console: Console, study: StudyConfig, folder: StudyFolder, add
     check_models(study)
     cluster = connect_to_ray(console, address)
     study = resolve_for_resume(study, cluster, folder)
+    for line in device_notes(study, cluster):
+        say(console, line)
     say(console, "Starting workers...")
     console.print(forecast_table(study, forecast(study, cluster, read_all(folder.trials))))
 
@@ -110,6 +112,8 @@ def run_and_show(
         for line in write_left_out(study, folder):
             say(console, line)
         for line in prepare_nodes(study, folder.storage):
+            say(console, line)
+        for line in device_notes(study, cluster):
             say(console, line)
         tracked, why = wandb_status(os.environ)
         say(console, why)

@@ -1,12 +1,15 @@
-"""What keeps a Ray that a study starts for itself private: its folder, its token, the interface of its workers."""
+"""The interface of workers, and what else keeps a Ray that a study starts for itself private: folder and token."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import ipaddress
 import os
 import secrets
 import socket
 import stat
+import struct
 from pathlib import Path
 
 from simclip.errors import InputError
@@ -15,6 +18,10 @@ from simclip.errors import InputError
 SOCKET_BYTES = 103
 #: The longest name of a socket below Ray's folder.
 SOCKET = "/session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
+#: Environment variable that names the interface of gloo.
+GLOO = "GLOO_SOCKET_IFNAME"
+#: Linux's request for the IPv4 address of an interface, and where its answer has the address.
+SIOCGIFADDR, ADDRESS = 0x8915, slice(20, 24)
 #: Where Ray looks for the token of its clusters, below the home folder.
 TOKEN_FILE = Path(".ray", "auth_token")
 
@@ -27,7 +34,7 @@ def prepare_private_ray() -> Path:
     """
     folder = sessions_folder(Path(os.environ.get("RAY_TMPDIR") or "/tmp"))
     keep_token_private(Path.home() / TOKEN_FILE)
-    for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):  # the workers of a trial talk to each other
+    for variable in (GLOO, "NCCL_SOCKET_IFNAME"):  # the workers of a trial talk to each other
         os.environ.setdefault(variable, _loopback())
     return folder
 
@@ -71,6 +78,35 @@ def keep_token_private(path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(secrets.token_hex(32))
+
+
+def reach_other_nodes(address: str, host: str) -> None:
+    """Let this process's gloo listen where other nodes reach it, unless the environment says where.
+
+    By itself gloo listens on the address that the host's name resolves to. On Debian that is 127.0.1.1, which no other
+    node reaches. NCCL leaves out loopback by itself.
+
+    Args:
+        address: The IP address by which other nodes know this one.
+        host: Name of this host.
+    """
+    try:
+        resolved = ipaddress.ip_address(socket.gethostbyname(host))
+    except OSError:
+        return
+    if resolved.is_loopback and not ipaddress.ip_address(address).is_loopback and (name := interface_of(address)):
+        os.environ.setdefault(GLOO, name)
+
+
+def interface_of(address: str) -> str | None:
+    """The name of the interface with an IPv4 address; None if there is none, or the system is not Linux."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # it has no such address
+                answer = fcntl.ioctl(asking, SIOCGIFADDR, struct.pack("256s", os.fsencode(name)))
+                if socket.inet_ntoa(answer[ADDRESS]) == address:
+                    return name
+    return None
 
 
 def _loopback() -> str:

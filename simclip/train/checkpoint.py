@@ -24,6 +24,9 @@ from simclip.models.families import trained_model
 from simclip.runtime.files import checksum, link
 from simclip.train.history import Row
 
+#: Settings of an optimizer that say how it computes, not what.
+IMPLEMENTATION = ("fused", "foreach", "capturable")
+
 
 def write_checkpoint(
     folder: Path,
@@ -54,9 +57,14 @@ def write_checkpoint(
 
 
 def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
-    """Restore model, optimizer and schedule from a checkpoint."""
+    """Restore model, optimizer and schedule from a checkpoint.
+
+    The optimizer keeps its own implementation: a checkpoint from a CPU would turn off the fused one of a card.
+    """
     clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # names in the file may differ
     state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
+    for saved, own in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
+        saved |= {name: own[name] for name in IMPLEMENTATION}
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
 

@@ -68,6 +68,7 @@ class Training:
         self.clip = load_model(config)
         self.data = load_data(config, self.clip)
         self.sets = load_evaluation_sets(config, self.clip)
+        self.workers.wait()  # one on another node may have made the image store there
         nn.Module.to(self.clip.model, self.compute.device)
         self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
         self.planner = Planner(config, self.data, self.encoder)

@@ -22,6 +22,7 @@ from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.data.images import Pictures
 from simclip.data.picture import Picture
 from simclip.data.training_set import Batch, iterations_of
+from simclip.runtime.device import reserved_device
 from simclip.train.checkpoint import write_checkpoint
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
@@ -119,24 +120,26 @@ class Loaded:
             yield self._pixels[torch.from_numpy(np.asarray(rows))]
 
 
-def probe(config: TrainConfig, workers: int = 1) -> Costs:
+def probe(config: TrainConfig, workers: int = 1, gpus: float = 0.0) -> Costs:
     """Measure the rates of a run in this process, without making an image store.
 
     Args:
         config: The run.
         workers: Number of workers that share its batch; the share of one is measured.
+        gpus: GPUs that are reserved for this process.
     """
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch, memory_checked(config, workers):
         lean = config.model_copy(update={"embeddings": "online", "similarity": "text", "image_store": "off"})
-        training = Training(lean, Path(scratch))
+        training = Training(lean, Path(scratch), reserved_device(gpus))
         training.share = slice(0, config.batch_size // workers)
         load = time.perf_counter() - begin
         rows = np.arange(len(training.data))
         sample = rows[:SAMPLE]
         whole, decode = timed(lambda: Loaded(training.data.whole, sample))
         plan = np.stack(list(plan_epoch(Recipe(config.batch_size), None, len(rows), STEPS, config.seed, 0)))
-        batches = list(training.data.batches(plan, training.share, config.seed, 0))
+        cuda = training.compute.device.type == "cuda"
+        batches = list(training.data.batches(plan, training.share, config.seed, 0, pin=cuda))
         steps = [timed(partial(_whole_step, training, batch))[1] for batch in batches]
         captions = training.data.drawn_captions(config.seed, 0, sample)
         image = timed(lambda: training.encoder.images(whole, len(sample)))[1] / len(sample)
@@ -145,7 +148,6 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
         save = timed(lambda: write_checkpoint(folder, training.clip, training.optimizer, training.schedule, [], None))[
             1
         ]
-        cuda = training.compute.device.type == "cuda"
         return Costs(
             rows=len(rows),
             images=len({path for each in training.sets for path in each.images.paths}),
@@ -153,7 +155,7 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
             load=load,
             decode=decode / len(sample),
             step=statistics.median(steps[1:]),  # the first step also allocates memory and prepares kernels
-            batch_plan=_plan_seconds(config, len(rows), int(training.clip.model.config.projection_dim or 0)),
+            batch_plan=_plan_seconds(config, len(rows), training),
             image=image,
             caption=caption,
             save=save,
@@ -164,14 +166,16 @@ def probe(config: TrainConfig, workers: int = 1) -> Costs:
         )
 
 
-def _plan_seconds(config: TrainConfig, rows: int, dimension: int) -> float:
-    """Seconds to plan one batch, on random embeddings of the real size."""
+def _plan_seconds(config: TrainConfig, rows: int, training: Training) -> float:
+    """Seconds to plan one batch, on random embeddings of the real size and on the run's device."""
     if config.is_control:
         return 0.0
+    dimension = int(training.clip.model.config.projection_dim or 0)
     embeddings = np.random.default_rng(0).standard_normal((rows, dimension), dtype=np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     recipe = Recipe(config.batch_size, config.proportion_by_epoch[-1], config.cluster_size, config.neighborhood)
-    plan = plan_epoch(recipe, Neighbours(embeddings), rows, 2, config.seed, 0)
+    neighbours = Neighbours(embeddings, device=training.compute.device)
+    plan = plan_epoch(recipe, neighbours, rows, 2, config.seed, 0)
     return min(timed(lambda: next(plan))[1] for _ in range(2))
 
 

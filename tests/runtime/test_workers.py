@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from simclip.errors import InputError
 from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.runtime.timer import Timer
 from simclip.runtime.workers import Workers
+from simclip.train import loop
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from simclip.train.planning import Planner
@@ -25,6 +28,8 @@ from tests.train.histories import without_clocks
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 2
+#: How long a group waits whose second worker is late.
+PATIENCE_SECONDS = 10
 
 
 class Recorded(Planner):
@@ -100,12 +105,27 @@ def broken_stream(workers: Workers) -> str:
         return str(error)
 
 
-def main(folder: Path, rank: int) -> None:
+def one_that_is_late(config: TrainConfig, folder: Path) -> list[str]:
+    """The names of the gradients where the second worker takes longer to load its data than the group waits."""
+    load_data = loop.load_data
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(2 * PATIENCE_SECONDS * dist.get_rank())
+        return load_data(*arguments)
+
+    loop.load_data = slowly
+    return [*gradients_of_a_step(config, folder)]
+
+
+def main(folder: Path, find: str, rank: int) -> None:
     """One of two workers."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORKERS)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORKERS,
+        timeout=timedelta(seconds=PATIENCE_SECONDS if find == one_that_is_late.__name__ else 600),
+    )  # fmt: skip
     config = TrainConfig.model_validate_json((folder / "config.json").read_text())
-    torch.save(facts(config, folder / "shared"), folder / f"{rank}.pt")
+    torch.save(globals()[find](config, folder / "shared"), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -139,9 +159,15 @@ def together(
 ) -> list[dict[str, Any]]:
     """What two processes find, on nodes with a disk each: only the second has the offline embeddings in its cache."""
     folder = tmp_path_factory.mktemp("together")
-    (folder / "config.json").write_text(several_epochs.model_dump_json())
-    caches = [folder / "empty", alone["folder"] / "cache"]
-    command = [sys.executable, str(Path(__file__)), str(folder)]
+    return in_two_processes(facts, several_epochs, folder, [folder / "empty", alone["folder"] / "cache"])
+
+
+def in_two_processes(
+    find: Callable[[TrainConfig, Path], Any], config: TrainConfig, folder: Path, caches: list[Path]
+) -> list[Any]:
+    """What a function of this file finds in each of two processes, which have a cache each."""
+    (folder / "config.json").write_text(config.model_dump_json())
+    command = [sys.executable, str(Path(__file__)), str(folder), find.__name__]
     setting = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen([*command, str(rank)], env={**setting, "SIMCLIP_CACHE": str(cache)}, stderr=subprocess.PIPE)
@@ -154,6 +180,12 @@ def together(
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORKERS)]
+
+
+@pytest.mark.slow
+def test_no_worker_gives_up_while_another_makes_its_store(several_epochs: TrainConfig, tmp_path: Path) -> None:
+    names = in_two_processes(one_that_is_late, several_epochs, tmp_path, [tmp_path / "1", tmp_path / "2"])
+    assert names[0] == names[1] and "loss" in names[0]
 
 
 def test_workers_agree_word_for_word(together: list[dict[str, Any]]) -> None:
@@ -237,4 +269,4 @@ def test_a_batch_that_workers_cannot_share() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
@@ -83,7 +84,7 @@ class _Attempt:
             self.scheduler.on_trial_add(self.scheduler, self.seen_by_scheduler)
         self.recorder.trial_started(self.trial)
         try:
-            train_trial(self.job, placement, self._report)
+            train_trial(self.job, placement, self._report, torch.device("cpu"))
         except _StoppedEarly:
             pass
         except Exception as error:
@@ -99,13 +100,13 @@ class _Attempt:
             shutil.copytree(folder, self.checkpoint)
             if earlier:
                 shutil.rmtree(earlier)
-        self.last = tune_result(history)
+        self.last = tune_result(history, "CPU")
         decision = TrialScheduler.CONTINUE
         if self.scheduler:
             decision = self.scheduler.on_trial_result(self.scheduler, self.seen_by_scheduler, self.last)
         if decision == TrialScheduler.CONTINUE:
             self.searcher.on_trial_result(self.number, self.last)
-        self.recorder.epoch_ended(self.trial, history)
+        self.recorder.epoch_ended(self.trial, history, "CPU")
         if decision == TrialScheduler.STOP:
             raise _StoppedEarly
 

@@ -87,3 +87,21 @@ def test_the_best_epoch_is_kept_while_its_checkpoint_goes(
         "manifest.json",
     }
     assert {path.name for path in files if path.parts[0] == "best"} == {p.name for p in files if p.parts[0] == "last"}
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_an_optimizer_keeps_its_own_implementation(config: TrainConfig, tmp_path: Path, fused: bool) -> None:
+    """As where a run goes on on another device: AdamW is fused on cards, not on CPUs."""
+    state = parts(config)
+    step(state, 1)
+    write_checkpoint(tmp_path / "1", *state, [{"epoch": 0, "metric": 0.0}], None)
+    clip, optimizer, schedule = parts(config)
+    for group in optimizer.param_groups:
+        group["fused"], group["lr"] = fused, 0.5
+    restore_checkpoint(tmp_path / "1", clip, optimizer, schedule)
+    assert [group["fused"] for group in optimizer.param_groups] == [fused] * 2
+    assert [group["lr"] for group in optimizer.param_groups] == [group["lr"] for group in state[1].param_groups]
+    step((clip, optimizer, schedule), 2)
+    step(state, 2)
+    for name, tensor in weights(clip).items():
+        torch.testing.assert_close(tensor, weights(state[0])[name])

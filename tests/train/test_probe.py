@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+import torch
 
+from simclip.clusters.neighbours import Neighbours
+from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder
 from simclip.train.config import TrainConfig
 from simclip.train.probe import probe
@@ -26,6 +30,24 @@ def test_rates_of_a_run(config: TrainConfig, changes: dict[str, object]) -> None
     refresh = costs.rows * costs.image if config.embeddings == "offline" else 0.0
     short, long = (costs.seconds(each, config.batch_size) - once - refresh for each in (config, longer))
     assert long == pytest.approx(2 * short)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_a_reserved_card_is_measured_or_refused(config: TrainConfig) -> None:
+    with pytest.raises(InputError, match="a GPU is reserved"):
+        probe(config, gpus=0.5)
+
+
+def test_plans_are_timed_on_the_device_of_the_run(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[torch.device | None] = []
+
+    def neighbours(embeddings: np.ndarray, device: torch.device | None = None) -> Neighbours:
+        devices.append(device)
+        return Neighbours(embeddings, device=device)
+
+    monkeypatch.setattr("simclip.train.probe.Neighbours", neighbours)
+    probe(config)
+    assert devices == [torch.device("cpu")]
 
 
 def test_without_a_store_decoding_is_paid_at_every_step(config: TrainConfig) -> None:

@@ -19,7 +19,7 @@ from simclip.runtime.gc import paused_gc
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.ownership import check_free, typed_again
 from simclip.study.execution.preflight import check_study
-from simclip.study.execution.resources import resolve_for_resume, with_recorded_threads
+from simclip.study.execution.resources import resolve_for_resume, resolved, with_recorded_numerics
 from simclip.study.search.plan import planned_trials
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -63,7 +63,7 @@ def run(
     if not dry_run:
         check_free(folder.path)
         if not fresh:
-            folder.check_claim(with_recorded_threads(loaded, folder))
+            folder.check_claim(with_recorded_numerics(loaded, folder))
     say(console, f"Study {loaded.name}: results in {folder.place()}")
     for warning in warnings:
         say(console, f"warning: {warning}")
@@ -141,8 +141,7 @@ def reproduce(
     session.prepare(console, single)
     cluster = session.connect_to_ray(console, address)
     session.set_aside(console, cluster, folder)
-    # Threads and resources are the recorded ones.
-    end = session.run_and_show(console, single, cluster, folder)
+    end = session.run_and_show(console, resolved(single, cluster), cluster, folder)
     if end.interrupted:
         return INTERRUPTED
     records = [end.records[each.name] for each in single.replicates]

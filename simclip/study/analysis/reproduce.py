@@ -59,14 +59,17 @@ class Repetition:
 
 
 def rerun(best: Best, seeds: int | None = None) -> SingleRun:
-    """The trial as a single run, with its threads, workers and micro-batch.
+    """The trial as a single run, with its threads, workers, precision, micro-batch and kind of device.
+
+    The number of reserved CPUs changes no figure, and the machine at hand may have fewer of them.
 
     Args:
         best: The trial.
         seeds: Number of fresh seeds; by default the trial's own seed.
     """
     fresh = range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + (seeds or 0))
-    return single_run(f"{best.study}-reproduced", best.train, best.resources, best.trial.rpartition("-s")[0], fresh)
+    resources = best.resources.model_copy(update={"cpus": None})
+    return single_run(f"{best.study}-reproduced", best.train, resources, best.trial.rpartition("-s")[0], fresh)
 
 
 def compare(best: Best, record: Record) -> list[Comparison]:

@@ -68,7 +68,7 @@ def trial_table(results: StudyResults) -> pd.DataFrame:
         head = {"trial": record.trial, "arm": record.arm, "seed": record.seed, "stage": record.stage,
                 "control": record.control, "outcome": record.outcome, "score": record.score,
                 "best_epoch": record.best["epoch"] if record.best else None, "seconds": round(record.seconds, 3),
-                "error": record.error}  # fmt: skip
+                "device": record.device, "error": record.error}  # fmt: skip
         config = {f"config/{name}": value for name, value in record.config.model_dump(mode="json").items()}
         rows.append({**head, **(mean_metrics([record.best]) if record.best else {}), **config})
     return pd.DataFrame(rows)

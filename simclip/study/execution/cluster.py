@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from ray.tune import PlacementGroupFactory
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from simclip.errors import InputError, full_disk_error, input_error
+from simclip.runtime.device import Cards
 from simclip.runtime.local_ray import prepare_private_ray
 from simclip.runtime.uris import is_uri
 from simclip.study.execution.ownership import PATIENCE_SECONDS, Owner, own_file, patiently, refusal
 from simclip.study.execution.preflight import check_study, prepare_study
-from simclip.study.execution.resources import Cluster, live_nodes, worker_resources
+from simclip.study.execution.resources import Cluster, Node, live_nodes, worker_resources
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.storage import Storage
@@ -44,6 +46,8 @@ CONNECT_SECONDS = 10.0
 TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to what `ray get-auth-token` prints there"
 #: How Ray is told to keep its log lines to itself.
 QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+#: Errors of a task on a node that is lost.
+GONE = (NodeDiedError, WorkerCrashedError, TaskUnschedulableError)
 #: Resources of the driver of a nested trainer: a sliver of the head, since it only waits.
 DRIVER = {"node:__internal_head__": 0.001}
 
@@ -80,7 +84,24 @@ def connect(address: str | None = None) -> Cluster:
     for name in ("ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are in the trial's record and log
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
-    return Cluster(live_nodes(ray.nodes()), dashboard, address != "local")
+    return Cluster(_with_cards(live_nodes(ray.nodes())), dashboard, address != "local")
+
+
+def _with_cards(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The nodes, with the cards that PyTorch sees there; a node that does not answer stays as Ray describes it."""
+    on = {node: NodeAffinitySchedulingStrategy(node.id, soft=False) for node in nodes if node.gpus}
+    asked = {node: _cards.options(scheduling_strategy=where).remote() for node, where in on.items()}
+    seen: dict[Node, Node] = {}
+    for node, answer in asked.items():
+        with contextlib.suppress(*GONE):
+            if cards := result_of(answer):
+                seen[node] = replace(node, card=" and ".join(cards.names), bf16=cards.bf16)
+    return tuple(seen.get(node, node) for node in nodes)
+
+
+@ray.remote(num_cpus=0)  # without a GPU, Ray hides none
+def _cards() -> Cards | None:
+    return Cards.seen()
 
 
 def _start() -> Any:
@@ -164,7 +185,7 @@ def prepare_nodes(study: StudyConfig, storage: Storage) -> list[str]:
         name = f"node {nodes[node]['NodeManagerAddress']}"
         try:
             notes = result_of(answer)
-        except (NodeDiedError, WorkerCrashedError, TaskUnschedulableError):
+        except GONE:
             continue  # the node is lost; no trial will run there
         except InputError as error:
             raise InputError(f"{name}: {error}") from None

@@ -84,7 +84,7 @@ def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record]
     probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))
     resources = study.resources
     task: Any = ray.remote(probe).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
-    costs: Costs = result_of(task.remote(probed.config, resources.workers))
+    costs: Costs = result_of(task.remote(probed.config, resources.workers, resources.gpus or 0.0))
 
     timed = [(arm, costs.seconds(arm.config, probed.config.batch_size)) for arm in arms]
     mean = sum(seconds for _, seconds in timed) / len(timed)

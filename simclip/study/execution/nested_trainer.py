@@ -7,16 +7,21 @@ trial's thread empties it while another one waits for the run to end.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import ray.train
 import ray.tune
 from ray.train import UserCallback
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch.config import _TorchBackend
 from ray.util.queue import Empty, Queue
 
+from simclip.runtime.device import reserved_device
+from simclip.runtime.local_ray import reach_other_nodes
 from simclip.study.store import layout
 from simclip.study.store.storage import Storage
 
@@ -32,6 +37,36 @@ class ReportsToQueue(UserCallback):
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
         """Queue the report of the first worker."""
         self.queue.put((metrics[0], checkpoint.path if checkpoint else None))
+
+
+class _Backend(_TorchBackend):
+    """Ray's set-up of the process group, after that of what each process needs for it."""
+
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        worker_group.execute(_prepare_process, backend_config.gpus)
+        super().on_start(worker_group, backend_config)
+
+
+@dataclass
+class GroupConfig(TorchConfig):
+    """The process group of a trial's workers.
+
+    Attributes:
+        gpus: GPUs of each worker.
+    """
+
+    gpus: float = 0.0
+
+    @property
+    def backend_cls(self) -> type[_TorchBackend]:
+        """What sets it up."""
+        return _Backend
+
+
+def _prepare_process(gpus: float) -> None:
+    """Set what PyTorch reads from the environment when it first uses the network; refuse cards that it cannot use."""
+    reach_other_nodes(ray.util.get_node_ip_address(), socket.gethostname())
+    reserved_device(gpus)
 
 
 def fit_nested(
@@ -60,6 +95,7 @@ def fit_nested(
     trainer = TorchTrainer(
         train_loop,
         train_loop_config=loop_config,
+        torch_config=GroupConfig(gpus=resources.get("GPU", 0.0)),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers, use_gpu="GPU" in resources, resources_per_worker=resources
         ),

@@ -138,7 +138,7 @@ class _Events(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        self._recorder.epoch_ended(self._trial(trial), result["history"])
+        self._recorder.epoch_ended(self._trial(trial), result["history"], result["device"])
 
     def on_checkpoint(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, checkpoint: Checkpoint, **info: Any

@@ -54,6 +54,7 @@ class Recorder:
         self.searcher: StageSearcher | None = None
         self._started: dict[str, tuple[float, float]] = {}  # wall-clock time and monotonic time, in seconds
         self._histories: dict[str, list[Row]] = {}
+        self._devices: dict[str, str] = {}
         self._losses: Counter[str] = Counter()
         self.results = StudyResults(study, self.records)
 
@@ -80,14 +81,15 @@ class Recorder:
         for listener in self.listeners:
             listener.trial_started(trial)
 
-    def epoch_ended(self, trial: Trial, history: list[Row]) -> None:
+    def epoch_ended(self, trial: Trial, history: list[Row], device: str) -> None:
         """Write the record of an epoch, whose checkpoint, if any, has been stored.
 
         Args:
             trial: The trial.
             history: A row per epoch so far.
+            device: Name of the card that its first worker computes on, or CPU.
         """
-        self._histories[trial.name] = history
+        self._histories[trial.name], self._devices[trial.name] = history, device
         self.folder.write(self._record(trial, None))
         for listener in self.listeners:
             listener.epoch_ended(trial, history[-1])
@@ -156,7 +158,8 @@ class Recorder:
     def _record(self, trial: Trial, outcome: Outcome | None, error: str | None = None) -> Record:
         started, clock = self._started[trial.name]
         history, seconds = self._histories.get(trial.name, []), time.monotonic() - clock
-        return Record.of(trial, history, outcome=outcome, seconds=seconds, error=error, started=started)
+        device = self._devices.get(trial.name)
+        return Record.of(trial, history, outcome=outcome, seconds=seconds, error=error, started=started, device=device)
 
     def _end(self, trial: Trial, record: Record) -> None:
         """Put the end on record, then delete what was kept to resume the trial."""

@@ -25,14 +25,18 @@ class Node:
     Attributes:
         cpus: Number of CPUs.
         gpus: Number of CUDA cards.
-        card: Kind of its cards as Ray names it, such as A100; None if it has none.
-        address: IP address; empty if it is not known.
+        card: Name of its cards; None if it has none.
+        bf16: Whether all of its cards multiply in bf16 themselves; None if that is not known.
+        address: IP address; empty if the node is of an earlier run.
+        id: Ray's name for it; empty likewise.
     """
 
     cpus: float
     gpus: float = 0.0
     card: str | None = None
+    bf16: bool | None = None
     address: str = ""
+    id: str = ""
 
     def slots(self, cpus: float, gpus: float) -> int:
         """Number of workers that fit at a time; each of them uses one card or a share of one."""
@@ -79,7 +83,8 @@ class Cluster:
 
     def recorded(self) -> dict[str, Any]:
         """The cluster in results.json."""
-        nodes = [{"cpus": node.cpus, "gpus": node.gpus, "card": node.card} for node in self.nodes]
+        lasting = ("cpus", "gpus", "card", "bf16")
+        nodes = [{name: getattr(node, name) for name in lasting} for node in self.nodes]
         return {"cluster_cpus": self.cpus, "cluster_gpus": self.gpus, "nodes": nodes}
 
     @classmethod
@@ -87,7 +92,8 @@ class Cluster:
         """The cluster of a results.json; before nodes were recorded, it counts as one node."""
         whole = [{"cpus": hardware["cluster_cpus"], "gpus": hardware["cluster_gpus"]}]
         nodes = hardware.get("nodes", whole)
-        return cls(tuple(Node(node["cpus"], node["gpus"], node.get("card")) for node in nodes), dashboard=None)
+        has = [(node["cpus"], node["gpus"], node.get("card"), node.get("bf16")) for node in nodes]
+        return cls(tuple(Node(*each) for each in has), dashboard=None)
 
     def __str__(self) -> str:
         """The nodes; those that are alike count as one entry."""
@@ -114,7 +120,7 @@ def live_nodes(described: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
     """The nodes that are up and have CPUs or GPUs, from what `ray.nodes()` returns."""
     alive = [(node, node["Resources"]) for node in described if node["Alive"]]
     return tuple(
-        Node(has.get("CPU", 0.0), *_cards(has), address=node["NodeManagerAddress"])
+        Node(has.get("CPU", 0.0), *_cards(has), address=node["NodeManagerAddress"], id=node["NodeID"])
         for node, has in alive
         if has.get("CPU") or has.get("GPU")
     )
@@ -133,7 +139,50 @@ def is_metal(kind: str | None) -> bool:
 
 
 def resolved(study: AnyStudy, cluster: Cluster) -> AnyStudy:
-    """The study with the resources of a trial and its number of torch threads filled in.
+    """The study with the resources, the number of torch threads and the precision of its trials filled in.
+
+    Raises:
+        InputError: The cluster cannot hold one trial.
+    """
+    return _with_precision(_with_resources(study, cluster), cluster)
+
+
+def _with_precision(study: AnyStudy, cluster: Cluster) -> AnyStudy:
+    """The study with one precision for all of its trials, so that an arm and its control never differ in it.
+
+    `auto` is bf16 if all cards that its workers may get have it, else fp32. It stays `auto` if a card is not known.
+    """
+    if study.train.precision != "auto":
+        return study
+    found = [node.bf16 for node in _places(study, cluster)]
+    if study.resources.gpus and None in found:
+        return study
+    precision = "bf16" if study.resources.gpus and all(found) else "fp32"
+    return study.model_copy(update={"train": study.train.model_copy(update={"precision": precision})})
+
+
+def _places(study: StudyConfig, cluster: Cluster) -> list[Node]:
+    """The nodes on which workers of a study with its resources filled in may run."""
+    asked = study.resources
+    return [node for node in cluster.nodes if node.slots(asked.cpus or 1.0, asked.gpus or 0.0)]
+
+
+def device_notes(study: StudyConfig, cluster: Cluster) -> list[str]:
+    """What a user may not expect of the devices of a resolved study, a line each."""
+    if cluster.gpus and not study.resources.gpus:
+        return [f"resources.gpus is 0: the trials run on CPUs, and no GPU is used ({cluster.gpus:g} are there)"]
+    places = [node for node in _places(study, cluster) if node.card]
+    cards = sorted({node.card for node in places if node.card})
+    if len(cards) < 2:
+        return []
+    without = sorted({node.card for node in places if node.card and node.bf16 is False})
+    why = f", since {' and '.join(without)} has no bf16" if without and study.train.precision == "fp32" else ""
+    return [f"The cards differ ({', '.join(cards)}): all trials compute in {study.train.precision}{why}; each trial's "
+            "record names its card"]  # fmt: skip
+
+
+def _with_resources(study: AnyStudy, cluster: Cluster) -> AnyStudy:
+    """The study with the resources and the number of torch threads of its trials filled in.
 
     By default a worker gets one GPU and its share of the CPUs, or one CPU where there is no GPU. The share is that of
     the node with the fewest CPUs per card, so that a worker fits each node with cards.
@@ -176,16 +225,22 @@ def _check_fits(cluster: Cluster, workers: int, cpus: float, gpus: float) -> Non
 
 
 def resolve_for_resume(study: AnyStudy, cluster: Cluster, folder: StudyFolder) -> AnyStudy:
-    """The study with its resources filled in, and with the number of threads of its earlier results."""
-    return resolved(with_recorded_threads(study, folder), cluster)
+    """The study with its resources filled in, and with the threads and the precision of its earlier results."""
+    if folder.recorded() is None:
+        return resolved(study, cluster)
+    return _with_resources(with_recorded_numerics(study, folder), cluster)
 
 
-def with_recorded_threads(study: AnyStudy, folder: StudyFolder) -> AnyStudy:
-    """The study with the number of threads of its earlier results, if there are any and it gives none itself."""
-    threads = (folder.recorded() or {}).get("train.threads")
-    if study.train.threads is not None or threads is None:
-        return study
-    return study.model_copy(update={"train": study.train.model_copy(update={"threads": threads})})
+def with_recorded_numerics(study: AnyStudy, folder: StudyFolder) -> AnyStudy:
+    """The study with the threads and the precision of its earlier results, if there are any and it gives none itself.
+
+    A precision of `auto` there, of an earlier version, stays: each trial chose it by its card.
+    """
+    recorded, train = folder.recorded() or {}, study.train
+    given = {"threads": train.threads, "precision": None if train.precision == "auto" else train.precision}
+    missing = {name: recorded.get(f"train.{name}") for name, value in given.items() if value is None}
+    update = {name: value for name, value in missing.items() if value not in (None, "auto")}
+    return study.model_copy(update={"train": train.model_copy(update=update)}) if update else study
 
 
 def worker_resources(study: StudyConfig) -> dict[str, float]:

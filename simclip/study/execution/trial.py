@@ -23,6 +23,7 @@ with paused_gc():  # processes of trials start here
     from ray.train.torch import TorchTrainer
 
     from simclip.evaluation.items import items_bytes
+    from simclip.runtime.device import device_name, reserved_device
     from simclip.runtime.scratch import scratch_folder
     from simclip.study.execution.nested_trainer import fit_nested
     from simclip.study.store import layout
@@ -47,6 +48,11 @@ class Placement:
     worker_resources: dict[str, float]
     storage: Storage
 
+    @property
+    def gpus(self) -> float:
+        """GPUs of each process."""
+        return self.worker_resources.get("GPU", 0.0)
+
 
 def run_trial(job: dict[str, Any], placement: Placement) -> None:
     """Run one trial from its start or from a checkpoint; called by Tune.
@@ -64,30 +70,29 @@ def run_trial(job: dict[str, Any], placement: Placement) -> None:
 
 def _train_here(loop: dict[str, Any]) -> None:
     """Train in the trial's own process (local mode) and report to Tune."""
-    gpus = loop["placement"].worker_resources.get("GPU", 0)
-    if 0 < gpus < 1:
-        torch.cuda.set_per_process_memory_fraction(gpus)
+    device = reserved_device(loop["placement"].gpus)
 
     def report(history: list[Row], folder: Path | None) -> None:
         checkpoint = ray.tune.Checkpoint.from_directory(folder) if folder else None
-        ray.tune.report(tune_result(history), checkpoint=checkpoint)
+        ray.tune.report(tune_result(history, device_name(device)), checkpoint=checkpoint)
 
-    train_trial(loop["job"], loop["placement"], report)
+    train_trial(loop["job"], loop["placement"], report, device)
 
 
 def _train_in_worker(loop: dict[str, Any]) -> None:
     """Train as one of several workers of a nested trainer and report to Train."""
+    device = reserved_device(loop["placement"].gpus, ray.train.torch.get_device())
 
     def report(history: list[Row], folder: Path | None) -> None:
         checkpoint = ray.train.Checkpoint.from_directory(folder) if folder else None
-        ray.train.report(tune_result(history), checkpoint=checkpoint)
+        ray.train.report(tune_result(history, device_name(device)), checkpoint=checkpoint)
 
     first = ray.train.get_context().get_world_rank() == 0
-    train_trial(loop["job"], loop["placement"], report, ray.train.torch.get_device(), first)
+    train_trial(loop["job"], loop["placement"], report, device, first)
 
 
 def train_trial(
-    job: dict[str, Any], placement: Placement, report: Report, device: torch.device | None = None, first: bool = True
+    job: dict[str, Any], placement: Placement, report: Report, device: torch.device, first: bool = True
 ) -> None:
     """Train in this process, one of the trial's workers.
 
@@ -95,7 +100,7 @@ def train_trial(
         job: The trial, as for `run_trial`.
         placement: How the trial runs.
         report: Called after each epoch with the history and the folder of the checkpoint, if there is one.
-        device: Where to compute; by default a GPU if there is one.
+        device: Where to compute.
         first: Whether this is the first worker, which stores the log.
 
     Raises:
@@ -118,9 +123,10 @@ def train_trial(
             training.run(sent)
 
 
-def tune_result(history: list[Row]) -> dict[str, Any]:
-    """The result reported to Tune after an epoch: its number, the objective, and the whole history for the record."""
-    return {"epoch": history[-1]["epoch"], "metric": history[-1]["metric"], "history": history}
+def tune_result(history: list[Row], device: str) -> dict[str, Any]:
+    """The result reported to Tune after an epoch: its number and objective, and for the record history and device."""
+    last = history[-1]
+    return {"epoch": last["epoch"], "metric": last["metric"], "history": history, "device": device}
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class Record:
         seconds: Duration from the start to the end or the last epoch, loading included.
         error: Last line of a failed trial's traceback; the log has all of it.
         started: Start, in seconds since 1970 (UTC).
+        device: Name of the card that its last epoch ran on, or CPU; None if it had none, or in an earlier version.
     """
 
     arm: str
@@ -57,6 +58,7 @@ class Record:
     seconds: float = 0.0
     error: str | None = None
     started: float = 0.0
+    device: str | None = None
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class Record:
         seconds: float = 0.0,
         error: str | None = None,
         started: float = 0.0,
+        device: str | None = None,
     ) -> Record:
         """The record of a trial; the arguments are described under the attributes."""
         return cls(
@@ -81,6 +84,7 @@ class Record:
             seconds=seconds,
             error=error,
             started=started,
+            device=device,
         )
 
     @property
@@ -106,6 +110,7 @@ class Record:
             "control": self.control,
             "stage": self.stage,
             "started": self.started,
+            "device": self.device,
             "config": portable(self.config.model_dump(mode="json")),
         }
         end = {
@@ -192,6 +197,7 @@ def _record(path: Path, head: dict[str, Any], *rows: dict[str, Any]) -> Record:
         seconds=end.get("seconds", sum(row["seconds"] for row in history)),
         error=end.get("error"),
         started=head["started"],
+        device=head.get("device"),
     )
 
 

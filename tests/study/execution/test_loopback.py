@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
 from simclip.errors import InputError
-from simclip.runtime.local_ray import keep_token_private, sessions_folder
+from simclip.runtime import local_ray
+from simclip.runtime.local_ray import interface_of, keep_token_private, sessions_folder
+from simclip.study.execution.cluster import connect
 from simclip.study.execution.ray_executor import read_own
 from tests.chaos.driver import Driver
 from tests.conftest import tiny_run, write_study
@@ -49,6 +54,40 @@ def test_rays_sessions_lie_in_a_folder_of_the_user(short: Path) -> None:
     assert folder.is_dir() and mode(folder.parent) == 0o700
     folder.parent.chmod(0o777)
     assert sessions_folder(short) == folder and mode(folder.parent) == 0o700
+
+
+def test_apples_gpu_is_none_for_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would count it as one, and give it to one trial at a time."""
+    asked: list[Any] = []
+
+    def init(**how: Any) -> None:
+        asked.append(how["num_gpus"])
+        raise RuntimeError("not started")
+
+    monkeypatch.setattr(ray, "init", init)
+    for system in ("darwin", "linux"):
+        monkeypatch.setattr(sys, "platform", system)
+        with pytest.raises(RuntimeError, match="not started"):
+            connect("local")
+    assert asked == [0, None]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_gloo_listens_where_other_nodes_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loopback = next(name for _, name in socket.if_nameindex() if name == "lo")
+    assert interface_of("127.0.0.1") == loopback and interface_of("192.0.2.1") is None
+    names = {"debian": "127.0.1.1", "resolved": "10.0.0.1"}
+    monkeypatch.setattr(socket, "gethostbyname", names.__getitem__)
+    monkeypatch.setattr(local_ray, "interface_of", {"10.0.0.1": "eth0"}.get)
+    monkeypatch.delenv(local_ray.GLOO, raising=False)
+    for address, host in (("10.0.0.1", "resolved"), ("127.0.0.1", "debian"), ("10.0.0.9", "debian")):
+        local_ray.reach_other_nodes(address, host)
+        assert local_ray.GLOO not in os.environ
+    local_ray.reach_other_nodes("10.0.0.1", "debian")
+    assert os.environ[local_ray.GLOO] == "eth0"
+    monkeypatch.setenv(local_ray.GLOO, "ib0")  # the user's own choice
+    local_ray.reach_other_nodes("10.0.0.1", "debian")
+    assert os.environ[local_ray.GLOO] == "ib0"
 
 
 @pytest.mark.parametrize("kind", ["a file", "a link to a folder", "a dangling link", "another user's folder"])

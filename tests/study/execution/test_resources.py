@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simclip.__main__ import whole_machine
 from simclip.errors import InputError
-from simclip.study.execution.resources import Cluster, Node, concurrency, live_nodes, resolved
+from simclip.study.analysis.best import read_best
+from simclip.study.analysis.reproduce import rerun
+from simclip.study.execution.resources import (
+    Cluster,
+    Node,
+    concurrency,
+    device_notes,
+    live_nodes,
+    resolve_for_resume,
+    resolved,
+    with_recorded_numerics,
+)
 from simclip.study.spec.study import Resources, StudyConfig
+from simclip.study.store.folder import StudyFolder
 
-HEAD, BOX = Node(8, address="10.0.0.1"), Node(8, 1, "A100", "10.0.0.2")
-FOUR_CARDS = Node(32, 4, "A100", "10.0.0.3")
+HEAD, BOX = Node(8, address="10.0.0.1"), Node(8, 1, "A100", address="10.0.0.2")
+FOUR_CARDS = Node(32, 4, "A100", address="10.0.0.3")
 
 
 def cluster(*nodes: Node) -> Cluster:
@@ -87,7 +100,7 @@ def test_what_would_wait_forever_is_refused(nodes: list[Node], resources: dict[s
 
 def ray_node(alive: bool = True, **resources: float) -> dict[str, Any]:
     """A node as `ray.nodes()` describes it."""
-    return {"Alive": alive, "Resources": resources, "NodeManagerAddress": "10.0.0.2"}
+    return {"Alive": alive, "Resources": resources, "NodeManagerAddress": "10.0.0.2", "NodeID": "n"}
 
 
 def test_nodes_as_ray_describes_them() -> None:
@@ -128,3 +141,60 @@ def test_the_originals_run_takes_whole_nodes(
     taken = whole_machine(cluster(*nodes), data_parallel)
     assert (taken.workers, taken.cpus, taken.gpus) == expected
     resolved(StudyConfig(name="s", resources=taken), cluster(*nodes))
+
+
+AMPERE = Node(8, 1, "NVIDIA A100-SXM4-80GB", bf16=True)
+TURING = Node(8, 1, "Tesla T4", bf16=False)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "fields", "precision", "notes"),
+    [
+        ([Node(8)], {}, "fp32", []),
+        ([AMPERE, AMPERE], {}, "bf16", []),
+        ([TURING], {}, "fp32", []),
+        ([AMPERE, TURING], {}, "fp32", ["The cards differ (NVIDIA A100-SXM4-80GB, Tesla T4): all trials compute in fp32"
+                                        ", since Tesla T4 has no bf16; each trial's record names its card"]),
+        ([AMPERE, TURING], {"train": {"precision": "bf16"}}, "bf16", [
+            "The cards differ (NVIDIA A100-SXM4-80GB, Tesla T4): all trials compute in bf16; each trial's record names "
+            "its card"]),
+        # The small node has no room for a worker.
+        ([AMPERE, Node(1, 1, "Tesla T4", bf16=False)], {"resources": {"cpus": 4}}, "bf16", []),
+        ([AMPERE], {"resources": {"gpus": 0}}, "fp32", [
+            "resources.gpus is 0: the trials run on CPUs, and no GPU is used (1 are there)"]),
+        ([Node(8, 1, "A100")], {}, "auto", []),  # not seen by PyTorch: each trial chooses, or says what is wrong
+    ],
+)  # fmt: skip
+def test_one_precision_for_all_trials(
+    nodes: list[Node], fields: dict[str, Any], precision: str, notes: list[str]
+) -> None:
+    study = resolved(StudyConfig.model_validate({"name": "s", **fields}), cluster(*nodes))
+    assert study.train.precision == precision
+    assert device_notes(study, cluster(*nodes)) == notes
+
+
+def test_later_runs_compute_as_the_first_did(tmp_path: Path) -> None:
+    """On other cards too; results of an earlier version, whose trials chose by themselves, go on so."""
+    study, folder = StudyConfig.model_validate({"name": "s", "train": {"threads": 1}}), StudyFolder(tmp_path / "s")
+    for first, recorded in ((cluster(AMPERE), "bf16"), (cluster(TURING), "fp32"), (None, "auto")):
+        folder.file.unlink(missing_ok=True)
+        folder.claim(resolve_for_resume(study, first, folder) if first else study)
+        for later in (AMPERE, TURING, Node(4)):
+            again = resolve_for_resume(study, cluster(later), folder)
+            assert again.train.precision == recorded
+            folder.check_claim(again)
+        folder.check_claim(with_recorded_numerics(study, folder))
+        other = study.model_copy(update={"train": study.train.model_copy(update={"precision": "bf16"})})
+        assert resolve_for_resume(other, cluster(TURING), folder).train.precision == "bf16"  # which claim() refuses
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_trial_is_reproduced_on_a_smaller_machine_of_its_kind(tmp_path: Path) -> None:
+    best = read_best(tmp_path / "tiny")
+    assert best.train.precision == "fp32"  # resolved and recorded
+    on_sixteen = best.model_copy(update={"resources": Resources(cpus=16, gpus=0)})
+    again = resolved(rerun(on_sixteen), cluster(Node(4)))
+    assert (again.resources.cpus, again.train.threads, again.train.precision) == (1, best.train.threads, "fp32")
+    on_a_card = best.model_copy(update={"resources": Resources(cpus=16, gpus=1)})
+    with pytest.raises(InputError, match="no such worker fits any node"):
+        resolved(rerun(on_a_card), cluster(Node(4)))

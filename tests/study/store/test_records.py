@@ -65,3 +65,14 @@ def _without_stage(path: Path) -> None:
     head, *lines = path.read_text().splitlines()
     old = {key: value for key, value in json.loads(head).items() if key not in ("stage", "crc32")}
     path.write_text("\n".join([json.dumps(old), *lines, ""]))
+
+
+def test_the_device_of_a_trial_is_on_record(tmp_path: Path) -> None:
+    path = tmp_path / "k4-s1.jsonl"
+    replace(record("k4", 1, 0.1, 0.2), device="NVIDIA A100-SXM4-80GB").write(tmp_path)
+    assert json.loads(path.read_text().splitlines()[0])["device"] == "NVIDIA A100-SXM4-80GB"
+    assert read_all(tmp_path)["k4-s1"].device == "NVIDIA A100-SXM4-80GB"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    del lines[0]["device"], lines[0]["crc32"]  # as an earlier version wrote it
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_all(tmp_path)["k4-s1"].device is None
