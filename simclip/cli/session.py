@@ -27,6 +27,7 @@ from simclip.study.search.asha import why_off
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
+from simclip.study.store.compatibility import machine_changes
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import damaged, read_all, read_records
 
@@ -49,7 +50,9 @@ def connect_to_ray(console: Console, address: str | None) -> Cluster:
     return cluster
 
 
-def show_forecast(console: Console, study: StudyConfig, folder: StudyFolder, address: str | None) -> None:
+def show_forecast(
+    console: Console, study: StudyConfig, folder: StudyFolder, address: str | None, retry_failed: bool = False
+) -> None:
     """Print arms, trials and the estimated cost."""
     check_models(study)
     cluster = connect_to_ray(console, address)
@@ -57,7 +60,7 @@ def show_forecast(console: Console, study: StudyConfig, folder: StudyFolder, add
     for line in device_notes(study, cluster):
         say(console, line)
     say(console, "Starting workers...")
-    console.print(forecast_table(study, forecast(study, cluster, read_all(folder.trials))))
+    console.print(forecast_table(study, forecast(study, cluster, read_all(folder.trials, retry_failed))))
 
 
 def finished(study: StudyConfig, folder: StudyFolder, retry_failed: bool) -> StudyEnd | None:
@@ -106,7 +109,10 @@ def run_and_show(
     """
     with own_folder(folder.place(), cluster.shared) as done:
         refuse_other_reading(study, folder)
+        changed = machine_changes(folder.recorded(), study)
         folder.claim(study)
+        if changed:
+            say(console, changed)
         for path in damaged(folder.trials):
             say(console, f"{path}: damaged; its trial goes on from what is left of it")
         for line in write_left_out(study, folder):

@@ -36,7 +36,7 @@ def survey_clusters(chosen: Subject, anchors: int, seed: int, console: Console) 
         raise InputError(f"--anchors {anchors}: there are {len(data)} rows")
     compute = Compute.choose(config.precision)
     nn.Module.to(clip.model, compute.device)
-    encoder = Encoder(clip, compute, Workers(), config.val_batch_size, config.data_workers)
+    encoder = Encoder(clip, compute, Workers(), config.val_batch_size, config.data_workers, config.embed_batch_size)
     with console.status(f"embedding {len(data):,} rows by {config.similarity}"):
         embeddings = offline_embeddings(config.similarity, data, encoder)
     limit = config.max_similarity

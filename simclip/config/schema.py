@@ -34,6 +34,7 @@ class Traits:
         batching: Decides which rows share a batch. A control has the default of every such field.
         schedule: One of the fields that together spell out p of every epoch.
         reads_data: Decides which files a run reads and whether they fit; a study checks one arm per combination.
+        machine: Changes results in the last bits at most; it may change while a study goes on.
     """
 
     symbol: str | tuple[str, str]
@@ -41,6 +42,7 @@ class Traits:
     batching: bool = False
     schedule: bool = False
     reads_data: bool = False
+    machine: bool = False
 
 
 def field(
@@ -52,6 +54,7 @@ def field(
     batching: bool = False,
     schedule: bool = False,
     reads_data: bool = False,
+    machine: bool = False,
     **bounds: Any,
 ) -> Any:
     """Declare a field of a schema together with its traits (see `Traits`).
@@ -61,7 +64,7 @@ def field(
     Args:
         bounds: Constraints as `pydantic.Field` takes them, such as ge=0 or min_length=1.
     """
-    traits: dict[str, Any] = {"batching": batching, "schedule": schedule, "reads_data": reads_data}
+    traits: dict[str, Any] = {"batching": batching, "schedule": schedule, "reads_data": reads_data, "machine": machine}
     named = {"symbol": symbol, "label": label}
     traits |= {key: value for key, value in named.items() if value is not None}
     return Field(default, description=description, json_schema_extra={"traits": traits}, **bounds)

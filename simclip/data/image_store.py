@@ -21,6 +21,7 @@ from simclip.data.images import ImageFiles, Pictures, Transform, read_square
 from simclip.data.members import numbered
 from simclip.data.picture import Picture
 from simclip.data.picture_file import BLOCK, Exif, picture_stamps
+from simclip.data.stored_checksums import CHECKSUM, StoredChecksums, checksum
 from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder, fingerprint, one_process
 from simclip.runtime.progress import with_progress
@@ -42,21 +43,26 @@ class ImageStore(Dataset[torch.Tensor]):
         paths: Each row's image.
         size: Side of an image, in pixels.
         index: int64 [rows], number of each row's image in the file.
+        part: The layout of the file, to check each image against its checksum; None checks nothing.
     """
 
-    def __init__(self, file: Path, paths: Sequence[Picture], size: int, index: np.ndarray) -> None:
+    def __init__(
+        self, file: Path, paths: Sequence[Picture], size: int, index: np.ndarray, part: _Part | None = None
+    ) -> None:
         self.file, self.paths, self.size, self._index = file, paths, size, index
         shape = (int(index.max()) + 1, size, size, 3)
         self._pixels = np.asarray(np.memmap(file, dtype=np.uint8, mode="r", shape=shape))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is only read
             self._tensor = torch.from_numpy(self._pixels)
+        self._checksums = StoredChecksums(file, part.checksums, self._pixels, part.decode) if part else None
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        return torch.from_numpy(self._pixels[self._index[row]].copy()).permute(2, 0, 1)
+        (pixels,) = self.batches([[row]])
+        return pixels[0]
 
     def batches(
         self, batches: Iterable[Sequence[int] | np.ndarray], workers: int = 0, pin: bool = False
@@ -64,6 +70,8 @@ class ImageStore(Dataset[torch.Tensor]):
         """See `Pictures.batches`; each batch is one indexed copy, so `workers` is not used."""
         for rows in batches:
             chosen = self._index[np.asarray(rows)]
+            if self._checksums:
+                self._checksums.check(chosen)
             if pin:
                 shape = (len(chosen), *self._pixels.shape[1:])
                 pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
@@ -110,23 +118,29 @@ def open_pictures(
                 if not _fits(_Part(store, unique), image_store):
                     return files
                 _make(_Part(store, unique))
-    return ImageStore(store, paths, size, index)
+    return ImageStore(store, paths, size, index, _Part(store, unique))
 
 
 def _is_whole(store: Path, files: ImageFiles) -> bool:
-    """Whether a store is there with as many bytes as it should have, the marks of its blocks included."""
-    part = _Part(store, files)
-    return store.is_file() and store.stat().st_size == part.bytes + part.blocks
+    """Whether a store is there with as many bytes as it should have; one of a version without checksums has fewer."""
+    return store.is_file() and store.stat().st_size == _Part(store, files).total
 
 
 class _Part:
-    """An unfinished store: the images, followed by a byte per block, 1 if it is finished."""
+    """An unfinished store: the images, a byte per block, 1 if it is finished, and a checksum per image."""
 
     def __init__(self, store: Path, files: ImageFiles) -> None:
         self.store, self.files = store, files
         self.path = store.with_suffix(".part")
         self.blocks = -(-len(files) // BLOCK)
         self.bytes = len(files) * files.size**2 * 3
+        self.checksums = -(-(self.bytes + self.blocks) // CHECKSUM.itemsize) * CHECKSUM.itemsize
+        self.total = self.checksums + len(files) * CHECKSUM.itemsize
+
+    def decode(self, number: int) -> np.ndarray:
+        """Decode an image from its own file."""
+        files = self.files
+        return read_square(files.paths[number], files.size, files.transform, files.exif)
 
     def written(self) -> int:
         """Number of bytes already on the disk."""
@@ -161,9 +175,9 @@ def _make(part: _Part) -> None:
     begin = time.monotonic()
     handle = os.open(part.path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if os.fstat(handle).st_size != part.bytes + part.blocks:
+        if os.fstat(handle).st_size != part.total:
             os.ftruncate(handle, 0)
-            os.ftruncate(handle, part.bytes + part.blocks)
+            os.ftruncate(handle, part.total)
         _decode_missing(part, handle)
         os.fsync(handle)
     except (InputError, OSError) as error:
@@ -191,9 +205,11 @@ def _decode_missing(part: _Part, handle: int) -> None:
 
     def decode(number: int) -> int:
         block = int(missing[number])
-        paths = part.files.paths[block * BLOCK : (block + 1) * BLOCK]
-        squares = [read_square(path, part.files.size, part.files.transform, part.files.exif) for path in paths]
-        _write(handle, np.stack(squares).data.cast("B"), block * BLOCK * picture)
+        first = block * BLOCK
+        squares = [part.decode(each) for each in range(first, min(first + BLOCK, len(part.files)))]
+        _write(handle, np.stack(squares).data.cast("B"), first * picture)
+        sums = b"".join(map(checksum, squares))
+        _write(handle, memoryview(sums), part.checksums + first * CHECKSUM.itemsize)
         return block
 
     before = (part.blocks - len(missing)) * BLOCK

@@ -25,7 +25,7 @@ def base_scores(
     """
     names, compute = [name for each in sets for name in each.metric_names], encoder.compute
     setting = (names, str(compute), torch.get_num_threads(), torch.__version__, encoder.batch_size,
-               encoder.workers.size)  # fmt: skip
+               encoder.workers.size, *filter(None, [encoder.at_a_time]))  # fmt: skip
     parts = [part for each in sets for part in _content(each)]
     key = fingerprint(encoder.clip.identity().encode(), repr(setting).encode(), *parts)
 

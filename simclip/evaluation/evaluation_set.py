@@ -48,7 +48,7 @@ class Embeddings:
         targets: int64, from the set's contents.
         metrics: Names of the metrics, from the set's contents.
         logit_scale: Factor of the cosines in CLIP's loss, at most 100.
-        batch_size: Number of items per forward pass, and of pairs in a batch of the contrastive loss.
+        batch_size: Number of pairs in a batch of the contrastive loss.
     """
 
     images: Tensor

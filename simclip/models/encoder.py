@@ -30,8 +30,9 @@ class Encoder:
         clip: The model, on its device.
         compute: Device and precision.
         workers: All workers of the run; every one of them must make the same calls.
-        batch_size: Maximum number of items per forward pass.
+        batch_size: Number of pairs in a batch of the contrastive loss.
         data_workers: Number of decoding processes, for images that are not stored.
+        at_a_time: Maximum number of items per forward pass; by default `batch_size`.
     """
 
     clip: Clip
@@ -39,6 +40,7 @@ class Encoder:
     workers: Workers
     batch_size: int = 256
     data_workers: int = 0
+    at_a_time: int | None = None
 
     def texts(self, tokens: Tokens, captions: np.ndarray, everywhere: bool = True) -> torch.Tensor:
         """Embed captions, sorted by length to avoid computing on padding.
@@ -110,7 +112,8 @@ class Encoder:
         return self.workers.gather_on_host(local, everywhere)[: len(items)]
 
     def _blocks(self, items: np.ndarray) -> Iterator[np.ndarray]:
-        size = min(self.batch_size, CPU_BLOCK) if self.compute.device.type == "cpu" else self.batch_size
+        most = self.at_a_time or self.batch_size
+        size = min(most, CPU_BLOCK) if self.compute.device.type == "cpu" else most
         for begin in range(0, len(items), size):
             yield items[begin : begin + size]
 

@@ -29,20 +29,26 @@ class TrainConfig(OptimizerFields, BatchFields, ModelFields, DataFields):
     # Machine. These change results in the last bit at most; they are recorded and reproduced.
     seed: int = field(1, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = field("auto", description="auto: bf16 on CUDA cards that support it")
-    threads: int | None = field(None, ge=1, description="torch threads; default: the trial's CPUs")
+    threads: int | None = field(None, ge=1, machine=True, description="torch threads; default: the trial's CPUs")
     micro_batch_size: int | None = field(
-        None, ge=1, description="rows of a worker's batch in memory at a time; same gradients"
+        None, ge=1, machine=True, description="rows of a worker's batch in memory at a time; same gradients"
     )
-    compile: bool = field(False, description="torch.compile the towers: slower to start, faster steps")
+    embed_batch_size: int | None = field(
+        None, ge=1, machine=True,
+        description="items embedded at a time, in evaluation and refresh; default val_batch_size, on CPUs at most 128",
+    )  # fmt: skip
+    compile: bool = field(False, machine=True, description="torch.compile the towers: slower to start, faster steps")
     image_store: Literal["auto", "on", "off"] = field(
-        "auto", reads_data=True,
+        "auto", reads_data=True, machine=True,
         description="decode every image once, into a file; auto: if it takes at most half of the free disk",
     )  # fmt: skip
     store_size: int | None = field(
         None, ge=8, reads_data=True, description="side of stored training images; default 8/7 of the model's: 256"
     )
-    data_workers: int = field(0, ge=0, description="image decoding processes; 0 decodes in the training process")
-    log_every: int = field(10, ge=1, description="steps from one log line to the next")
+    data_workers: int = field(
+        0, ge=0, machine=True, description="image decoding processes; 0 decodes in the training process"
+    )
+    log_every: int = field(10, ge=1, machine=True, description="steps from one log line to the next")
 
     @model_validator(mode="before")
     @classmethod

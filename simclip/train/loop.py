@@ -70,7 +70,9 @@ class Training:
         self.sets = load_evaluation_sets(config, self.clip)
         self.workers.wait()  # one on another node may have made the image store there
         nn.Module.to(self.clip.model, self.compute.device)
-        self.encoder = Encoder(self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers)
+        self.encoder = Encoder(
+            self.clip, self.compute, self.workers, config.val_batch_size, config.data_workers, config.embed_batch_size
+        )
         self.planner = Planner(config, self.data, self.encoder)
         self.iterations = self.planner.iterations
         self.prepare(self.iterations * config.epochs)

@@ -53,8 +53,9 @@ def memory_advice(
 ) -> str:
     """What to change for a run that ran out of memory; the arguments are those of `memory_checked`."""
     trained = config.micro_batch_size or -(-config.batch_size // workers)
-    embedded = config.val_batch_size if device and device.type != "cpu" else min(config.val_batch_size, CPU_BLOCK)
+    embedded = config.embed_batch_size or config.val_batch_size
+    embedded = embedded if device and device.type != "cpu" else min(embedded, CPU_BLOCK)
     training = f"train.micro_batch_size={trained // 2} (the same gradients, in parts)" if trained > 1 else ""
-    embedding = f"train.val_batch_size={embedded // 2} (items embedded at a time)" if embedded > 1 else ""
+    embedding = f"train.embed_batch_size={embedded // 2} (items embedded at a time)" if embedded > 1 else ""
     choices = {"training": [training], None: [training, embedding]}.get(phase, [embedding])
     return ", or ".join([*filter(None, choices), FEWER])

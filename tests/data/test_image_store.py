@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from binascii import crc32
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
-from simclip.data import image_store
+from simclip.data import image_store, stored_checksums
 from simclip.data.image_store import BLOCK, ImageStore, open_pictures
 from simclip.data.images import ImageFiles, Pictures, Transform, centre_crop, read_image, resize_antialiased
 from simclip.errors import InputError
@@ -157,7 +158,7 @@ class Disk(NamedTuple):
 
 @pytest.fixture
 def nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk with 1,200 free bytes; five pictures of 8 pixels take 960."""
+    """A disk with 1,200 free bytes; five pictures of 8 pixels take 960 and their checksums 24."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(10**9, 10**9 - 1200, 1200))
 
 
@@ -203,7 +204,7 @@ def test_a_disk_that_is_full_after_all(paths: list[Path], monkeypatch: pytest.Mo
 BUILDER = """
 import json, os, sys, time
 from pathlib import Path
-from simclip.data import image_store
+from simclip.data import image_store, stored_checksums
 from simclip.data.images import read_square, resize_antialiased
 
 names, journal, pause = json.loads(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -228,7 +229,7 @@ def builder(paths: list[Path], journal: Path, pause: float) -> subprocess.Popen[
 def finished_blocks(count: int) -> np.ndarray:
     """bool [blocks], what the part notes as finished."""
     (part,) = parts()
-    return np.frombuffer(part.read_bytes()[count * 8 * 8 * 3 :], dtype=bool)
+    return np.frombuffer(part.read_bytes()[count * 8 * 8 * 3 :][: -(-count // BLOCK)], dtype=bool)
 
 
 def test_a_killed_build_is_taken_up_where_it_was(tmp_path: Path) -> None:
@@ -276,6 +277,38 @@ def test_a_part_of_a_wrong_size_is_begun_anew(paths: list[Path]) -> None:
     part = store.rename(store.with_suffix(".part"))
     part.write_bytes(b"\1" * (part.stat().st_size - 1))
     assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
+
+
+@pytest.mark.parametrize("place", [0, 2 * 192 + 7, 4 * 192 + 191, -1, -20])
+def test_a_flipped_bit_is_noticed_and_mended(place: int, paths: list[Path], caplog: pytest.LogCaptureFixture) -> None:
+    """Of a picture, or of its checksum at the end of the file."""
+    open_pictures(paths, 8, resize_antialiased)
+    (store,) = stores()
+    whole = store.read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[place] ^= 16
+    store.write_bytes(spoilt)
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
+    assert re.search(rf"{store}: picture \d is damaged and is decoded again", caplog.text)
+    assert store.read_bytes() == whole
+    caplog.clear()
+    assert torch.equal(open_pictures(paths, 8, resize_antialiased)[4], read_image(paths[4], 8, resize_antialiased))
+    assert not caplog.text
+
+
+def test_a_store_of_a_version_without_checksums_is_made_again(paths: list[Path]) -> None:
+    open_pictures(paths, 8, resize_antialiased)
+    (store,) = stores()
+    store.write_bytes(b"\0" * (5 * 192 + 1))
+    assert_holds(open_pictures(paths, 8, resize_antialiased), paths, 8)
+
+
+def test_a_picture_is_checked_once_per_process(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, read = open_pictures(paths, 8, resize_antialiased), []
+    monkeypatch.setattr(stored_checksums.zlib, "crc32", lambda pixels: read.append(crc32(pixels)) or read[-1])
+    for _ in pictures.batches([[0, 1], [1, 2], [0, 1, 2, 2], [4]]):
+        pass
+    assert len(read) == 4
 
 
 def test_the_log_says_where_it_lies_and_how_large_all_are(

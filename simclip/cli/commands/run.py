@@ -73,7 +73,7 @@ def run(
     if arm:
         arm_trials(loaded, folder, arm)
     if dry_run:
-        session.show_forecast(console, loaded, folder, address)
+        session.show_forecast(console, loaded, folder, address, retry_failed)
         return DONE
     end = None if fresh or arm else session.finished(loaded, folder, retry_failed)
     if end is None:
@@ -101,7 +101,7 @@ def arm_trials(study: StudyConfig, folder: StudyFolder, arm: str) -> list[Trial]
         InputError: The search plans no such arm.
     """
     begun = StudyResults(study, read_all(folder.trials)).of_stage("search")
-    planned = under_recorded_names(planned_trials(study), begun)
+    planned = under_recorded_names(study, planned_trials(study), begun)
     if found := [trial for trial in planned if trial.arm.name == arm]:
         return found
     raise InputError(f"--arm {arm}: the study plans no such arm; {hint(arm, {trial.arm.name: 0 for trial in planned})}")

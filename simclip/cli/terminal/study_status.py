@@ -85,7 +85,7 @@ def _not_begun(results: StudyResults) -> list[Trial]:
     """The planned trials that have not begun."""
     study = results.study
     begun = results.of_stage("search")
-    planned = under_recorded_names(planned_trials(study, begun), begun)
+    planned = under_recorded_names(study, planned_trials(study, begun), begun)
     return [trial for trial in [*planned, *confirm_trials(results)] if trial.name not in results.records]
 
 

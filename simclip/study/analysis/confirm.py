@@ -11,7 +11,7 @@ from simclip.study.analysis.comparison.dunnett import detectable
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import ALPHA, MIN_PAIRS, POWER, paired
 from simclip.study.search.plan import planned_trials, searcher_of
-from simclip.study.spec.arms import Arm, Trial, unseeded
+from simclip.study.spec.arms import Arm, Trial, on_this_machine, unseeded
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.records import Record
@@ -32,7 +32,7 @@ def search_has_ended(results: StudyResults) -> bool:
         return False
     if study.budget.model_dump(exclude_none=True):
         return True
-    planned = under_recorded_names(planned_trials(study, begun), begun)
+    planned = under_recorded_names(study, planned_trials(study, begun), begun)
     return all(trial.name in begun for trial in planned) and not searcher_of(study).wants_more(study, begun)
 
 
@@ -74,4 +74,4 @@ def detectable_difference(results: StudyResults) -> tuple[float | None, float | 
 
 
 def _arm(study: StudyConfig, record: Record) -> Arm:
-    return Arm(record.arm, confirm_config(study, unseeded(record.config)), record.control)
+    return Arm(record.arm, confirm_config(study, unseeded(on_this_machine(study, record.config))), record.control)

@@ -10,6 +10,7 @@ import numpy as np
 
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.plan import searcher_of
+from simclip.study.spec.arms import on_this_machine
 from simclip.study.store.records import Record
 from simclip.train.config import control_of
 
@@ -123,8 +124,9 @@ def differences_to_controls(results: StudyResults) -> dict[str, float]:
     if not searcher_of(results.study).exhaustive:
         best = results.control.scores if results.control else {}
         return {record.trial: score - best[record.seed] for record, score in trials if record.seed in best}
-    controls = {(record.config.run_key, record.seed): score for record, score in trials if record.control}
-    keys = {record.trial: (control_of(record.config).run_key, record.seed) for record, _ in trials}
+    configs = {record.trial: on_this_machine(results.study, record.config) for record, _ in trials}
+    controls = {(configs[record.trial].run_key, record.seed): score for record, score in trials if record.control}
+    keys = {record.trial: (control_of(configs[record.trial]).run_key, record.seed) for record, _ in trials}
     return {
         record.trial: score - controls[keys[record.trial]] for record, score in trials if keys[record.trial] in controls
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from simclip.study.analysis.ranking import ArmResult, Ranking, base_model_metrics
 from simclip.study.analysis.spent import StudySpent, spent
 from simclip.study.analysis.verdict import ConfirmedArm, Verdict, judge
-from simclip.study.spec.arms import Stage
+from simclip.study.spec.arms import Stage, on_this_machine
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import Record, read_all
@@ -114,7 +114,7 @@ class StudyResults:
     @cached_property
     def own_controls(self) -> dict[str, ArmResult]:
         """The control with an arm's own ordinary settings, by the arm's name, where that is not the best control."""
-        configs = {record.arm: record.config for record in self.search.values()}
+        configs = {record.arm: on_this_machine(self.study, record.config) for record in self.search.values()}
         controls = {configs[arm.name].run_key: arm for arm in self.ranking if arm.control}
         if len(controls) < 2:
             return {}

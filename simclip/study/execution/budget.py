@@ -156,7 +156,7 @@ def _search_left(results: StudyResults) -> list[Trial]:
     study, begun = results.study, results.of_stage("search")
     searcher = searcher_of(study)
     if searcher.plans_ahead:
-        planned = under_recorded_names(planned_trials(study, begun), begun)
+        planned = under_recorded_names(study, planned_trials(study, begun), begun)
         return [trial for trial in planned if trial.name not in results.ended]
     config, plain = foreseen_arms(study)[0].config, plain_settings(study)
     controls = sum(record.control for record in results.search.values())

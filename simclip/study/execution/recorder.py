@@ -46,9 +46,8 @@ class Recorder:
         self, study: StudyConfig, folder: StudyFolder, listeners: Sequence[Listener], retry_failed: bool = False
     ) -> None:
         self.study, self.folder, self.listeners = study, folder, listeners
-        begun = read_all(folder.trials)
-        retried = {name for name, each in begun.items() if retry_failed and each.outcome == "failed"}
-        self.records = {name: each for name, each in begun.items() if each.outcome and name not in retried}
+        begun = read_all(folder.trials, retry_failed)
+        self.records = {name: each for name, each in begun.items() if each.outcome}
         self.unfinished = {name: each for name, each in begun.items() if not each.outcome}
         self.halted_by: Exception | None = None
         self.searcher: StageSearcher | None = None

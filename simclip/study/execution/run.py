@@ -153,7 +153,7 @@ class _Stages:
         self.redrawn = 0
         self._given = trials is not None
         if trials is None:
-            trials = under_recorded_names(planned_trials(study, self._begun), self._begun)
+            trials = under_recorded_names(study, planned_trials(study, self._begun), self._begun)
         self._search = self._rest(trials)
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from simclip.study.search import searchers as package
 from simclip.study.search.searcher import BegunTrial, Searcher
-from simclip.study.spec.arms import Arm, Trial, unseeded
+from simclip.study.spec.arms import Arm, Trial, on_this_machine, unseeded
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
 
@@ -54,9 +54,10 @@ def planned_trials(study: StudyConfig, begun: Mapping[str, BegunTrial] | None = 
     """
     if isinstance(study, SingleRun):
         return study.replicates
-    recorded = {
-        each.config.run_key: Arm(each.arm, unseeded(each.config), each.control) for each in (begun or {}).values()
-    }
+    known = [
+        Arm(each.arm, unseeded(on_this_machine(study, each.config)), each.control) for each in (begun or {}).values()
+    ]
+    recorded = {arm.config.run_key: arm for arm in known}
     arms = planned_arms(study)
     drawn = {arm.config.run_key for arm in arms}
     extra = [arm for key, arm in recorded.items() if key not in drawn]

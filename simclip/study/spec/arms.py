@@ -71,6 +71,15 @@ def unseeded(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"seed": TrainConfig.model_fields["seed"].default})
 
 
+def on_this_machine(study: StudyConfig, config: TrainConfig) -> TrainConfig:
+    """The configuration with the machine fields that the study has now, apart from those that it searches.
+
+    They may have changed since a trial ran, and do not make it another arm.
+    """
+    fields = {*TrainConfig.fields_with("machine")} - {*varied_fields(study)}
+    return config.model_copy(update={name: getattr(study.train, name) for name in fields})
+
+
 def unique_name(name: str, others: Iterable[str]) -> str:
     """The name, or the first of <name>-v2, <name>-v3, ... that is free. Names that differ only in case are not free.
 

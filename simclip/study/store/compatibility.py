@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from simclip.study.search.plan import planned_arms, searcher_of
-from simclip.study.spec.arms import Arm, Trial, unique_name
+from simclip.study.spec.arms import Arm, Trial, on_this_machine, unique_name
 from simclip.study.spec.portable_paths import local
 from simclip.study.spec.study import StudyConfig
 from simclip.study.spec.typed_values import STUDY_FIELDS, fields_of
@@ -17,8 +17,19 @@ from simclip.study.store.records import Record
 from simclip.study.store.study_file import dump
 from simclip.train.config import TrainConfig
 
-#: Fields that never change what a trial measures, and never remove a trial.
-FREE = ("description", "resources.cpus", "resources.gpus", "max_concurrent", "keep_models", "confirm", "budget")
+#: Training fields of the machine: they change what a trial measures in the last bits at most.
+MACHINE = tuple(f"train.{name}" for name in TrainConfig.fields_with("machine"))
+#: Fields that never change what a trial measures, apart from last bits, and never remove a trial.
+FREE = (
+    "description",
+    "resources.cpus",
+    "resources.gpus",
+    "max_concurrent",
+    "keep_models",
+    "confirm",
+    "budget",
+    *MACHINE,
+)
 #: Fields that may change if every trial that has begun is still planned.
 EXTENDING = ("parameters", "seeds", "trials")
 
@@ -43,9 +54,26 @@ def refused_changes(
     return {} if extends else changed
 
 
-def under_recorded_names(trials: Sequence[Trial], records: Mapping[str, Record]) -> list[Trial]:
+def machine_changes(earlier: Mapping[str, Any] | None, study: StudyConfig) -> str | None:
+    """A line about the machine fields that have changed since the study began; None if none has.
+
+    Args:
+        earlier: Fields of the study that the results are of, by dotted name; None without results.
+        study: The study as it is now, with its number of threads filled in.
+    """
+    if earlier is None:
+        return None
+    now, before = flat({"train": study.train.model_dump(mode="json")}), {**_defaults(), **earlier}
+    changed = [
+        f"{name} is now {now[name]!r} ({before[name]!r} before)" for name in MACHINE if now[name] != before[name]
+    ]
+    note = "trials that have ended are kept, the others differ from what they would have been in the last bits at most"
+    return f"{', '.join(changed)}: {note}" if changed else None
+
+
+def under_recorded_names(study: StudyConfig, trials: Sequence[Trial], records: Mapping[str, Record]) -> list[Trial]:
     """The trials with their arms renamed as in the records, since an extended study may give an arm another name."""
-    names = {record.config.run_key: record.arm for record in records.values()}
+    names = {on_this_machine(study, record.config).run_key: record.arm for record in records.values()}
     renamed: dict[str, Arm] = {}
     for arm in {trial.arm.name: trial.arm for trial in trials}.values():
         if (key := arm.config.run_key) not in names:
@@ -86,4 +114,5 @@ def _still_planned(changed: Mapping[str, Any], study: StudyConfig, records: Mapp
         return True  # what was drawn stays drawn
     planned = {arm.config.run_key for arm in planned_arms(study)}
     begun = [record for record in records.values() if record.stage == "search"]
-    return all(record.seed in study.seeds and record.config.run_key in planned for record in begun)
+    keys = [on_this_machine(study, record.config).run_key for record in begun]
+    return all(record.seed in study.seeds and key in planned for record, key in zip(begun, keys, strict=True))

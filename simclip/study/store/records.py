@@ -129,10 +129,15 @@ def read_records(folder: Path) -> dict[str, Record]:
     return {name: record for name, record in read_all(folder).items() if record.outcome}
 
 
-def read_all(folder: Path) -> dict[str, Record]:
-    """The records of all trials that have begun, by trial name."""
+def read_all(folder: Path, retry_failed: bool = False) -> dict[str, Record]:
+    """The records of all trials that have begun, by trial name.
+
+    Args:
+        folder: The folder of the records.
+        retry_failed: Leave out the trials that failed, which are to run again.
+    """
     read = (_read(path) for path in sorted(folder.glob("*.jsonl")))
-    return {record.trial: record for record in read if record}
+    return {each.trial: each for each in read if each and not (retry_failed and each.outcome == "failed")}
 
 
 def damaged(folder: Path) -> list[Path]:

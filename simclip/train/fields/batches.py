@@ -47,7 +47,7 @@ class BatchFields(FieldGroup):
     epochs: int = field(20, ge=1)
     iterations_per_epoch: int | None = field(None, ge=1, description="default: floor(rows / batch_size)")
     batch_size: int = field(1024, ge=2, reads_data=True, description="N: global batch, over all workers")
-    val_batch_size: int = field(1024, ge=1)
+    val_batch_size: int = field(1024, ge=1, description="pairs in a batch of the evaluation's loss")
 
     def _check(self) -> None:
         super()._check()

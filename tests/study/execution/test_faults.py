@@ -82,7 +82,7 @@ def test_a_full_disk_is_known_for_what_it_is() -> None:
     assert not full_disk_error(caused(FileNotFoundError(errno.ENOENT, "no such file", "/results/x")))
 
 
-MICRO, EMBEDDED = "train.micro_batch_size=4 (the same gradients", "train.val_batch_size=4 (items"
+MICRO, EMBEDDED = "train.micro_batch_size=4 (the same gradients", "train.embed_batch_size=4 (items"
 CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
 CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 HOST = RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried")
@@ -118,8 +118,8 @@ def test_advice_on_memory_knows_workers_parts_and_devices(config: TrainConfig) -
     large = config.model_copy(update={"batch_size": 1024, "val_batch_size": 1024})
     assert "train.micro_batch_size=128 " in memory_advice(large, 4)  # half of a worker's share
     assert "train.micro_batch_size=8 " in memory_advice(large.model_copy(update={"micro_batch_size": 16}), 4)
-    assert "train.val_batch_size=512 " in memory_advice(large, 4, "evaluation", torch.device("cuda"))
-    assert "train.val_batch_size=64 " in memory_advice(
+    assert "train.embed_batch_size=512 " in memory_advice(large, 4, "evaluation", torch.device("cuda"))
+    assert "train.embed_batch_size=64 " in memory_advice(
         large, 4, "evaluation", torch.device("cpu")
     )  # embeds 128 at once
     alone = large.model_copy(update={"micro_batch_size": 1})

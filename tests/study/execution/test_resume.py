@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -12,18 +13,21 @@ import pytest
 import ray
 
 from simclip.errors import InputError
+from simclip.study.execution.budget import trials_left
 from simclip.study.execution.events import Listener
-from simclip.study.execution.resources import Cluster
+from simclip.study.execution.resources import Cluster, resolved
 from simclip.study.execution.run import StudyEnd
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
+from simclip.study.store.compatibility import machine_changes
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.records import read_all
 from simclip.study.store.study_file import load_study
 from simclip.train.history import Row, finished_epochs
+from simclip.train.memory import memory_advice
 from tests.conftest import tiny_run, write_study
-from tests.study.in_process import ProcessLost, run_here
+from tests.study.in_process import ONE_CPU, ProcessLost, run_here
 from tests.study.watched import Events, figures, interrupt_at, kill_actors, run
 
 
@@ -134,6 +138,8 @@ def test_failed_trials_run_again_if_asked(make_study, tmp_path: Path) -> None:
     study = make_study(parameters={"learning_rate": {"values": [1e-3, 1e18]}, "cluster_size": {"value": 4}})
     first = Events()
     assert len(here(study, tmp_path, first).failed) == 2
+    left = [trials_left(study, read_all(tmp_path / "tiny" / "trials", retry), 1.0, 1).search for retry in (False, True)]
+    assert left == [0, 2]
     second = Events()
     here(study, tmp_path, second)
     assert second.ended == []
@@ -153,6 +159,25 @@ def test_a_study_can_be_extended(make_study, tmp_path: Path) -> None:
         here(make_study(seeds=[1, 2], parameters={"cluster_size": {"values": [4]}}), tmp_path, Events())
     with pytest.raises(InputError, match=r"holds another study: train\.epochs is 2 there and 3 here"):
         here(make_study(seeds=[1, 2], train={"epochs": 3}), tmp_path, Events())
+
+
+def test_advice_on_memory_can_be_followed_while_a_study_goes_on(make_study, tmp_path: Path) -> None:
+    confirm = {"arms": 1, "seeds": 2}
+    study = make_study(confirm=confirm)
+    first = here(study, tmp_path, Events(interrupt_at("k2-s1", 1)))
+    advice = dict(re.findall(r"train\.(\w+)=(\d+)", memory_advice(study.train, 1)))
+    assert {*advice} == {"micro_batch_size", "embed_batch_size"}
+    now = make_study(confirm=confirm, train={name: int(size) for name, size in advice.items()})
+    folder = StudyFolder(tmp_path / "tiny")
+    line = machine_changes(folder.recorded(), now.model_copy(update={"train": resolved(now, ONE_CPU).train}))
+    assert line and "train.micro_batch_size is now 4 (None before)" in line and "threads" not in line
+    end = here(now, tmp_path, Events())
+    assert {*first.records} == {"control-s1"} and end.records["control-s1"].config.micro_batch_size is None
+    rest = [record for name, record in end.records.items() if name != "control-s1"]
+    assert {(each.config.micro_batch_size, each.config.embed_batch_size) for each in rest} == {(4, 4)}
+    assert {each.arm for each in rest} == {"control", "k2", "k4"} and sum(each.stage == "confirm" for each in rest) == 4
+    with pytest.raises(InputError, match=r"train\.val_batch_size is 8 there and 4 here"):  # changes val/loss
+        here(make_study(train={"val_batch_size": 4}), tmp_path, Events())
 
 
 def test_the_budget_ends_the_search_in_time_to_confirm(make_study, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_arms_of_earlier_versions_count_and_only_the_rest_is_drawn():
     for arm in [arm for arm in planned_arms(space) if not arm.is_control][:3]:
         old = Arms(space).add(arm.config.model_dump(include=set(space.parameters)))
         begun |= {each.name: Record.of(Trial(each, 1), [], outcome="finished") for each in old}
-    trials = under_recorded_names(planned_trials(space, begun), begun)
+    trials = under_recorded_names(space, planned_trials(space, begun), begun)
     assert len(trials) == 9  # two were wanted of plain fine-tuning, and three have run
     assert sum(trial.arm.is_control for trial in trials) == 3
     assert sum(trial.arm.name in begun for trial in trials) == 6

@@ -22,7 +22,7 @@ from simclip.study.search.space import (
     plain_settings,
 )
 from simclip.study.search.suggestions import Suggestions
-from simclip.study.spec.arms import Arm, Arms, Trial, needs_numbers
+from simclip.study.spec.arms import Arm, Arms, Trial, needs_numbers, on_this_machine
 from simclip.study.spec.study import StudyConfig
 
 #: The file in which Optuna keeps its study, for optuna-dashboard; derived from the records and rewritten by every run.
@@ -158,7 +158,7 @@ class OptunaTrials(TrialSource):
 
     def _take_over(self, trial: BegunTrial) -> None:
         """Take over a trial of an earlier run: its score if it has ended; otherwise it is run."""
-        arm = self._arms.take(trial.arm, trial.config, trial.control)
+        arm = self._arms.take(trial.arm, on_this_machine(self._study, trial.config), trial.control)
         point = coordinates(self._study, trial)
         # A control is a point of the whole space only if the space holds plain fine-tuning too.
         clusters = any(sets_clusters(*each) for each in varied(self._study).items())
