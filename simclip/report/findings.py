@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from typing import Any
 
 from simclip.cli.wording.formatting import Metric
 from simclip.html.figure import ARM_COLOURS, INK
 from simclip.study.analysis.results import StudyResults
-from simclip.study.store import layout
+from simclip.study.analysis.write_results import read_results
 from simclip.study.store.folder import StudyFolder
 
 
@@ -37,10 +36,8 @@ class Findings(StudyResults):
 
     @cached_property
     def recorded(self) -> dict[str, Any]:
-        """The content of results.json, for versions and hardware; empty before it is written."""
-        path = self.folder.path / layout.RESULTS
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return content
+        """The content of results.json, for versions and hardware; empty if it is missing or damaged."""
+        return read_results(self.folder.path)
 
     @cached_property
     def colours(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.train.histories import without_clocks
 
 #: In results.json: what it took and what it ran on.
-CIRCUMSTANCES = ("spent", "git_commit", "hardware")
+CIRCUMSTANCES = ("crc32", "spent", "git_commit", "hardware")
 
 
 def outcome(results: Path) -> dict[str, Any]:

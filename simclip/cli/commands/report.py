@@ -15,8 +15,10 @@ from simclip.errors import InputError
 from simclip.runtime.uris import is_uri
 from simclip.study.analysis.rescore import rescored
 from simclip.study.analysis.results import StudyResults
+from simclip.study.analysis.write_results import read_results
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import damaged
 
 
 def report(
@@ -40,6 +42,11 @@ def report(
     results = rescored(StudyResults.read(folders[0]), overrides) if overrides else None
     names = [folder.study().name for folder in folders]
     say(console, f"Writing the report of {', '.join(names)}...")
+    for folder in folders:
+        for path in damaged(folder.trials):
+            say(console, f"{path}: damaged; only what precedes the damage counts in the report")
+        if (folder.path / layout.RESULTS).exists() and not read_results(folder.path):
+            say(console, f"{folder.place(layout.RESULTS)}: damaged; the report has no versions and no hardware")
     from simclip.cli.wording.verdict import sentences
     from simclip.report import write_comparison, write_report
 

@@ -16,6 +16,7 @@ from simclip.runtime.files import disk_bytes
 from simclip.study.analysis.results import StudyResults
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.records import damaged
 
 
 def studies_in(folder: Path) -> list[StudyFolder]:
@@ -44,6 +45,7 @@ def _row(folder: StudyFolder) -> Row:
     try:
         results = StudyResults.read(folder)
         state, best = state_of(folder, results), results.best
+        state = "damaged" if damaged(folder.trials) else state
     except InputError as error:
         cells = [folder.path.name, "unreadable", "", str(error), "", age, used]
         return Row([text_cell(each) for each in cells])

@@ -18,7 +18,7 @@ from simclip.study.spec.arms import Trial
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.folder import StudyFolder
-from simclip.study.store.records import Record
+from simclip.study.store.records import Record, damaged
 
 OUTCOMES = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
 
@@ -36,6 +36,8 @@ def status_lines(folder: StudyFolder, overrides: Sequence[str] = ()) -> Iterator
     results = rescored(StudyResults.read(folder), overrides)
     now, last = owner(folder.path), last_owner(folder.path)
     yield f"{results.study.name}: {_state(folder, results, now, last)}"
+    for path in damaged(folder.trials):
+        yield f"{path}: damaged; only what precedes the damage counts here, and the study's command runs the rest again"
     yield _trials(results, running=now is not None)
     for record in results.records.values():
         if not record.outcome:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from simclip.study.analysis.ranking import mean_metrics
 from simclip.study.analysis.results import Choice, StudyResults
 from simclip.study.spec.portable_paths import PROJECT, portable
 from simclip.study.store import layout
+from simclip.study.store.records import CHECKSUM
 
 PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")
 
@@ -53,6 +55,7 @@ def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any])
         "git_commit": git_commit(),
         "hardware": hardware,
     }
+    content[CHECKSUM] = _checksum(content)
     write_atomically(folder / layout.RESULTS, json.dumps(content, indent=2) + "\n")
     if best:
         described = describe_trial(study, best.record, best.stage, best.arm)
@@ -104,12 +107,23 @@ def hardware(cluster: dict[str, Any]) -> dict[str, Any]:
             "driver_cores": os.cpu_count()}  # fmt: skip
 
 
+def read_results(folder: Path) -> dict[str, Any]:
+    """The content of results.json; empty if it is missing or damaged. Earlier versions wrote no checksum."""
+    try:
+        found = json.loads((folder / layout.RESULTS).read_text(encoding="utf-8"))
+        whole = found.pop(CHECKSUM, None) in (None, _checksum(found))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+    return dict(found) if whole else {}
+
+
+def _checksum(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content).encode())
+
+
 def recorded_hardware(folder: Path) -> dict[str, Any] | None:
     """What the last run of a study ran on; None if that is not known."""
-    try:
-        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["hardware"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    found = read_results(folder).get("hardware")
     return found if isinstance(found, dict) and _describes_a_cluster(found) else None
 
 

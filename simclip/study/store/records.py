@@ -141,8 +141,9 @@ def read_all(folder: Path, retry_failed: bool = False) -> dict[str, Record]:
 
 
 def damaged(folder: Path) -> list[Path]:
-    """The records of which a line is torn or damaged; the trial is run again from what is left of them."""
-    return [path for path in sorted(folder.glob("*.jsonl")) if len(_whole_lines(path)) < len(_text(path).splitlines())]
+    """The records that are empty, or have a torn or damaged line; the trial goes on from what is left of them."""
+    paths = sorted(folder.glob("*.jsonl"))
+    return [path for path in paths if len(_whole_lines(path)) < max(1, len(_text(path).splitlines()))]
 
 
 def _text(path: Path) -> str:
