@@ -39,7 +39,7 @@ class StoredChecksums:
             OSError: The store cannot be mended.
         """
         for number in np.unique(numbers[self._unchecked[numbers]]):
-            if zlib.crc32(self._pixels[number]) != self._sums[number]:
+            if zlib.crc32(self._pixels[number].data) != self._sums[number]:
                 self._mend(int(number))
         self._unchecked[numbers] = False
 
@@ -56,4 +56,4 @@ class StoredChecksums:
 
 def checksum(square: np.ndarray) -> bytes:
     """The checksum of a picture as the file holds it."""
-    return np.array(zlib.crc32(np.ascontiguousarray(square)), CHECKSUM).tobytes()
+    return np.array(zlib.crc32(np.ascontiguousarray(square).data), CHECKSUM).tobytes()

@@ -94,5 +94,8 @@ def notes(findings: Findings) -> Iterator[dict[str, Any]]:
             "--retry-failed runs them again.",
             "warn": True,
         }
+    if redrawn := findings.recorded.get("search", {}).get("redrawn"):
+        text = f"{counted(redrawn, 'setting')} made no valid training run and others were drawn instead."
+        yield {"text": text, "warn": False}
     for warning in boundary_warnings(findings):
         yield {"text": warning.text, "warn": True}

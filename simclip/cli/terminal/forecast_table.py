@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from simclip.cli.terminal.fitting_table import FittingTable
+from simclip.cli.wording.arm_tables import setting_cells, setting_columns, unnamed_settings
 from simclip.cli.wording.formatting import counted, duration
 from simclip.cli.wording.table import Column, Row, Table, text_cell
 from simclip.study.execution.forecast import Forecast
@@ -15,17 +16,23 @@ from simclip.study.spec.study import StudyConfig
 
 def forecast_table(study: StudyConfig, forecast: Forecast) -> RenderableType:
     """The time per trial of each arm, and the time, memory and disk space that the study needs."""
-    trials = str(len(study.seeds)) if searcher_of(study).plans_ahead else ""
+    searcher = searcher_of(study)
+    trials = str(len(study.seeds)) if searcher.plans_ahead else ""
+    settings = unnamed_settings(study) if searcher.plans_ahead else []  # the extremes of a space have their own names
     table = Table(
         [
             Column("arm", min_width=14),
+            *setting_columns(settings),
             Column("trials", right=True, priority=2),
             Column("time per \ntrial", right=True, priority=1),
             Column("rows seen per \nepoch, at most", right=True, priority=2),
         ],
         [
-            Row([*map(text_cell, (arm.name, trials, duration(each), f"{forecast.costs.rows_seen(arm.config):.0%}"))])
-            for arm, each in forecast.arms
+            Row([text_cell(arm.name), *setting_cells(arm.config, settings), *map(text_cell, texts)])
+            for arm, *texts in (
+                (arm, trials, duration(each), f"{forecast.costs.rows_seen(arm.config):.0%}")
+                for arm, each in forecast.arms
+            )
         ],
     )
     drawn = FittingTable(table.without_empty_columns())

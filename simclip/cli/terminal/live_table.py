@@ -16,7 +16,7 @@ from rich.text import Text
 from simclip.cli.terminal.fitting_table import FittingTable, fitted_line, shortened
 from simclip.cli.terminal.plain_lines import PlainLines
 from simclip.cli.terminal.progress_state import ProgressState, State, TrialProgress
-from simclip.cli.wording.arm_tables import best_control
+from simclip.cli.wording.arm_tables import best_control, settings_text, unnamed_settings
 from simclip.cli.wording.formatting import Metric, duration, reason
 from simclip.cli.wording.table import Cell, Column, Row, Table, Tone
 from simclip.cli.wording.verdict import before_confirming
@@ -38,6 +38,7 @@ SIGNS: Mapping[State, tuple[str, Tone]] = {
 }
 COLUMNS = [
     Column("arm", min_width=14),
+    Column("settings", priority=6),
     Column("seed", right=True),
     Column("", priority=5),
     Column("epoch", right=True),
@@ -72,6 +73,7 @@ class LiveTable(Listener):
     ) -> None:
         self.study = study
         self.metric = Metric.of(study.metric)
+        self._settings = unnamed_settings(study)
         self.progress = ProgressState(study, ended, clock)
         self._lock = threading.Lock()  # events come from the driver's thread, redraws from rich's
         self._live = Live(self, console=console, refresh_per_second=2, vertical_overflow="crop")
@@ -128,6 +130,7 @@ class LiveTable(Listener):
         shown = [arm if arm != above else "" for above, arm in zip(["", *arms], arms, strict=False)]
         reference = best_control(len(self.progress.order.controls))
         columns = [replace(each, heading=reference) if each.heading == "vs control" else each for each in COLUMNS]
+        columns = [each for each in columns if each.heading != "settings" or self._settings]
         yield FittingTable(Table(columns, [self._row(*each) for each in zip(rows, shown, strict=True)]))
         if len(rows) < len(self.progress.trials):
             yield shortened(self._rest(rows), width)
@@ -169,6 +172,7 @@ class LiveTable(Listener):
         left = self.progress.left(each) if each.state == "running" else None
         texts: list[str | Text] = [
             arm,
+            *([settings_text(each.trial.config, self._settings) if arm else ""] if self._settings else []),
             str(each.trial.seed),
             _bar(each.epoch / each.epochs, each.state),
             f"{each.epoch}/{each.epochs}" if each.history else "",

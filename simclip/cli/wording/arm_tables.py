@@ -49,12 +49,12 @@ def search_table(results: StudyResults) -> Table | None:
     control = results.control.name if results.control and len(arms) > 1 else None
     all_finished = all(record.outcome == "finished" for record in records.values())
     difference = "mean difference on the seeds that both have" if len(study.seeds) > 1 else "difference"
-    settings = varied_fields(study) if needs_numbers(study) and not searcher_of(study).exhaustive else []
+    settings = unnamed_settings(study)
     reference = best_control(sum(arm.control for arm in arms))
     to = f" to {control}" if control and reference != "vs control" else ""
     columns = [
         Column("arm", min_width=14),
-        *(Column(TrainConfig.traits(field).label, right=True, priority=3) for field in settings),
+        *setting_columns(settings),
         Column("seeds", right=True, priority=3),
         Column(metric.heading, right=True),
         Column("± \nsd", right=True, priority=2, note=DEVIATION),
@@ -73,7 +73,7 @@ def search_table(results: StudyResults) -> Table | None:
         is_best = best is not None and arm.name == best.arm.name
         cells = [
             text_cell(arm.name),
-            *(_setting(trials[arm.name][0], field) for field in settings),
+            *setting_cells(trials[arm.name][0].config, settings),
             _seeds(len(arm.scores), seeds[arm.name]) if max(seeds.values()) > 1 else Cell(),
             metric_cell(metric, arm.mean),
             metric_cell(metric, arm.std),
@@ -105,13 +105,20 @@ def confirm_table(results: StudyResults) -> Table | None:
         return None
     metric = Metric.of(verdict.metric)
     others = [each for each in main_metrics([*study.test, *study.train.evaluation_sets]) if each.name != metric.name]
+    settings = unnamed_settings(study)
+    first, *rest = confirm_columns(metric, metric.heading, lowest=5 + len(others))
     columns = [
-        *confirm_columns(metric, metric.heading, lowest=5 + len(others)),
+        first,
+        *setting_columns(settings),
+        *rest,
         *(Column(each.heading, right=True, priority=5 + place) for place, each in enumerate(others)),
     ]
 
     def row(arm: ConfirmedArm) -> Row:
-        cells = [*confirm_cells(results, arm), *(metric_cell(each, arm.metrics.get(each.name)) for each in others)]
+        name, *cells = confirm_cells(results, arm)
+        config = next(record.config for record in results.confirm.values() if record.arm == arm.name)
+        cells = [name, *setting_cells(config, settings), *cells]
+        cells += [metric_cell(each, arm.metrics.get(each.name)) for each in others]
         if best is None or arm.name != best.arm.name:
             return Row(cells)
         return Row(cells, STAR if best.stage == "confirm" else Cell(), "bold")
@@ -127,6 +134,27 @@ def confirm_table(results: StudyResults) -> Table | None:
         "Confirm stage: means over fresh seeds, at each trial's best validation epoch, measured on "
         f"{'the test sets' if verdict.on_test else 'validation data'}.{RANDOM if study.train.pretrain else ''}",
     ).without_empty_columns()
+
+
+def unnamed_settings(study: StudyConfig) -> list[str]:
+    """The training fields that arms differ in and that their names, such as arm-07, do not tell."""
+    return varied_fields(study) if needs_numbers(study) and not searcher_of(study).exhaustive else []
+
+
+def setting_columns(fields: Sequence[str]) -> list[Column]:
+    """A column per field of `unnamed_settings`."""
+    return [Column(TrainConfig.traits(field).label, right=True, priority=3) for field in fields]
+
+
+def setting_cells(config: TrainConfig, fields: Sequence[str]) -> list[Cell]:
+    """The values of an arm in the columns of `setting_columns`; empty for clusters of a control."""
+    return [_setting(config, field) for field in fields]
+
+
+def settings_text(config: TrainConfig, fields: Sequence[str]) -> str:
+    """The values of an arm in one piece, such as "k8 p0.5 lr0.0003"."""
+    named = [(TrainConfig.traits(field).symbol, _setting(config, field).text) for field in fields]
+    return " ".join(f"{symbol if isinstance(symbol, str) else ''}{text}" for symbol, text in named if str(text))
 
 
 def confirm_columns(metric: Metric, mean_heading: str, lowest: int = 5) -> list[Column]:
@@ -190,11 +218,10 @@ def _base_row(columns: Sequence[Column], values: Mapping[str, Cell]) -> Row:
     return Row([text_cell("base model"), *cells], tone="dim", separate=True)
 
 
-def _setting(record: Record, field: str) -> Cell:
-    """The value of a field where an arm's name does not tell it; empty for clusters of a control."""
-    if record.control and field in CLUSTER_FIELDS:
+def _setting(config: TrainConfig, field: str) -> Cell:
+    if config.is_control and field in CLUSTER_FIELDS:
         return Cell()
-    value = getattr(record.config, field)
+    value = getattr(config, field)
     return Cell(f"{value:.3g}" if isinstance(value, float) else "default" if value is None else str(value), value)
 
 

@@ -26,20 +26,21 @@ from simclip.study.store.records import CHECKSUM
 PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")
 
 
-def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any]) -> Choice | None:
+def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any], redrawn: int = 0) -> Choice | None:
     """Write trials.csv, results.json and best.yaml.
 
     Args:
         folder: Folder of the results.
         results: The results.
         hardware: What the study ran on.
+        redrawn: Number of settings that made no valid training run, so that others were drawn, in all runs.
 
     Returns:
         The best arm, if an arm has finished all of its seeds.
     """
     write_atomically(folder / layout.TABLE, trial_table(results).to_csv(index=False))
     study, best, verdict = results.study, results.best, results.verdict
-    content = {
+    content: dict[str, Any] = {
         "study": study.name,
         "metric": study.metric,
         "mode": study.mode,
@@ -47,6 +48,7 @@ def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any])
         "search": {
             "seeds": study.seeds,
             "arms": [asdict(arm) for arm in results.ranking],
+            "redrawn": redrawn,
         },
         "confirm": {"seeds": [*study.confirm_seeds], **asdict(verdict)} if verdict else None,
         "best": {"arm": best.arm.name, "trial": best.record.trial, "stage": best.stage} if best else None,

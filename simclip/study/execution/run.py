@@ -14,7 +14,7 @@ from simclip.errors import InputError
 from simclip.study.analysis.best import read_best
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.write_results import recorded_hardware, write_results
+from simclip.study.analysis.write_results import read_results, recorded_hardware, write_results
 from simclip.study.execution.budget import Budget
 from simclip.study.execution.events import Listener
 from simclip.study.execution.recorder import Executor, Recorder
@@ -97,7 +97,7 @@ def run_study(
         gc.collect()  # the loop that Tune was torn out of holds its processes, and with them the cluster's CPUs
     if recorder.halted_by:
         raise recorder.halted_by
-    _derive(study, folder, executor.hardware)
+    _derive(study, folder, executor.hardware, stages.redrawn)
     return StudyEnd(recorder.results, interrupted, stages.left_out, stages.redrawn)
 
 
@@ -213,12 +213,23 @@ class _Stages:
         self.folder.delete_scratch()
 
 
-def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any]) -> None:
-    """Write everything that follows from the records on disk, and put the best arm's model in its place."""
+def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any], redrawn: int = 0) -> None:
+    """Write everything that follows from the records on disk, and put the best arm's model in its place.
+
+    Args:
+        study: The study.
+        folder: Its results.
+        hardware: What it ran on.
+        redrawn: Number of settings that this run drew again; earlier runs have left theirs in results.json.
+    """
+    if searcher_of(study).plans_ahead:
+        redrawn = searcher_of(study).redrawn(study)
+    else:
+        redrawn += read_results(folder.path).get("search", {}).get("redrawn", 0)
     held = None
     with contextlib.suppress(InputError):
         held = read_best(folder.path).trial
-    if best := write_results(folder.path, StudyResults(study, read_records(folder.trials)), hardware):
+    if best := write_results(folder.path, StudyResults(study, read_records(folder.trials)), hardware, redrawn):
         model = f"{layout.MODELS}/{best.record.trial}"
         if "best" in folder.storage.folders(model):
             folder.storage.copy(f"{model}/best", layout.BEST_MODEL)

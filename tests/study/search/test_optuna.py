@@ -13,6 +13,8 @@ import optuna
 import pytest
 from ray.tune.search import Searcher
 
+from simclip.report import write_report
+from simclip.study.analysis.write_results import read_results
 from simclip.study.search.plan import searcher_of
 from simclip.study.search.searchers.optuna import OptunaTrials
 from simclip.study.search.space import corner_arms
@@ -20,6 +22,7 @@ from simclip.study.search.under_tune import StageSearcher
 from simclip.study.spec.arms import Arms, Trial
 from simclip.study.store.records import Record
 from tests.study.examples import study, trial_of, tuned
+from tests.study.in_process import run_here
 
 
 def optuna_searcher(space, storage, records=None, checkpoints=None):
@@ -202,6 +205,20 @@ def test_suggestions_that_make_no_training_run_are_drawn_again_and_counted():
     assert len(configs) == 20 and sum(config["control"] for config in configs) == 1
     assert {0, 1}.isdisjoint(config["train"]["proportion"] for config in configs[1:])
     assert searcher.redrawn > 0
+
+
+def test_redrawn_settings_are_in_the_results_of_every_run(make_study, tmp_path):
+    parameters = {"cluster_size": {"min": 2, "max": 8}, "proportion": {"min": 0.0, "max": 1.0}}
+    space = make_study(parameters=parameters, searcher="optuna", trials=4, train={"epochs": 1})
+    end, folder = run_here(space, tmp_path)
+    assert end.redrawn == read_results(folder.path)["search"]["redrawn"] > 0
+    more, folder = run_here(space.model_copy(update={"trials": 6}), tmp_path)
+    redrawn = end.redrawn + more.redrawn
+    assert read_results(folder.path)["search"]["redrawn"] == redrawn
+    assert f"{redrawn} settings made no valid training run" in write_report(folder).read_text()
+    drawn = study({"proportion": {"min": 0.0, "max": 1.0}, "cluster_size": [4, 32]}, searcher="random", trials=9)
+    assert searcher_of(drawn).redrawn(drawn) > 0
+    assert run_here(space, tmp_path)[0].redrawn == 0 and read_results(folder.path)["search"]["redrawn"] == redrawn
 
 
 def noisy(config):
