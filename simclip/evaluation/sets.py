@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from simclip.data.image_store import open_pictures
 from simclip.data.images import Pictures
 from simclip.data.input_format import InputFormat
+from simclip.data.members import numbered
 from simclip.data.picture_file import Exif, picture_notes
 from simclip.data.table import KNOWN, Reading
 from simclip.data.tokens import Tokens
@@ -69,8 +69,8 @@ class LoadedSet:
         """A share whose items name a picture's first row, since a table of pairs may use a picture several times."""
         if not isinstance(score, Share):
             return score
-        first: dict[Path, int] = {}
-        rows = np.array([first.setdefault(path, row) for row, path in enumerate(self.contents.images)])
+        _, number = numbered(self.contents.images)
+        rows = np.unique(number, return_index=True)[1][number]
         return Share(*(Items(part.right, rows[part.images]) for part in score.parts))
 
 

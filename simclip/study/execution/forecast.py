@@ -97,7 +97,7 @@ def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record]
     checkpoint = costs.checkpoint + costs.model  # measured where the best epoch is the last, which share a file
     models = models_at_once(study, at_a_time, len(arms) - controls)
     tested = confirm_config(study, probed.config).evaluation_sets if left.confirming else []
-    items = left.confirming * sum(most_bytes(each.read(probed.config.caption_columns)) for each in tested)
+    items = left.confirming * sum(most_bytes(each.read(probed.config.reading)) for each in tested)
     return Forecast(
         arms=timed,
         trials=trials,
