@@ -276,9 +276,10 @@ def test_a_planted_effect_is_seen_as_often_as_theory_says(make, confirm: tuple[i
 
 
 def test_the_verdict_covers_other_test_items_where_they_were_kept(make, tmp_path: Path) -> None:
-    study, rng = make(sizes=(4,), confirm=(1, 3)), np.random.default_rng(0)
+    study, rng = make(sizes=(4, 8), confirm=(1, 3)), np.random.default_rng(0)
     ease = {arm: rng.random(50) for arm in ("control", "k4")}
-    records, scores = recorded(study, {"control": {1: 0.4, 2: 0.4}, "k4": {1: 0.5, 2: 0.5}}), {}
+    records = recorded(study, {name: SEARCH[name] for name in ("control", "k4", "k8")})
+    scores: dict[str, dict[int, float]] = {}
     for arm, own in ease.items():
         for seed in (1000, 1001, 1002):
             items = Items(rng.random(50) < own, np.arange(50))
