@@ -122,7 +122,8 @@ class StudyResults:
         if len(controls) < 2:
             return {}
         own = {arm.name: controls.get(control_of(configs[arm.name]).run_key) for arm in self.ranking if not arm.control}
-        return {name: control for name, control in own.items() if control and control is not self.control}
+        best = self.control.name if self.control else None
+        return {name: control for name, control in own.items() if control and control.name != best}
 
     @cached_property
     def scored(self) -> list[tuple[Record, float]]:
