@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from simclip.clusters.margin import Margin
 from simclip.clusters.neighbours import ListedNeighbours, Neighbours
 from simclip.clusters.plan import Recipe
 from simclip.data.picture_file import picture_stamps
@@ -66,18 +69,45 @@ def offline_embeddings(similarity: Modality, data: TrainingData, encoder: Encode
     return cached_array("similarity", key, embed, encoder.workers.any_on(compute.device))
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Which rows are no neighbours of each other, however similar they are.
+
+    Attributes:
+        max_similarity: See `Neighbours`.
+        skip_nearest: See `Neighbours`.
+        relative_margin: Share of `Margin`, which needs the embeddings of images and captions both.
+    """
+
+    max_similarity: float | None = None
+    skip_nearest: int = 0
+    relative_margin: float | None = None
+
+
+def online_neighbours(
+    similarity: Modality, data: TrainingData, encoder: Encoder, seed: int, epoch: int, limits: Limits
+) -> Neighbours | None:
+    """The neighbours under the encoder's current weights, on the first worker, which plans; None on the others."""
+
+    def embed(modality: Modality) -> np.ndarray:
+        return similarity_embeddings(modality, data, encoder, seed, epoch)
+
+    return _neighbours(similarity, encoder, limits, embed)
+
+
 def offline_neighbours(
     similarity: Modality,
     data: TrainingData,
     encoder: Encoder,
     recipe: Recipe,
     batches: int,
-    max_similarity: float | None = None,
+    limits: Limits,
+    lists: bool = True,
 ) -> Neighbours | None:
     """The neighbours for all epochs, on the first worker, which plans; None on the others.
 
-    A run with at least as many anchors as rows ranks every row once instead; the lists are cached for all trials that
-    need as many neighbours.
+    A run with at least as many anchors as rows ranks every row once instead, if lists serve its method; they are cached
+    for all trials that need as many neighbours.
 
     Args:
         similarity: Modality to embed.
@@ -85,16 +115,33 @@ def offline_neighbours(
         encoder: The model with its initial weights.
         recipe: Batches with the largest proportion of the run.
         batches: Number of batches in the run.
-        max_similarity: See `Neighbours`.
+        limits: Which rows are no neighbours.
+        lists: Whether lists of every row's neighbours serve the method (see `Method`).
     """
-    embeddings = offline_embeddings(similarity, data, encoder)
-    if not encoder.workers.is_first:
-        return None
-    neighbours = Neighbours(embeddings, max_similarity, encoder.compute.device)
-    anchors = batches * len(recipe.cluster_sizes)
-    if anchors < len(data):
+    neighbours = _neighbours(similarity, encoder, limits, lambda each: offline_embeddings(each, data, encoder))
+    if neighbours is None or not lists or batches * len(recipe.cluster_sizes) < len(data):
         return neighbours
     count = recipe.neighborhood * (recipe.cluster_size - 1)
-    key = fingerprint(embeddings.tobytes(), repr((count, max_similarity)).encode())
-    lists = cached_array("neighbours", key, lambda: neighbours.lists(count))
-    return ListedNeighbours(embeddings, lists, max_similarity)
+    margin = neighbours.margin
+    others = [margin.images.tobytes(), margin.texts.tobytes()] if margin else []
+    key = fingerprint(neighbours.embeddings.tobytes(), repr((count, limits)).encode(), *others)
+    found = cached_array("neighbours", key, lambda: neighbours.lists(count))
+    return ListedNeighbours(
+        neighbours.embeddings, found, limits.max_similarity, skip_nearest=limits.skip_nearest, margin=margin
+    )
+
+
+def _neighbours(
+    similarity: Modality, encoder: Encoder, limits: Limits, embed: Callable[[Modality], np.ndarray]
+) -> Neighbours | None:
+    """Embed what similarity and limits need, with all workers; the neighbours on the first, None on the others."""
+    similar, margin = embed(similarity), None
+    if limits.relative_margin is not None:
+        other = embed("image" if similarity == "text" else "text")
+        images, texts = (other, similar) if similarity == "text" else (similar, other)
+        margin = Margin(images, texts, limits.relative_margin)
+    if not encoder.workers.is_first:
+        return None
+    return Neighbours(
+        similar, limits.max_similarity, encoder.compute.device, skip_nearest=limits.skip_nearest, margin=margin
+    )

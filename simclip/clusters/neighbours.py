@@ -7,14 +7,16 @@ list ends where a row outside of it could rank, and queries beyond the end of a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import torch
 
-#: Upper bound on the error of an fp32 product of unit vectors.
-ROUNDING = 1e-5
+from simclip.clusters.margin import Margin
+from simclip.clusters.similar_rows import BLOCK_ANCHORS, ROUNDING
+
 #: Upper bound on the error of a bf16 product: 2**-8 for its factors and 2**-9 for the result, rounded up.
 BF16_ROUNDING = 6.5e-3
 #: Upper bound on the distance from 1 of the cosine of two equal unit vectors, rounded to fp32.
@@ -23,8 +25,6 @@ EQUAL = 1e-6
 SLACK = 64
 #: Maximum number of scores, and of elements of candidates' embeddings, in memory at once.
 BLOCK_ELEMENTS, RANKED_ELEMENTS = 2**26, 2**18
-#: Maximum number of anchors in one product.
-BLOCK_ANCHORS = 1024
 #: Number of rows up to which bf16 saves no time.
 FEW_ROWS = 8192
 
@@ -37,6 +37,8 @@ class Neighbours:
         max_similarity: Two rows at or above this cosine (to six decimals) are not neighbours: likely near-duplicates,
             which would be false negatives.
         device: Device of the products; a CUDA card holds a copy of the embeddings, in fp32.
+        skip_nearest: r; the r most similar of all other rows are no neighbours either.
+        margin: A further limit, by the similarities of images and captions.
     """
 
     def __init__(
@@ -44,20 +46,44 @@ class Neighbours:
         embeddings: np.ndarray,
         max_similarity: float | None = None,
         device: torch.device | None = None,
+        *,
+        skip_nearest: int = 0,
+        margin: Margin | None = None,
     ) -> None:
         self.embeddings = embeddings
-        self.max_similarity = max_similarity
+        self.max_similarity, self.skip_nearest, self.margin = max_similarity, skip_nearest, margin
         self._exact = torch.from_numpy(embeddings).to(device or "cpu")
         # Of its own, so that ranking waits for no training step on the card.
         self._stream = torch.cuda.Stream(device) if self._exact.is_cuda else None
         self._ranked: dict[int, np.ndarray] = {}
+        self._among: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.embeddings)
 
-    def prepare(self, anchors: np.ndarray, count: int) -> None:
-        """Rank about the first `count` neighbours of several anchors, and forget earlier ones."""
-        self._ranked = {}
+    @property
+    def limits(self) -> str:
+        """See `SimilarRows`."""
+        skip, margin = self.skip_nearest or None, self.margin.share if self.margin else None
+        given = {"max_similarity": self.max_similarity, "skip_nearest": skip, "relative_margin": margin}
+        return " with ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+
+    def part(self, rows: np.ndarray) -> Neighbours:
+        """Neighbours among some of the rows, which are numbered anew in their order."""
+        margin = self.margin.part(rows) if self.margin else None
+        return Neighbours(
+            self.embeddings[rows],
+            self.max_similarity,
+            self._exact.device,
+            skip_nearest=self.skip_nearest,
+            margin=margin,
+        )
+
+    def prepare(self, anchors: np.ndarray, count: int, free: np.ndarray | None = None) -> None:
+        """See `SimilarRows`."""
+        self._ranked, self._among = {}, None if free is None else np.flatnonzero(free)
+        if self.skip_nearest and free is not None:
+            self._without_limits.prepare(anchors, self.skip_nearest)
         fast, rounding = self._fast
         self._rank_anchors(anchors, count, fast, rounding)
         if rounding > ROUNDING:
@@ -70,20 +96,11 @@ class Neighbours:
         for anchors in _blocks(np.arange(len(self)), BLOCK_ANCHORS):
             self.prepare(anchors, count)
             for anchor, ranked in self._ranked.items():
-                table[anchor, : len(ranked)] = ranked
+                table[anchor, : min(len(ranked), table.shape[1])] = ranked[: table.shape[1]]
         return table
 
     def nearest(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
-        """The `count` most similar free rows, nearest first; fewer if fewer are free.
-
-        Args:
-            anchor: A row.
-            count: Number of neighbours.
-            taken: bool [rows], rows that are not free.
-
-        Returns:
-            int64 [count or fewer].
-        """
+        """See `SimilarRows`."""
         prepared = self._ranked.get(anchor)
         if prepared is not None:
             free = prepared[~taken[prepared]]
@@ -99,12 +116,29 @@ class Neighbours:
             return self._exact.to(torch.bfloat16), BF16_ROUNDING
         return self._exact, ROUNDING
 
+    @cached_property
+    def _without_limits(self) -> Neighbours:
+        """All rows in the order of their similarity, to find those that `skip_nearest` leaves out."""
+        other = copy(self)
+        other.max_similarity, other.skip_nearest, other.margin, other._ranked = None, 0, None, {}
+        return other
+
+    def _skipped(self, anchor: int) -> np.ndarray:
+        """The rows that `skip_nearest` leaves out, int64 [r]."""
+        return self._without_limits.nearest(anchor, self.skip_nearest, np.zeros(len(self), dtype=bool))
+
     def _rank_anchors(self, anchors: np.ndarray, count: int, fast: torch.Tensor, rounding: float) -> None:
-        wanted = min(count + SLACK + 1, len(self))  # + 1 for the anchor itself
+        among = self._among
+        with torch.cuda.stream(self._stream):
+            columns = fast if among is None else fast[torch.from_numpy(among).to(fast.device)]
+        wanted = min(count + self.skip_nearest + SLACK + 1, len(columns))  # + 1 for the anchor itself
+        if not wanted:
+            return
         for block in _blocks(anchors, BLOCK_ANCHORS):
             with torch.cuda.stream(self._stream):
-                candidates, products = _candidates(fast, block, wanted)
-            unseen = products.min(axis=1) + rounding if wanted < len(self) else np.full(len(block), -2.0)
+                candidates, products = _candidates(fast, columns, block, wanted)
+            candidates = candidates if among is None else among[candidates]
+            unseen = products.min(axis=1) + rounding if wanted < len(columns) else np.full(len(block), -2.0)
             if rounding > ROUNDING:
                 products = self._products(block, candidates)
             self._keep(block, candidates, products, unseen)
@@ -138,10 +172,18 @@ class Neighbours:
         cosines[close] = self._cosines(anchors[np.nonzero(close)[0]], candidates[close])
         order = np.lexsort((candidates, -cosines), axis=-1)
         candidates, cosines = (np.take_along_axis(each, order, axis=1) for each in (candidates, cosines))
-        seen = cosines > unseen[:, None] + ROUNDING
-        allowed = seen & (cosines < self._limit) & (candidates != anchors[:, None])
+        seen, others = cosines > unseen[:, None] + ROUNDING, candidates != anchors[:, None]
+        allowed = seen & (cosines < self._limit) & others
+        if self.skip_nearest and self._among is None:  # the candidates begin with the nearest of all rows
+            allowed &= np.cumsum(others, axis=1) > self.skip_nearest
+        if self.margin:
+            places = np.nonzero(allowed)
+            allowed[places] = self.margin.allows(anchors[places[0]], candidates[places])
         for anchor, row, mask in zip(anchors.tolist(), candidates, allowed, strict=True):
-            self._ranked[anchor] = row[mask]
+            ranked = row[mask]
+            if self.skip_nearest and self._among is not None:
+                ranked = ranked[~np.isin(ranked, self._skipped(anchor))]
+            self._ranked[anchor] = ranked
 
     def _among_all(self, anchor: int, count: int, taken: np.ndarray) -> np.ndarray:
         """`nearest` from a product with every row, of which only the rows near the end are ranked."""
@@ -149,6 +191,10 @@ class Neighbours:
             scores = (self._exact @ self._exact[anchor]).cpu().numpy()
         scores[taken] = -np.inf
         scores[anchor] = -np.inf
+        if self.skip_nearest:
+            scores[self._skipped(anchor)] = -np.inf
+        if self.margin:
+            scores[~self.margin.allows_of_all(anchor)] = -np.inf
         scores[scores > self._limit + ROUNDING] = -np.inf
         doubtful = int(np.count_nonzero(scores > self._limit - ROUNDING))
         wanted = min(count + doubtful, int(np.count_nonzero(scores > -np.inf)))
@@ -176,22 +222,33 @@ class Neighbours:
 class ListedNeighbours(Neighbours):
     """Neighbours with precomputed lists (see `Neighbours.lists`)."""
 
-    def __init__(self, embeddings: np.ndarray, lists: np.ndarray, max_similarity: float | None = None) -> None:
-        super().__init__(embeddings, max_similarity)
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        lists: np.ndarray,
+        max_similarity: float | None = None,
+        *,
+        skip_nearest: int = 0,
+        margin: Margin | None = None,
+    ) -> None:
+        super().__init__(embeddings, max_similarity, skip_nearest=skip_nearest, margin=margin)
         self._lists = lists
 
-    def prepare(self, anchors: np.ndarray, count: int) -> None:
+    def prepare(self, anchors: np.ndarray, count: int, free: np.ndarray | None = None) -> None:
         """Look up the lists of several anchors."""
         self._ranked = {anchor: (row := self._lists[anchor])[row >= 0].astype(np.int64) for anchor in anchors.tolist()}
 
 
-def _candidates(fast: torch.Tensor, anchors: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the rows with the largest products.
+def _candidates(
+    fast: torch.Tensor, columns: torch.Tensor, anchors: np.ndarray, wanted: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the columns with the largest products.
 
     Args:
         fast: Embeddings [rows, d], on any device and in any precision.
+        columns: The embeddings that may be candidates, [columns, d].
         anchors: int64 [n], n at most BLOCK_ANCHORS.
-        wanted: Number of candidates, at most the number of rows.
+        wanted: Number of candidates, at most the number of columns.
 
     Returns:
         The candidates, int64 [n, wanted], and their products, float64 [n, wanted].
@@ -199,8 +256,8 @@ def _candidates(fast: torch.Tensor, anchors: np.ndarray, wanted: int) -> tuple[n
     queries = fast[torch.from_numpy(anchors).to(fast.device)]
     width = max(wanted, BLOCK_ELEMENTS // max(len(anchors), 1))
     values, rows = [], []
-    for begin, end in pairwise([*range(0, len(fast), width), len(fast)]):
-        best = (queries @ fast[begin:end].T).topk(min(wanted, end - begin), dim=1, sorted=False)
+    for begin, end in pairwise([*range(0, len(columns), width), len(columns)]):
+        best = (queries @ columns[begin:end].T).topk(min(wanted, end - begin), dim=1, sorted=False)
         values.append(best.values)
         rows.append(best.indices + begin)
     best = torch.cat(values, dim=1).topk(wanted, dim=1, sorted=False)

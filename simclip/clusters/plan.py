@@ -12,7 +12,7 @@ from itertools import islice
 
 import numpy as np
 
-from simclip.clusters.neighbours import BLOCK_ANCHORS, Neighbours
+from simclip.clusters.similar_rows import BLOCK_ANCHORS, SimilarRows
 from simclip.config.proportion import clustered_rows
 from simclip.errors import ArmError
 from simclip.runtime.randomness import generator
@@ -67,7 +67,7 @@ class Walk:
 
 
 def plan_epoch(
-    recipe: Recipe, neighbours: Neighbours | None, rows: int, iterations: int, seed: int, epoch: int
+    recipe: Recipe, neighbours: SimilarRows | None, rows: int, iterations: int, seed: int, epoch: int
 ) -> Iterator[np.ndarray]:
     """Plan the batches of an epoch lazily.
 
@@ -98,7 +98,7 @@ def plan_epoch(
 
 
 def plan_batch(
-    recipe: Recipe, neighbours: Neighbours | None, rows: int, walk: Walk, seed: int, epoch: int, batch: int
+    recipe: Recipe, neighbours: SimilarRows | None, rows: int, walk: Walk, seed: int, epoch: int, batch: int
 ) -> np.ndarray:
     """Algorithm 1: grow disjoint clusters from random anchors, then fill the batch with independent rows."""
     taken = np.zeros(rows, dtype=bool)
@@ -115,7 +115,7 @@ def plan_batch(
 
 
 def grow(
-    anchor: int, size: int, neighborhood: int, neighbours: Neighbours, taken: np.ndarray, draw: np.random.Generator
+    anchor: int, size: int, neighborhood: int, neighbours: SimilarRows, taken: np.ndarray, draw: np.random.Generator
 ) -> list[int]:
     """Draw the other rows of an anchor's cluster from the s(k-1) most similar free rows.
 
@@ -124,9 +124,10 @@ def grow(
     """
     nearest = neighbours.nearest(anchor, neighborhood * (size - 1), taken)
     if len(nearest) < size - 1:
+        remedy = "raise it" if neighbours.limits.startswith("max_similarity") else "lower it"
         raise ArmError(
-            f"max_similarity {neighbours.max_similarity} leaves row {anchor} of the training set "
-            f"{len(nearest)} free neighbours, a cluster of {size} needs {size - 1}: raise it or lower k"
+            f"{neighbours.limits} leaves row {anchor} of the training set {len(nearest)} free neighbours, "
+            f"a cluster of {size} needs {size - 1}: {remedy} or lower k"
         )
     members: list[int] = draw.choice(nearest, size - 1, replace=False).tolist()
     return members

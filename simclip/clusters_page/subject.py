@@ -74,7 +74,7 @@ def _largest(study: StudyConfig) -> TrainConfig:
     if isinstance(study, SingleRun):
         return study.replicates[0].arm.config
     arms = foreseen_arms(study)
-    return max(arms, key=lambda arm: 0 if arm.is_control else arm.config.cluster_size).config
+    return max(arms, key=lambda arm: arm.config.has_clusters * arm.config.cluster_size).config
 
 
 def _with(config: TrainConfig, fields: Mapping[str, Any]) -> TrainConfig:

@@ -31,7 +31,8 @@ class Traits:
         symbol: Prefix of the value in arm names, e.g. "k" for k16; "" for the value alone; by default "<name>=". For a
             flag, the two words for false and true.
         label: The field in plots and tables; by default its name.
-        batching: Decides which rows share a batch. A control has the default of every such field.
+        treatment: Belongs to what a study compares with plain fine-tuning: which rows share a batch, and how much they
+            weigh as negatives. A control has the default of every such field.
         schedule: One of the fields that together spell out p of every epoch.
         reads_data: Decides which files a run reads and whether they fit; a study checks one arm per combination.
         machine: Changes results in the last bits at most; it may change while a study goes on.
@@ -39,7 +40,7 @@ class Traits:
 
     symbol: str | tuple[str, str]
     label: str
-    batching: bool = False
+    treatment: bool = False
     schedule: bool = False
     reads_data: bool = False
     machine: bool = False
@@ -51,7 +52,7 @@ def field(
     description: str | None = None,
     symbol: str | tuple[str, str] | None = None,
     label: str | None = None,
-    batching: bool = False,
+    treatment: bool = False,
     schedule: bool = False,
     reads_data: bool = False,
     machine: bool = False,
@@ -64,7 +65,9 @@ def field(
     Args:
         bounds: Constraints as `pydantic.Field` takes them, such as ge=0 or min_length=1.
     """
-    traits: dict[str, Any] = {"batching": batching, "schedule": schedule, "reads_data": reads_data, "machine": machine}
+    traits: dict[str, Any] = {
+        "treatment": treatment, "schedule": schedule, "reads_data": reads_data, "machine": machine
+    }  # fmt: skip
     named = {"symbol": symbol, "label": label}
     traits |= {key: value for key, value in named.items() if value is not None}
     return Field(default, description=description, json_schema_extra={"traits": traits}, **bounds)
@@ -85,7 +88,7 @@ class Strict(BaseModel):
     @classmethod
     @functools.cache
     def fields_with(cls, trait: str) -> tuple[str, ...]:
-        """The names of the fields that have a trait, e.g. "batching", in the order of their declaration."""
+        """The names of the fields that have a trait, e.g. "treatment", in the order of their declaration."""
         return tuple(name for name in cls.model_fields if getattr(cls.traits(name), trait))
 
 

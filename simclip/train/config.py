@@ -76,12 +76,15 @@ class TrainConfig(OptimizerFields, BatchFields, ModelFields, DataFields):
     @property
     def run_key(self) -> str:
         """A key that is equal for two configurations if they train alike on one seed, whichever fields say so."""
-        return f"{self.proportion_by_epoch} {self.model_dump_json(exclude={'seed', *self.fields_with('schedule')})}"
+        schedule = self.proportion_by_epoch if self.has_clusters else [0.0] * self.epochs
+        idle = {*self.fields_with("treatment")} - {"hardness"} if not self.has_clusters else set()
+        return f"{schedule} {self.model_dump_json(exclude={'seed', *self.fields_with('schedule'), *idle})}"
 
     @property
     def similarity_stays(self) -> bool:
         """Whether similarities are the same in every epoch: computed once, or of images with a frozen image tower."""
-        return self.embeddings == "offline" or self.similarity == self.freeze == "image"
+        frozen = self.similarity == self.freeze == "image" and self.relative_margin is None
+        return self.embeddings == "offline" or frozen
 
 
 def with_mode(content: Any) -> Any:
@@ -98,11 +101,11 @@ def with_mode(content: Any) -> Any:
         raise ValueError(f"metric: {error}") from None
 
 
-#: The fields of similarity clusters, in which a control has the defaults.
-CLUSTER_FIELDS = TrainConfig.fields_with("batching")
+#: The fields of clusters and of hardness, in which a control has the defaults.
+CLUSTER_FIELDS = TrainConfig.fields_with("treatment")
 
 
 def control_of(config: TrainConfig) -> TrainConfig:
-    """The control of a run: p = 0 and every other cluster field at its default."""
+    """The control of a run: p = 0, and every other field of clusters and hardness at its default."""
     defaults = {name: TrainConfig.model_fields[name].default for name in CLUSTER_FIELDS}
     return config.model_copy(update=defaults)

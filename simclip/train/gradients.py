@@ -23,15 +23,17 @@ from simclip.runtime.workers import Workers
 Embed = Callable[[slice], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
-def backward_whole(embed: Embed, rows: int, workers: Workers) -> torch.Tensor:
+def backward_whole(embed: Embed, rows: int, workers: Workers, hardness: float = 0.0) -> torch.Tensor:
     """Backpropagate the loss of the whole batch; returns the loss, on its device."""
     images, texts, scale = embed(slice(0, rows))
-    loss = _loss(images, texts, scale, workers)
+    loss = _loss(images, texts, scale, workers, hardness)
     loss.backward()
     return workers.mean(loss)
 
 
-def backward_in_parts(embed: Embed, rows: int, workers: Workers, size: int, towers: Any) -> torch.Tensor:
+def backward_in_parts(
+    embed: Embed, rows: int, workers: Workers, size: int, towers: Any, hardness: float = 0.0
+) -> torch.Tensor:
     """Backpropagate the same loss with `size` rows in memory at a time; equal up to the order of sums.
 
     Args:
@@ -40,6 +42,7 @@ def backward_in_parts(embed: Embed, rows: int, workers: Workers, size: int, towe
         workers: All workers of the run.
         size: Number of rows in a micro-batch.
         towers: The module that `embed` runs; gradients are synchronised once, with the last part.
+        hardness: Weighs the negatives of the loss.
     """
     parts = [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
     embedded, draws = [], []
@@ -49,7 +52,7 @@ def backward_in_parts(embed: Embed, rows: int, workers: Workers, size: int, towe
             embedded.append(embed(part))
     images, texts = (torch.cat([each[i] for each in embedded]).requires_grad_() for i in range(2))
     scale = embedded[0][2].clone().requires_grad_()
-    loss = _loss(images, texts, scale, workers)
+    loss = _loss(images, texts, scale, workers, hardness)
     loss.backward()
     assert images.grad is not None and texts.grad is not None and scale.grad is not None
     for part, states in zip(parts, draws, strict=True):
@@ -62,15 +65,17 @@ def backward_in_parts(embed: Embed, rows: int, workers: Workers, size: int, towe
     return workers.mean(loss)
 
 
-def _loss(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, workers: Workers) -> torch.Tensor:
+def _loss(
+    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, workers: Workers, hardness: float
+) -> torch.Tensor:
     """The loss of this worker's rows against all columns, whose mean over the workers is the loss of the batch.
 
     The sum of its gradients over the workers flows back through `gather`, and DDP averages the parameters' gradients.
     """
     if workers.size == 1:
-        return clip_loss(images, texts, scale)
+        return clip_loss(images, texts, scale, hardness)
     all_images, all_texts = workers.gather(images), workers.gather(texts)
-    return clip_loss_of_rows(images, texts, all_images, all_texts, workers.rank * len(images), scale)
+    return clip_loss_of_rows(images, texts, all_images, all_texts, workers.rank * len(images), scale, hardness)
 
 
 def _random_states() -> list[torch.Tensor]:

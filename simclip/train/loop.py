@@ -167,9 +167,9 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         rows, size = len(ids), self.config.micro_batch_size
         if size is None or size >= rows:
-            loss = backward_whole(embed, rows, self.workers)
+            loss = backward_whole(embed, rows, self.workers, self.config.hardness)
         else:
-            loss = backward_in_parts(embed, rows, self.workers, size, self.parallel)
+            loss = backward_in_parts(embed, rows, self.workers, size, self.parallel, self.config.hardness)
         self.optimizer.step()
         self.schedule.step()
         clamp_logit_scale(self.clip.model.logit_scale)

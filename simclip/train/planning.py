@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from simclip.clusters.coverage import Coverage
-from simclip.clusters.embeddings import offline_neighbours, similarity_embeddings
+from simclip.clusters.embeddings import Limits, offline_neighbours, online_neighbours
+from simclip.clusters.methods import method_of
 from simclip.clusters.neighbours import Neighbours
-from simclip.clusters.plan import Recipe, plan_epoch
+from simclip.clusters.plan import Recipe
 from simclip.data.training_set import TrainingData, iterations_of
 from simclip.models.encoder import Encoder
 from simclip.runtime.timer import Timer
@@ -32,8 +33,10 @@ class Planner:
     def __init__(self, config: TrainConfig, data: TrainingData, encoder: Encoder) -> None:
         self.config, self.data, self.encoder, self.workers = config, data, encoder, encoder.workers
         self.iterations = iterations_of(len(data), config.batch_size, config.iterations_per_epoch)
+        self.method = method_of(config.batching)
         self.coverage = Coverage(len(data))
-        self.offline = None if config.is_control or not config.similarity_stays else self._offline_neighbours()
+        stays = config.has_clusters and config.similarity_stays
+        self.offline = self._offline_neighbours() if stays else None
 
     def plan(self, epoch: int, timer: Timer | None = None) -> Iterator[np.ndarray]:
         """The rows of every batch of an epoch, int64 [N] each, planned by the first worker on demand.
@@ -49,8 +52,8 @@ class Planner:
         neighbours = self.offline
         if recipe.cluster_sizes and not config.similarity_stays:
             with timer("refresh"):
-                neighbours = self._refreshed_neighbours(epoch)
-        mine = plan_epoch(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
+                neighbours = self._online_neighbours(epoch)
+        mine = self.method.plan(recipe, neighbours, len(self.data), self.iterations, config.seed, epoch)
         planned = timer.waits("plan", mine) if self.workers.is_first else None
         self.coverage = Coverage(len(self.data))
         return self.coverage.counted(self.workers.stream(planned, self.iterations, config.batch_size))
@@ -59,12 +62,13 @@ class Planner:
         config = self.config
         return Recipe(config.batch_size, proportion, config.cluster_size, config.neighborhood)
 
-    def _refreshed_neighbours(self, epoch: int) -> Neighbours | None:
+    def _online_neighbours(self, epoch: int) -> Neighbours | None:
         """Neighbours under the current weights, on the first worker; None on the others."""
-        config, device = self.config, self.encoder.compute.device
-        with memory_checked(config, self.workers.size, "refresh", device):
-            embeddings = similarity_embeddings(config.similarity, self.data, self.encoder, config.seed, epoch)
-            return Neighbours(embeddings, config.max_similarity, device) if self.workers.is_first else None
+        config = self.config
+        with memory_checked(config, self.workers.size, "refresh", self.encoder.compute.device):
+            return online_neighbours(
+                config.similarity, self.data, self.encoder, config.seed, epoch, Limits(**config.limits)
+            )
 
     def _offline_neighbours(self) -> Neighbours | None:
         """Neighbours for all epochs, on the first worker; None on the others."""
@@ -72,7 +76,7 @@ class Planner:
         recipe = self._recipe(max(config.proportion_by_epoch))
         with memory_checked(config, self.workers.size, "refresh", self.encoder.compute.device):
             neighbours = offline_neighbours(
-                config.similarity, self.data, self.encoder, recipe, batches, config.max_similarity
+                config.similarity, self.data, self.encoder, recipe, batches, Limits(**config.limits), self.method.lists
             )
         self.workers.wait()  # the first may have ranked all rows
         return neighbours

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from simclip.clusters.methods import method_of
 from simclip.config.explain import hint
 from simclip.config.proportion import rows_per_worker
 from simclip.config.schema import metric_weights
@@ -32,6 +33,8 @@ def check_inputs(config: TrainConfig, workers: int = 1) -> list[str]:
     check_model_files(config.model, needs_weights=not config.pretrain)
     table = read_training_tables(config.tables, config.reading)
     check_rows(len(table), config.batch_size)
+    if config.has_clusters:
+        method_of(config.batching).check(len(table), config.batch_size, config.skip_nearest)
     sets = {each.name: each.read(config.reading).images for each in config.evaluation_sets}
     return overlaps_by_name(table.images, sets)
 

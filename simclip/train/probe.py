@@ -7,6 +7,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from simclip.clusters.coverage import most_seen
+from simclip.clusters.methods import method_of
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.data.images import Pictures
@@ -82,16 +84,18 @@ class Costs:
         step = max(self.step * config.batch_size / batch_size, decode * config.batch_size)
         evaluation = self.images * max(self.image, decode) + self.captions * self.caption
         epoch = iterations * step + evaluation + self.save
-        refresh = self.rows * (max(self.image, decode) if config.similarity == "image" else self.caption)
-        plans = 0.0 if config.is_control else config.epochs * iterations * self.batch_plan
-        refreshes = 0 if config.is_control else 1 if config.similarity_stays else config.epochs
+        embedded = {config.similarity} if config.relative_margin is None else {"image", "text"}
+        each = {"image": max(self.image, decode), "text": self.caption}
+        refresh = self.rows * sum(each[modality] for modality in embedded)
+        plans = config.epochs * iterations * self.batch_plan if config.has_clusters else 0.0
+        refreshes = 0 if not config.has_clusters else 1 if config.similarity_stays else config.epochs
         return self.load + evaluation + config.epochs * epoch + plans + refreshes * refresh
 
     def rows_seen(self, config: TrainConfig) -> float:
         """The largest share of rows that an epoch with the final p can be expected to show, in [0, 1]."""
         iterations = iterations_of(self.rows, config.batch_size, config.iterations_per_epoch)
-        proportion = 0.0 if config.is_control else config.final_proportion
-        return most_seen(self.rows, config.batch_size, iterations, proportion, once=False)
+        proportion = config.final_proportion if config.has_clusters else 0.0
+        return most_seen(self.rows, config.batch_size, iterations, proportion, method_of(config.batching).once)
 
     def preparation(self, config: TrainConfig, cores: int) -> float:
         """Estimate the seconds to store all images, once per machine."""
@@ -130,7 +134,9 @@ def probe(config: TrainConfig, workers: int = 1, gpus: float = 0.0) -> Costs:
     """
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch, memory_checked(config, workers):
-        lean = config.model_copy(update={"embeddings": "online", "similarity": "text", "image_store": "off"})
+        lean = config.model_copy(
+            update={"embeddings": "online", "similarity": "text", "relative_margin": None, "image_store": "off"}
+        )
         training = Training(lean, Path(scratch), reserved_device(gpus))
         training.share = slice(0, config.batch_size // workers)
         load = time.perf_counter() - begin
@@ -167,16 +173,21 @@ def probe(config: TrainConfig, workers: int = 1, gpus: float = 0.0) -> Costs:
 
 
 def _plan_seconds(config: TrainConfig, rows: int, training: Training) -> float:
-    """Seconds to plan one batch, on random embeddings of the real size and on the run's device."""
-    if config.is_control:
+    """Seconds to plan one batch, on random embeddings of the real size and on the run's device, without limits."""
+    if not config.has_clusters:
         return 0.0
-    dimension = int(training.clip.model.config.projection_dim or 0)
-    embeddings = np.random.default_rng(0).standard_normal((rows, dimension), dtype=np.float32)
+    method, dimension = method_of(config.batching), int(training.clip.model.config.projection_dim or 0)
+    measured = method.measured_rows(rows, config.batch_size)
+    embeddings = np.random.default_rng(0).standard_normal((measured, dimension), dtype=np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     recipe = Recipe(config.batch_size, config.proportion_by_epoch[-1], config.cluster_size, config.neighborhood)
+    batches = 2 if measured == rows else measured // config.batch_size
     neighbours = Neighbours(embeddings, device=training.compute.device)
-    plan = plan_epoch(recipe, neighbours, rows, 2, config.seed, 0)
-    return min(timed(lambda: next(plan))[1] for _ in range(2))
+
+    def plan() -> None:
+        deque(method.plan(recipe, neighbours, measured, batches, config.seed, 0), maxlen=0)
+
+    return min(timed(plan)[1] for _ in range(2)) / batches
 
 
 def _whole_step(training: Training, batch: Batch) -> float:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from simclip.clusters.embeddings import offline_embeddings, offline_neighbours, similarity_embeddings
+from simclip.clusters.embeddings import Limits, offline_embeddings, offline_neighbours, similarity_embeddings
 from simclip.clusters.neighbours import ListedNeighbours, Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
 from simclip.data.tokens import clean_caption
@@ -154,7 +154,7 @@ def test_lists_made_once_plan_the_same_as_ranking_anew(config: TrainConfig, most
     recipe = Recipe(config.batch_size, config.proportion, config.cluster_size, config.neighborhood)
 
     def neighbours(batches: int) -> Neighbours:
-        made = offline_neighbours("text", data, encoder, recipe, batches, most)
+        made = offline_neighbours("text", data, encoder, recipe, batches, Limits(most))
         assert made is not None
         return made
 

@@ -91,12 +91,32 @@ def test_the_control_of_a_run_differs_in_cluster_fields_alone() -> None:
     config = TrainConfig(
         proportion=0.5, cluster_size=8, neighborhood=2, similarity="image", embeddings="offline", max_similarity=0.9,
         proportion_warmup=True, warmup_intervals=3, epochs=2, proportions=[0.1, 0.5], seed=5, learning_rate=1e-3,
+        batching="graph", skip_nearest=3, relative_margin=0.95, hardness=0.5,
     )  # fmt: skip
     control = control_of(config)
     assert control.is_control and not config.is_control
     assert control == TrainConfig(epochs=2, seed=5, learning_rate=1e-3)
     changed = {name for name in TrainConfig.model_fields if getattr(control, name) != getattr(config, name)}
     assert changed == set(CLUSTER_FIELDS)
+
+
+def test_hardness_alone_is_an_arm_in_which_no_cluster_field_matters() -> None:
+    alone = TrainConfig(hardness=0.5)
+    assert not alone.is_control and not alone.has_clusters
+    idle = {"cluster_size": 4, "batching": "partition", "skip_nearest": 2, "similarity": "image", "max_similarity": 0.9}
+    for fields in ({}, idle, {"proportion": 1, "cluster_size": 1}):
+        assert TrainConfig(hardness=0.5, **fields).run_key == alone.run_key
+        assert TrainConfig(**fields).run_key == TrainConfig().run_key  # the control, whatever it is called
+    assert TrainConfig(hardness=0.25).run_key != alone.run_key != TrainConfig().run_key
+    clusters = TrainConfig(hardness=0.5, proportion=0.5)
+    assert clusters.has_clusters and clusters.run_key != TrainConfig(proportion=0.5).run_key != alone.run_key
+    keys = {TrainConfig(proportion=0.5, **{name: value}).run_key for name, value in idle.items()}
+    assert len(keys) == len(idle)
+
+
+def test_an_unknown_method_of_batching_is_refused() -> None:
+    with pytest.raises(ValidationError, match="should be clusters, graph or partition; got 'graf'"):
+        TrainConfig(batching="graf")
 
 
 def test_a_configuration_survives_being_written_down() -> None:

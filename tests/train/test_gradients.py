@@ -24,8 +24,9 @@ def gradients(config: TrainConfig, folder: Path) -> tuple[float, dict[str, torch
     return loss, {name: p.grad for name, p in training.clip.model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 8, 100])
-def test_in_parts_as_at_once(config: TrainConfig, tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize(("size", "hardness"), [(1, 0.0), (3, 0.0), (4, 0.0), (8, 0.0), (100, 0.0), (3, 0.5)])
+def test_in_parts_as_at_once(config: TrainConfig, tmp_path: Path, size: int, hardness: float) -> None:
+    config = config.model_copy(update={"hardness": hardness})
     whole_loss, whole = gradients(config, tmp_path)
     loss, parts = gradients(config.model_copy(update={"micro_batch_size": size}), tmp_path)
     assert loss == pytest.approx(whole_loss, abs=1e-6)
@@ -64,6 +65,10 @@ def test_both_passes_of_a_part_draw_the_same_dropout() -> None:
     assert not torch.equal(passes[0][0], passes[2][0])
 
 
+#: No hardness, and some.
+HARDNESS = (0.0, 0.4)
+
+
 class Towers(torch.nn.Module):
     """Two linear towers and a scale."""
 
@@ -77,7 +82,7 @@ class Towers(torch.nn.Module):
         return normalize(self.image(pairs[:, 0])), normalize(self.text(pairs[:, 1])), self.scale.exp()
 
 
-def gradients_of_towers(workers: Workers, size: int | None) -> list[torch.Tensor]:
+def gradients_of_towers(workers: Workers, size: int | None, hardness: float) -> list[torch.Tensor]:
     """The loss and the gradients on 24 pairs, in micro-batches of `size`."""
     towers = Towers()
     share = torch.randn(24, 2, 6, generator=torch.Generator().manual_seed(1))[workers.share_of(24)]
@@ -88,9 +93,9 @@ def gradients_of_towers(workers: Workers, size: int | None) -> list[torch.Tensor
         return images, texts, scale
 
     if size is None:
-        loss = backward_whole(embed, len(share), workers)
+        loss = backward_whole(embed, len(share), workers, hardness)
     else:
-        loss = backward_in_parts(embed, len(share), workers, size, parallel)
+        loss = backward_in_parts(embed, len(share), workers, size, parallel, hardness)
     return [loss, *(each.grad for each in towers.parameters() if each.grad is not None)]
 
 
@@ -98,17 +103,18 @@ def compute_in_worker(rank: int, folder: str, count: int) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=count)
     torch.set_num_threads(1)
     workers = Workers.current()
-    torch.save([gradients_of_towers(workers, size) for size in (None, 2)], f"{folder}/{rank}.pt")
+    found = [[gradients_of_towers(workers, size, hardness) for size in (None, 2)] for hardness in HARDNESS]
+    torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow  # starting the processes takes half a minute; two of them are in tests/runtime/test_workers.py
 @pytest.mark.parametrize("count", [3, 4])
 def test_workers_find_the_gradients_of_one_process(count: int, tmp_path: Path) -> None:
-    expected = gradients_of_towers(Workers(), None)
-    assert len(expected) == 6
+    expected = [gradients_of_towers(Workers(), None, hardness) for hardness in HARDNESS]
+    assert len(expected[0]) == 6 and not torch.equal(expected[0][0], expected[1][0])
     mp.spawn(compute_in_worker, (str(tmp_path), count), nprocs=count)
     for rank in range(count):
-        for found in torch.load(tmp_path / f"{rank}.pt"):
-            for gradient, reference in zip(found, expected, strict=True):
+        for found, references in zip(torch.load(tmp_path / f"{rank}.pt"), expected, strict=True):
+            for gradient, reference in ((g, r) for way in found for g, r in zip(way, references, strict=True)):
                 torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-6)

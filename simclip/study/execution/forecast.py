@@ -81,7 +81,7 @@ def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record]
         records: The trials that have begun; those that have ended cost nothing more.
     """
     arms = foreseen_arms(study)
-    probed = max(arms, key=lambda arm: (0 if arm.is_control else arm.config.cluster_size, arm.config.freeze == "none"))
+    probed = max(arms, key=lambda arm: (arm.config.has_clusters * arm.config.cluster_size, arm.config.freeze == "none"))
     resources = study.resources
     task: Any = ray.remote(probe).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=0)
     costs: Costs = result_of(task.remote(probed.config, resources.workers, resources.gpus or 0.0))

@@ -38,8 +38,8 @@ def sets_clusters(name: str, parameter: Parameter) -> bool:
 def coordinates(study: StudyConfig, trial: RanTrial) -> dict[str, Any]:
     """The value of each varied parameter that had an effect on a trial.
 
-    A control has no clusters, so no cluster field has an effect on it; it only has the coordinates k = 1 or p = 0, if
-    these were searched. The intervals of the warm-up count only with a warm-up.
+    A control has no clusters, so no cluster field has an effect on it; it only has the coordinates k = 1, p = 0 or
+    hardness 0, if these were searched. The intervals of the warm-up count only with a warm-up.
     """
     found: dict[str, Any] = {}
     for name, parameter in varied(study).items():
@@ -56,11 +56,16 @@ def coordinates(study: StudyConfig, trial: RanTrial) -> dict[str, Any]:
 
 def _without_clusters(name: str, parameter: Parameter) -> list[Any]:
     if parameter.kind == "categorical":
-        offs = WITHOUT_CLUSTERS.items()
         settings = [(each, settings_of(name, each)) for each in parameter.choices]
-        return [each for each, fields in settings if any(fields.get(field) == off for field, off in offs)]
+        return [each for each, fields in settings if _is_plain(fields)]
     low, high = parameter.limits
-    return [off for field, off in WITHOUT_CLUSTERS.items() if field == name and low <= off <= high]
+    return [off for field, off in {**WITHOUT_CLUSTERS, "hardness": 0}.items() if field == name and low <= off <= high]
+
+
+def _is_plain(fields: dict[str, Any]) -> bool:
+    """Whether these fields make a run plain fine-tuning, as far as they decide about it."""
+    off = any(fields.get(field) == value for field, value in WITHOUT_CLUSTERS.items())
+    return not fields.get("hardness") and (off or {*fields} == {"hardness"})
 
 
 def _with_settings(name: str, parameter: Parameter, config: dict[str, Any]) -> list[Any]:

@@ -89,7 +89,7 @@ HOST = RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: ca
 PHASES = {
     "step": ("loop.crop_and_resize", {}, CUDA, "in training (CUDA out of memory.", MICRO, EMBEDDED),
     "evaluation": ("loop.evaluate", {}, HOST, "in evaluation ([enforce", EMBEDDED, MICRO),
-    "refresh": ("planning.similarity_embeddings", {}, MemoryError(), "in refresh (MemoryError)", EMBEDDED, MICRO),
+    "refresh": ("planning.online_neighbours", {}, MemoryError(), "in refresh (MemoryError)", EMBEDDED, MICRO),
     "offline": ("planning.offline_neighbours", {"embeddings": "offline"}, CUDA, "in refresh (CUDA", EMBEDDED, MICRO),
     "cublas": ("loop.crop_and_resize", {}, CUBLAS, "in training (CUDA error: CUBLAS", MICRO, EMBEDDED),
     "loading": ("loop.load_model", {}, CUDA, "out of memory (CUDA", f"{MICRO}, in parts), or {EMBEDDED}", "in refresh"),
