@@ -17,6 +17,7 @@ import yaml
 from simclip.demo.dataset import ensure_dataset
 from simclip.models.tiny import make_tiny_clip
 from tests.benchmarks.data import ROOT, write_pairs
+from tests.benchmarks.peers.plain_tune import trial_to_trial
 from tests.benchmarks.rows import Row, Skipped
 
 TRIALS = 8
@@ -101,9 +102,10 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
                 self.at[trial.name]["untouched"] = row["seconds"]
 
     folder.mkdir()
+    train = {**train, "epochs": 1, "iterations_per_epoch": 2, "log_every": 1, "learning_rate": 1e-3}
     content = {
         "name": "overhead",
-        "train": {**train, "epochs": 1, "iterations_per_epoch": 2, "log_every": 1, "learning_rate": 1e-3},
+        "train": train,
         "parameters": {"cluster_size": {"value": 4}, "proportion": {"value": 0.5}},
         "seeds": list(range(1, TRIALS // 2 + 1)),
         "max_concurrent": 1,
@@ -115,10 +117,14 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
     watch = LogWatch(results.logs)
     run_study(study, RayExecutor(study, cluster, results), results, [events])
     watch.stop()
-    return _row(name, list(events.at), events.at, watch, goal)
+    clusters = {"threads": 1, "cluster_size": 4, "proportion": 0.5}
+    plain = trial_to_trial(folder / "plain", {**train, **clusters}, TRIALS)
+    return _row(name, list(events.at), events.at, watch, goal, plain)
 
 
-def _row(name: str, order: Sequence[str], at: dict[str, dict[str, float]], watch: LogWatch, goal: float | None) -> Row:
+def _row(
+    name: str, order: Sequence[str], at: dict[str, dict[str, float]], watch: LogWatch, goal: float | None, plain: float
+) -> Row:
     """Medians over the gaps between trials; the first trial, which starts the actor, only ends one."""
     gaps = list(pairwise(order))
     gap = median(watch.first_step[after] - watch.last_line[before] for before, after in gaps)
@@ -127,10 +133,11 @@ def _row(name: str, order: Sequence[str], at: dict[str, dict[str, float]], watch
     untouched = median(at[after]["untouched"] for _, after in gaps)
     step = median(watch.first_step[after] - at[after]["epoch 0"] for _, after in gaps)
     return Row(
-        f"from one trial to the next, {name}", f"{len(order)} trials, one worker", gap, "s", ours=gap, goal=goal,
+        f"from one trial to the next, {name}", f"{len(order)} trials, one worker", gap, "s", plain, gap, goal,
         at_most=True,
         note=f"From the last log line of a trial to the end of the next one's first step, median of {len(gaps)}. "
         f"Parts: checkpoint and report {saved:.2g} s, record and start {started:.2g} s, loading "
         f"{gap - saved - started - untouched - step:.2g} s, evaluating the base model {untouched:.2g} s, planning "
-        f"and the first step {step:.2g} s.",
+        f"and the first step {step:.2g} s. Reference: a plain Ray Tune function around the same loop, with Tune's "
+        "defaults: a new process for each trial, all checkpoints kept.",
     )  # fmt: skip

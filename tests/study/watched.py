@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -88,5 +87,4 @@ def kill_actors(kind: str) -> None:
     ]
     assert pids
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):  # dead already, which the GCS learns a moment later
-            os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
