@@ -16,6 +16,7 @@ from simclip.clusters.survey import Example
 from simclip.clusters_page.duplicates import DuplicateRule, PageRow
 from simclip.data.images import read_square
 from simclip.data.picture import Picture
+from simclip.data.picture_file import Exif
 
 #: Maximum number of pictures per cluster, of its members and of the rows that were left out; the rest is counted.
 MOST_MEMBERS = 31
@@ -31,10 +32,12 @@ class Cards:
     Attributes:
         rows: The rows of the training set.
         rule: Marks likely duplicates.
+        exif: Whether pictures are turned as their EXIF orientation says.
     """
 
     rows: Sequence[PageRow]
     rule: DuplicateRule
+    exif: Exif = "ignore"
 
     def card(self, row: int, anchor: int | None = None, cosine: float = 1.0, excluded: bool = False) -> dict[str, Any]:
         """One row, as the template takes it.
@@ -50,7 +53,7 @@ class Cards:
             duplicates = self.rule.reasons(self.rows[anchor], shown, -1.0 if excluded else cosine)
         return {
             "file": shown.path.name,
-            "src": thumbnail(shown.path),
+            "src": thumbnail(shown.path, self.exif),
             "caption": shown.caption,
             "cosine": None if anchor is None else f"{cosine:.3f}",
             "duplicates": duplicates,
@@ -79,14 +82,14 @@ class Cards:
 
 
 @cache
-def thumbnail(path: Picture) -> str:
-    """A small picture as a data: address.
+def thumbnail(path: Picture, exif: Exif = "ignore") -> str:
+    """A small picture as a data: address, turned as training sees it.
 
     Raises:
         InputError: The file cannot be read as an image.
     """
     buffer = io.BytesIO()
-    Image.fromarray(read_square(path, SIDE, _shrink)).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    Image.fromarray(read_square(path, SIDE, _shrink, exif)).save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

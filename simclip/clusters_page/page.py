@@ -60,7 +60,7 @@ def write_clusters_page(page: ClustersPage, to: Path) -> Path:
 
 def content(page: ClustersPage) -> dict[str, Any]:
     """The fields of the template."""
-    cards = Cards(page.rows, page.rule)
+    cards = Cards(page.rows, page.rule, page.subject.config.exif)
     return {
         "name": page.subject.name,
         "facts": [*facts(page)],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from simclip.study.spec.study import Resources
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.study_file import load_study
 from simclip.train.config import TrainConfig
+from tests.conftest import tiny_run, write_study
 from tests.models.families import write_family
 from tune import main
 
@@ -89,6 +92,22 @@ def test_pictures_are_within_the_page_and_copies_are_found(typed: Typed) -> None
     assert not re.search(r'(?:src|href)="(?!data:|#)', page) and "<script" not in page
     copies = [each for each in clusters_of(page) if 'class="file">copy.png' in each and "same image" in each]
     assert len(copies) == 2 and all('class="file">003.png' in each for each in copies)  # each is the other's nearest
+
+
+def test_pictures_are_turned_as_training_turns_them(
+    data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(40):
+        Image.new("RGB", (60, 20), (6 * number, 0, 9)).save(data / "images" / f"{number:03d}.png", exif=exif)
+    for how, upright in (("apply", True), ("ignore", False)):
+        study = write_study(tiny_run(data, tiny_model), tmp_path / "turned.yaml", train={"exif": how})
+        assert main(["clusters", str(study), "--out", str(tmp_path / "page.html"), "--k", "2", "--anchors", "3"]) == 0
+        capsys.readouterr()
+        sources = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', (tmp_path / "page.html").read_text())
+        sizes = [Image.open(io.BytesIO(base64.b64decode(each))).size for each in sources]
+        assert ((20, 60) in sizes) == upright and ((60, 20) in sizes) != upright
 
 
 def test_max_similarity_shows_what_is_left_out(typed: Typed, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from simclip.data.pair_table import CaptionTable, read_captions, read_table, read_training_tables
+from simclip.data.pair_table import CaptionTable, read_captions, read_names, read_table, read_training_tables
 from simclip.data.table import Reading, Table
 from simclip.errors import InputError
 
@@ -218,3 +219,12 @@ def test_an_image_of_several_training_tables_is_one_row_of_the_first(folder: Pat
         f"{folder / 'two.tsv'}: 4 rows name 3 images; the captions of each image are merged",
         "the training tables together: 5 rows name 4 images; the captions of each image are merged",
     )
+
+
+@pytest.mark.parametrize("name", ["captions.tsv.gz", "captions.tsv"])
+def test_a_compressed_table_is_refused_before_it_takes_memory(name: str, tmp_path: Path) -> None:
+    """A few kB can stand for gigabytes."""
+    (tmp_path / name).write_bytes(gzip.compress(b"image\tcaption\n" + b"1.jpg\ta dog\n" * 10_000))
+    for read in (read_captions, read_names):
+        with pytest.raises(InputError, match=rf"{name} is compressed.*: decompress it"):
+            read(tmp_path / name)

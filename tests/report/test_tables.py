@@ -47,7 +47,7 @@ def test_confirmed_arms_are_what_scipy_makes_of_the_records(make_up):
         low, high = stats.t.interval(0.95, 4, statistics.fmean(own), stats.sem(own))
         assert [float(end) for end in line["95% interval of mean"].split(" to ")] == pytest.approx([low, high])
         if arm != "control":
-            low, high = map(float, line["95% interval of difference"].split(" to "))
+            low, high = map(float, line["95% interval on these test items"].split(" to "))
             value = statistics.fmean(score - scores["control"][seed] for seed, score in values.items())
             assert float(line["vs control"]) == pytest.approx(value) == pytest.approx((low + high) / 2)
             used = (high - low) / 2 / critical(0.05, 3, 12)

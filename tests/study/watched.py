@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -87,4 +88,5 @@ def kill_actors(kind: str) -> None:
     ]
     assert pids
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # dead already, which the GCS learns a moment later
+            os.kill(pid, signal.SIGKILL)

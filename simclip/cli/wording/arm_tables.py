@@ -17,6 +17,7 @@ from simclip.cli.wording.table import (
     text_cell,
 )
 from simclip.evaluation.objective import objective
+from simclip.study.analysis.comparison.compare import Difference
 from simclip.study.analysis.ranking import ArmResult, base_model_metrics
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import paired
@@ -32,6 +33,11 @@ VERDICT_TONES: Mapping[str | None, Tone] = {"better": "good", "worse": "bad"}
 DEVIATION = "± sd: standard deviation over seeds."
 RANDOM = " base model: random weights, mean over seeds."
 OWN_CONTROL = "vs own control: to plain fine-tuning with the arm's other settings, where that is not the best control."
+THESE_ITEMS = "On these test items: of the difference from the control, over training seeds."
+OTHER_ITEMS = (
+    "On others like these: of the difference from the control, over training seeds and over draws of other test images "
+    "like these; the verdict rests on it where the trials have kept their test items."
+)
 SEEDS_NEEDED = "Seeds needed: for a new study to detect a true difference of the observed size four times out of five."
 #: Rows from which on a page shows a table only when it is opened.
 MANY = 30
@@ -174,7 +180,8 @@ def confirm_columns(metric: Metric, mean_heading: str, lowest: int = 5) -> list[
         Column(
             "vs \ncontrol", right=True, priority=1, note=f"vs control: difference on the same seeds{_unit(metric)}."
         ),
-        Column("95% interval \nof difference", right=True, priority=2),
+        Column("95% interval on \nthese test items", right=True, priority=3, note=THESE_ITEMS),
+        Column("95% interval on \nothers like these", right=True, priority=2, note=OTHER_ITEMS),
         Column(
             "p", right=True, priority=2, note="Intervals of differences and p hold for all arms together (Dunnett)."
         ),
@@ -187,7 +194,7 @@ def confirm_cells(results: StudyResults, arm: ConfirmedArm) -> list[Cell]:
     """A confirmed arm in the columns of `confirm_columns`."""
     study, own = results.study, arm.spread
     metric = Metric.of(study.confirmed_metric)
-    low, high = (arm.difference.low, arm.difference.high) if arm.difference else (None, None)
+    covered = results.verdict is not None and results.verdict.covers_items
     return [
         text_cell(arm.name),
         _seeds(own.n, own.n if arm.complete else len(study.confirm_seeds)),
@@ -195,11 +202,17 @@ def confirm_cells(results: StudyResults, arm: ConfirmedArm) -> list[Cell]:
         metric_cell(metric, own.std),
         interval_cell(metric.bare(own.low), metric.bare(own.high), own.low, own.high),
         difference_cell(metric, arm.gain),
-        interval_cell(metric.difference(low), metric.difference(high), low, high),
+        _interval(metric, arm.on_these_items),
+        _interval(metric, arm.difference) if covered or not arm.difference else Cell("not covered", None, "dim"),
         Cell(p_value(arm.p), arm.p),
         Cell(arm.word or ("reference" if arm.control else "no verdict"), arm.word, VERDICT_TONES.get(arm.word, "")),
         Cell("" if arm.pairs_needed is None else f"{arm.pairs_needed:,}", arm.pairs_needed),
     ]
+
+
+def _interval(metric: Metric, difference: Difference | None) -> Cell:
+    low, high = (difference.low, difference.high) if difference else (None, None)
+    return interval_cell(metric.difference(low), metric.difference(high), low, high)
 
 
 def best_control(controls: int) -> str:

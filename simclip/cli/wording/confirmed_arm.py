@@ -45,9 +45,13 @@ def arm_sentence(verdict: Verdict, arm: ConfirmedArm) -> str:
 
 def method_sentences(verdict: Verdict) -> Iterator[str]:
     """How the arms were compared, what a method with fewer assumptions says, and whose noise is larger."""
+    covered = "training seeds and other test images like these"
+    if not verdict.covers_items:
+        covered = "training seeds alone, not other test images (the trials kept no test items, or the metric is a loss)"
     yield (
-        "Intervals hold with 95% probability for all arms together and cover seed noise only: not other data, another "
-        "base model or other settings. They and the p-values are Dunnett's, in the model score = arm + seed + noise."
+        f"Intervals hold with 95% probability for all arms together and cover {covered}: not other training data, "
+        "another base model or other settings. They and the p-values are Dunnett's, in the model score = arm + seed + "
+        "noise."
     )
     if tested := [arm for arm in verdict.arms if arm.holm is not None]:
         said = ", ".join(f"{arm.name} {_paired_word(verdict, arm)} (p {_equals(arm.holm)})" for arm in tested)

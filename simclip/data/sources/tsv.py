@@ -14,6 +14,9 @@ from simclip.data.sources.source import File, Rows, Source, caption_columns, ima
 from simclip.data.table import Reading
 from simclip.errors import InputError
 
+#: First bytes of compressed files: gzip, bzip2, xz, zstandard, zip.
+PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
+
 
 class Tsv(Source):
     """Fields separated by tabs, without quoting."""
@@ -100,11 +103,16 @@ def read_fields(path: Path, title: str, separator: str, quoting: int, columns: s
                 dtype=str,
                 encoding="utf-8-sig",
                 index_col=False,
+                compression=None,  # a few compressed bytes can stand for more text than there is memory
                 skip_blank_lines=False,  # so that the index counts lines
             )
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{title} is empty: expected a header with {columns} and a line per pair") from error
     except UnicodeDecodeError as error:
+        with path.open("rb") as file:
+            packed = file.read(6).startswith(PACKED)
+        if packed:
+            raise InputError(f"{title} is compressed: decompress it") from error
         raise InputError(f"{title} is not UTF-8 text ({error.reason} at byte {error.start}): convert it") from error
     except pd.errors.ParserWarning as error:
         raise InputError(f"{title}, line 2: more fields than the header has names; {advice}") from error

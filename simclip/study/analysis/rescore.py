@@ -46,7 +46,8 @@ def rescored(results: StudyResults, words: Sequence[str]) -> StudyResults:
             study.confirmed_metric  # noqa: B018  raises if no test set has the metric
         except ValueError as error:
             raise InputError(f"override {word!r}: {error}") from None
-        results = StudyResults(study, {name: _record(each, update) for name, each in results.records.items()})
+        records = {name: _record(each, update) for name, each in results.records.items()}
+        results = StudyResults(study, records, results.items)
     return results
 
 

@@ -14,6 +14,7 @@ from simclip.study.analysis.verdict import ConfirmedArm, Verdict, judge
 from simclip.study.spec.arms import Stage, on_this_machine
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.item_files import ItemFiles
 from simclip.study.store.records import Record, read_all
 from simclip.train.config import control_of
 
@@ -33,11 +34,13 @@ class StudyResults:
     Attributes:
         study: The study.
         records: The record of every trial that has begun, by the trial's name.
+        items: The files with the test items of the confirm stage's trials; None covers no items.
     """
 
-    def __init__(self, study: StudyConfig, records: Mapping[str, Record]) -> None:
+    def __init__(self, study: StudyConfig, records: Mapping[str, Record], items: ItemFiles | None = None) -> None:
         self.study = study
         self.records = dict(records)
+        self.items = items
 
     @classmethod
     def read(cls, folder: StudyFolder | Path | str) -> StudyResults:
@@ -48,7 +51,7 @@ class StudyResults:
         """
         if not isinstance(folder, StudyFolder):
             folder = StudyFolder.at(folder)
-        return cls(folder.study(), read_all(folder.trials))
+        return cls(folder.study(), read_all(folder.trials), ItemFiles(folder.trials))
 
     def of_stage(self, stage: Stage) -> dict[str, Record]:
         """The records of a stage, including those of trials that have not ended.
@@ -81,7 +84,7 @@ class StudyResults:
 
     def with_record(self, record: Record) -> StudyResults:
         """The results with the record of one more ended trial; the ranking of the others is taken over."""
-        after = StudyResults(self.study, {**self.records, record.trial: record})
+        after = StudyResults(self.study, {**self.records, record.trial: record}, self.items)
         searched = record.stage == "search" and record.seed in self.study.seeds
         after.order = self.order.with_trial(record) if searched else self.order
         return after
@@ -119,7 +122,8 @@ class StudyResults:
         if len(controls) < 2:
             return {}
         own = {arm.name: controls.get(control_of(configs[arm.name]).run_key) for arm in self.ranking if not arm.control}
-        return {name: control for name, control in own.items() if control and control is not self.control}
+        best = self.control.name if self.control else None
+        return {name: control for name, control in own.items() if control and control.name != best}
 
     @cached_property
     def scored(self) -> list[tuple[Record, float]]:
@@ -150,7 +154,7 @@ class StudyResults:
     @cached_property
     def verdict(self) -> Verdict | None:
         """What the confirm stage has found so far; None before one of its trials has finished."""
-        return judge(self.study, self.contenders, self.confirm.values()) if self.confirm else None
+        return judge(self.study, self.contenders, self.confirm.values(), self.items) if self.confirm else None
 
     @cached_property
     def best(self) -> Choice | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from simclip.evaluation.objective import objective
 from simclip.study.analysis.comparison.compare import Difference, Word, compare, word
 from simclip.study.analysis.comparison.dunnett import seeds_needed
+from simclip.study.analysis.comparison.item_noise import item_covariance
+from simclip.study.analysis.comparison.two_way import Floats
 from simclip.study.analysis.ranking import ArmResult, mean_metrics
 from simclip.study.analysis.statistics import ALPHA, MIN_PAIRS, POWER, Paired, Spread, holm, paired, spread
 from simclip.study.spec.study import StudyConfig
+from simclip.study.store.item_files import ItemFiles
 from simclip.study.store.records import Record
 
 #: Maximum number of seeds that is suggested.
@@ -28,8 +31,9 @@ class ConfirmedArm:
         control: Whether the arm is the control.
         scores: The confirmed metric at the best validation epoch of each finished trial, by seed.
         spread: Summary of the scores.
-        difference: Difference from the control in the model score = arm + seed + noise; None for the control itself and
-            without a test.
+        difference: Difference from the control in the model score = arm + seed + noise, with the noise of seeds and, if
+            they were kept, of test items; None for the control itself and without a test.
+        on_these_items: The difference with the noise of seeds alone, as it is on these test items.
         p: Its p-value, corrected for all confirmed arms (Dunnett); None without a test.
         word: The verdict against plain fine-tuning; None without a test.
         paired: Differences seed by seed, and the paired t test, which does without the other arms' noise; None for the
@@ -46,6 +50,7 @@ class ConfirmedArm:
     scores: dict[int, float]
     spread: Spread
     difference: Difference | None
+    on_these_items: Difference | None
     p: float | None
     word: Word | None
     paired: Paired | None
@@ -71,6 +76,7 @@ class Verdict:
         mode: Whether larger or smaller values are better.
         margin: The largest difference that does not matter; None if none was stated.
         on_test: Whether it was measured on test sets, which took no part in any choice.
+        covers_items: Whether intervals and words take into account that other test items would give other figures.
         arms: The confirmed arms and the control, the best mean first.
         control: Name of the control.
         best: Name of the arm with the best mean among those that finished all seeds; it may be the control.
@@ -81,13 +87,16 @@ class Verdict:
     mode: Literal["max", "min"]
     margin: float | None
     on_test: bool
+    covers_items: bool
     arms: list[ConfirmedArm]
     control: str
     best: str | None
     complete: bool
 
 
-def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable[Record]) -> Verdict | None:
+def judge(
+    study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable[Record], items: ItemFiles | None = None
+) -> Verdict | None:
     """Compare every confirmed arm with the control.
 
     Args:
@@ -95,6 +104,7 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
         contenders: The arms that the confirm stage compares, the control first.
         records: The ended trials of the confirm stage. An arm that was confirmed before the search was extended counts
             too, although it may no longer be a contender.
+        items: The files with the trials' test items; None covers no items.
 
     Returns:
         None before a trial has finished.
@@ -110,7 +120,10 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
     control = controls[0]
     scores = {name: {record.seed: _score(study, record) for record in trials} for name, trials in by_arm.items()}
     scores.setdefault(control, {})
-    compared = compare({name: own for name, own in scores.items() if own}, control, ALPHA) if scores[control] else {}
+    scored = {name: own for name, own in scores.items() if own}
+    noise = _item_covariance(study, by_arm, control, items) if scores[control] else None
+    on_these = compare(scored, control, ALPHA) if scores[control] else {}
+    compared = on_these if noise is None else compare(scored, control, ALPHA, noise)
     pairs = {name: paired(own, scores[control]) for name, own in scores.items() if name != control}
     tested = {name: each.p for name, each in pairs.items() if each.p is not None}
     corrected = dict(zip(tested, holm([*tested.values()]), strict=True))
@@ -123,6 +136,7 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
             scores=scores[name],
             spread=spread([*scores[name].values()]),
             difference=difference,
+            on_these_items=on_these.get(name),
             p=difference.p if difference else None,
             word=word(difference, study.mode, None),
             paired=pairs.get(name),
@@ -141,11 +155,28 @@ def judge(study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable
         mode=study.mode,
         margin=None,
         on_test=bool(study.test),
+        covers_items=noise is not None,
         arms=arms,
         control=control,
         best=best,
         complete=complete,
     )
+
+
+def _item_covariance(
+    study: StudyConfig, by_arm: Mapping[str, Sequence[Record]], control: str, items: ItemFiles | None
+) -> Floats | None:
+    """The covariance of the differences over draws of test items; None unless every trial has kept its items."""
+    if items is None:
+        return None
+    moves: dict[str, dict[int, Floats]] = {name: {} for name, trials in by_arm.items() if trials}
+    for name, own in moves.items():
+        for record in by_arm[name]:
+            moved = items.scatter(record, study.confirmed_metric)
+            if moved is None:
+                return None
+            own[record.seed] = moved
+    return item_covariance(moves, control)
 
 
 def _seeds_needed(difference: Difference, seeds: int, arms: int) -> int | None:

@@ -19,6 +19,7 @@ from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.item_files import ItemFiles
 from simclip.study.store.records import Outcome, Record, read_all
 from simclip.study.store.storage import Storage
 from simclip.train.history import Row
@@ -55,12 +56,12 @@ class Recorder:
         self._histories: dict[str, list[Row]] = {}
         self._devices: dict[str, str] = {}
         self._losses: Counter[str] = Counter()
-        self.results = StudyResults(study, self.records)
+        self.results = StudyResults(study, self.records, ItemFiles(folder.trials))
 
     @property
     def begun(self) -> StudyResults:
         """The results, including unfinished trials of earlier runs."""
-        return StudyResults(self.study, {**self.records, **self.unfinished})
+        return StudyResults(self.study, {**self.records, **self.unfinished}, self.results.items)
 
     def tidy(self) -> None:
         """Delete leftovers of an earlier run that was killed."""

@@ -27,6 +27,7 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.compatibility import under_recorded_names
 from simclip.study.store.folder import StudyFolder
+from simclip.study.store.item_files import ItemFiles
 from simclip.study.store.records import Record, read_records
 
 
@@ -229,7 +230,8 @@ def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any], r
     held = None
     with contextlib.suppress(InputError):
         held = read_best(folder.path).trial
-    if best := write_results(folder.path, StudyResults(study, read_records(folder.trials)), hardware, redrawn):
+    results = StudyResults(study, read_records(folder.trials), ItemFiles(folder.trials))
+    if best := write_results(folder.path, results, hardware, redrawn):
         model = f"{layout.MODELS}/{best.record.trial}"
         if "best" in folder.storage.folders(model):
             folder.storage.copy(f"{model}/best", layout.BEST_MODEL)

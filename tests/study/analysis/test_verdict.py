@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from simclip.evaluation.items import Items, Share, items_bytes
 from simclip.evaluation.kinds.classification import ClassificationSet
 from simclip.evaluation.kinds.pairs import PairsSet
 from simclip.evaluation.kinds.retrieval import RetrievalSet
@@ -22,6 +24,8 @@ from simclip.study.analysis.results import StudyResults
 from simclip.study.search.plan import planned_arms
 from simclip.study.spec.arms import Stage, Trial
 from simclip.study.spec.study import Confirm, StudyConfig
+from simclip.study.store import layout
+from simclip.study.store.item_files import ItemFiles
 from simclip.study.store.records import Outcome, Record
 
 Scores = Mapping[str, Mapping[int, float]]
@@ -269,3 +273,28 @@ def test_a_planted_effect_is_seen_as_often_as_theory_says(make, confirm: tuple[i
     seen = sum(simulated(study, template, effect * NOISE, draw) for _ in range(studies)) / studies
     theory = power(effect, confirm[1], confirm[0], 0.05)
     assert seen == pytest.approx(theory, abs=3.5 * math.sqrt(theory * (1 - theory) / studies) + 0.005)
+
+
+def test_the_verdict_covers_other_test_items_where_they_were_kept(make, tmp_path: Path) -> None:
+    study, rng = make(sizes=(4, 8), confirm=(1, 3)), np.random.default_rng(0)
+    ease = {arm: rng.random(50) for arm in ("control", "k4")}
+    records = recorded(study, {name: SEARCH[name] for name in ("control", "k4", "k8")})
+    scores: dict[str, dict[int, float]] = {}
+    for arm, own in ease.items():
+        for seed in (1000, 1001, 1002):
+            items = Items(rng.random(50) < own, np.arange(50))
+            scores.setdefault(arm, {})[seed] = float(Share(items))
+            (tmp_path / f"{arm}-s{seed}{layout.ITEMS}").write_bytes(items_bytes(1, {"val/mean_r1": [items]}))
+    records |= recorded(study, scores)
+
+    found = StudyResults(study, records, ItemFiles(tmp_path)).verdict
+    (arm,) = (each for each in found.arms if not each.control)
+    assert found.covers_items
+    assert arm.difference.value == arm.on_these_items.value
+    assert arm.difference.high - arm.difference.low > 1.2 * (arm.on_these_items.high - arm.on_these_items.low)
+
+    (tmp_path / f"k4-s1001{layout.ITEMS}").write_bytes(b"spoilt")
+    for items in (ItemFiles(tmp_path), None):
+        found = StudyResults(study, records, items).verdict
+        (arm,) = (each for each in found.arms if not each.control)
+        assert not found.covers_items and arm.difference == arm.on_these_items

@@ -48,27 +48,61 @@ def fit(scores: Scores, control: str) -> Fit:
         scores: By arm and seed.
         control: Name of the arm that the others are compared with.
     """
+    found = fit_each(
+        {arm: {seed: np.array([score]) for seed, score in own.items()} for arm, own in scores.items()}, control
+    )
+    squares, scale = found.squares, max((abs(score) for own in scores.values() for score in own.values()), default=0.0)
+    variance = squares / found.df if found.df > 0 and squares > found.df * (ROUNDING * scale) ** 2 else None
+    return Fit(found.names, found.values[:, 0], found.design, found.df, variance)
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Differences from the control in the two-way models of several scores of the same trials.
+
+    Attributes:
+        names: As in `Fit`.
+        values: Estimated differences, float64 (arms, scores).
+        design: As in `Fit`.
+        df: As in `Fit`.
+        squares: Sum of the squared residuals of all scores.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    design: Floats
+    df: int
+    squares: float
+
+
+def fit_each(scores: Mapping[str, Mapping[int, Floats]], control: str) -> Fits:
+    """Fit the model to each of several scores, as `fit` does it for one.
+
+    Args:
+        scores: By arm and seed, float64 (scores,) each.
+        control: Name of the arm that the others are compared with.
+    """
     arms = _connected(scores, control)
     seeds = sorted({seed for arm in arms for seed in scores[arm]})
-    table = np.array([[scores[arm].get(seed, np.nan) for seed in seeds] for arm in arms]).reshape(len(arms), len(seeds))
-    present = ~np.isnan(table)
-    filled = np.where(present, table, 0.0)
+    present = np.array([[seed in scores[arm] for seed in seeds] for arm in arms], bool).reshape(len(arms), len(seeds))
+    empty = np.zeros_like(next((score for own in scores.values() for score in own.values()), np.zeros(1)))
+    table = np.array([[scores[arm].get(seed, empty) for seed in seeds] for arm in arms])
+    table = table.reshape(len(arms), len(seeds), len(empty))
     # The seeds' effects are eliminated from the normal equations; the control's effect is zero.
-    counts = present.sum(0)
-    share = present / np.where(counts, counts, 1)
+    counts = np.maximum(present.sum(0), 1)
+    share = present / counts
     normal = np.diag(present.sum(1)) - share @ present.T
-    right = filled.sum(1) - share @ filled.sum(0)
+    right = table.sum(1) - share @ table.sum(0)
     design = np.linalg.inv(normal[1:, 1:])
     values = design @ right[1:]
-    residuals = np.where(present, filled - np.concatenate([[0.0], values])[:, None], 0.0)
-    residuals -= present * (residuals.sum(0) / np.where(counts, counts, 1))
+    effects = np.concatenate([np.zeros((1, len(empty))), values])
+    residuals = np.where(present[:, :, None], table - effects[:, None], 0.0)
+    residuals -= present[:, :, None] * (residuals.sum(0) / counts[:, None])
     df = int(present.sum()) - len(arms) - len(seeds) + 1
-    squares, scale = float((residuals**2).sum()), float(np.abs(filled).max(initial=0.0))
-    variance = squares / df if df > 0 and squares > df * (ROUNDING * scale) ** 2 else None
-    return Fit(tuple(arms[1:]), values, design, df, variance)
+    return Fits(tuple(arms[1:]), values, design, df, float((residuals**2).sum()))
 
 
-def _connected(scores: Scores, control: str) -> list[str]:
+def _connected(scores: Mapping[str, Mapping[int, object]], control: str) -> list[str]:
     """The control, then the arms that share seeds with it or with such an arm, in the scores' order."""
     found, seeds = {control}, {*scores[control]}
     while more := [arm for arm in scores if arm not in found and seeds & {*scores[arm]}]:
