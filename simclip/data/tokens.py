@@ -29,12 +29,14 @@ class Tokens:
         starts: int64 [captions + 1], where each caption starts, and the end.
         pad_id: Padding token of shorter captions in a batch.
         shortened: Number of captions that were truncated to the model's maximum.
+        width: Number of tokens that a batch is padded to; None for its longest caption's.
     """
 
     ids: np.ndarray
     starts: np.ndarray
     pad_id: int
     shortened: int
+    width: int | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -45,15 +47,17 @@ class Tokens:
         return np.diff(self.starts)
 
     def batch(self, captions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and attention mask of several captions, both int64 [n, longest]."""
+        """Token ids and attention mask of several captions, both int64 [n, longest] or [n, width]."""
         lengths = self.lengths[captions]
-        mask = np.arange(lengths.max()) < lengths[:, None]
+        mask = np.arange(self.width or lengths.max()) < lengths[:, None]
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
         ids[mask] = np.concatenate([self.ids[self.starts[c] : self.starts[c + 1]] for c in captions])
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def tokenise(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int) -> Tokens:
+def tokenise(
+    tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int, lower_case: bool = False
+) -> Tokens:
     """Tokenise captions, special tokens included; longer ones are truncated but keep the end-of-text token.
 
     The ids are cached on disk, per captions and tokenizer, and mapped into memory.
@@ -62,24 +66,30 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: 
         tokenizer: A tokenizer from transformers.
         captions: Texts.
         most: Maximum number of tokens per caption.
+        lower_case: Whether to put the cleaned captions in lower case.
     """
-    key = fingerprint(_identity(tokenizer), str(most).encode(), "\0".join(captions).encode())
-    packed = cached_array("tokens", key, lambda: _packed(tokenizer, captions, most))
+    how = f"{most} lower" if lower_case else str(most)
+    key = fingerprint(_identity(tokenizer), how.encode(), "\0".join(captions).encode())
+    packed = cached_array("tokens", key, lambda: _packed(tokenizer, captions, most, lower_case))
     shortened, lengths, ids = packed[0], packed[1 : len(captions) + 1], packed[len(captions) + 1 :]
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     return Tokens(ids, offsets(lengths), pad_id, int(shortened))
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> bytes:
-    """Everything that the ids depend on: the whole of a fast tokenizer, class and vocabulary of a slow one."""
+    """Everything that the ids depend on: the whole of a fast tokenizer or of SentencePiece's, else the vocabulary."""
     if tokenizer.is_fast:
         return str(tokenizer.backend_tokenizer.to_str()).encode()
+    if hasattr(tokenizer, "sp_model"):
+        keeps_case = not getattr(tokenizer, "do_lower_case", False)
+        return bytes([keeps_case]) + tokenizer.sp_model.serialized_model_proto()
     return repr((type(tokenizer).__name__, sorted(tokenizer.get_vocab().items()))).encode()
 
 
-def _packed(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int) -> np.ndarray:
+def _packed(tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], most: int, lower_case: bool) -> np.ndarray:
     """The cached array, int32: number of truncated captions, number of tokens of each caption, all ids."""
     texts = [clean_caption(caption) for caption in captions]
+    texts = [text.lower() for text in texts] if lower_case else texts
     ids: list[list[int]] = []
     for begin in range(0, len(texts), 10_000):
         ids += tokenizer(texts[begin : begin + 10_000], verbose=False)["input_ids"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -47,15 +47,15 @@ class Embeddings:
         texts: float32 [texts, d], L2-normalised.
         targets: int64, from the set's contents.
         metrics: Names of the metrics, from the set's contents.
-        logit_scale: Factor of the cosines in CLIP's loss, at most 100.
-        batch_size: Number of pairs in a batch of the contrastive loss.
+        loss: The model's loss of a batch of pairs, from their images and texts [n, d].
+        batch_size: Number of pairs in a batch of the loss.
     """
 
     images: Tensor
     texts: Tensor
     targets: Tensor
     metrics: tuple[str, ...]
-    logit_scale: float
+    loss: Callable[[Tensor, Tensor], Tensor]
     batch_size: int
 
 

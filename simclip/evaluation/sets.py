@@ -58,7 +58,7 @@ class LoadedSet:
             texts=encoder.texts(self.tokens, np.arange(len(self.tokens))).to(device),
             targets=torch.from_numpy(self.contents.targets).to(device),
             metrics=self.contents.metrics,
-            logit_scale=encoder.clip.model.logit_scale.exp().item(),
+            loss=encoder.clip.contrastive_loss,
             batch_size=encoder.batch_size,
         )
         scores = self.source.scores(embeddings)

@@ -18,16 +18,12 @@ from transformers.utils import logging
 from simclip.data.images import Transform, centre_crop, resize_bicubic
 from simclip.data.input_format import InputFormat
 from simclip.errors import InputError
-from simclip.models.families import (
-    READ_AT_END,
-    check_end_token,
-    freeze,
-    model_config,
-    most_positions,
-    trained_model,
-    untrained_model,
-)
-from simclip.models.model_folder import check_model_files, is_local
+from simclip.models.families import family_of
+from simclip.models.family import Family
+from simclip.models.from_open_clip import hugging_face_folder
+from simclip.models.loss import LOSSES, Loss
+from simclip.models.model_folder import check_model_files, is_local, known_loss, open_clip_files
+from simclip.models.weights import freeze, model_config, trained_model, untrained_model
 from simclip.runtime.cache import fingerprint, weights_bytes
 from simclip.runtime.randomness import generator
 
@@ -36,9 +32,25 @@ from simclip.runtime.randomness import generator
 class Clip:
     """A model with the tokenizer and image processor that prepare its input."""
 
-    model: CLIPModel  # or one of its relatives (see families.py)
+    model: CLIPModel  # or one of its relatives (see the package `families`)
     tokenizer: PreTrainedTokenizerBase
     image_processor: Any  # its class depends on whether torchvision is installed
+    loss_name: str = "auto"
+
+    @property
+    def family(self) -> Family:
+        """The model's family."""
+        return family_of(self.model.config)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that the model learns by."""
+        return LOSSES[known_loss(self.family, self.loss_name)]
+
+    @torch.no_grad()
+    def contrastive_loss(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch of unit embeddings [n, d] with the model's own logit parameters, on its device."""
+        return self.loss.whole(images, texts, self.family.logit_parameters(self.model))
 
     @property
     def image_size(self) -> int:
@@ -48,7 +60,7 @@ class Clip:
     @property
     def max_tokens(self) -> int:
         """Maximum number of tokens in a caption, special tokens included."""
-        return min(most_positions(self.model.config), self.tokenizer.model_max_length)
+        return min(self.family.most_positions(self.model.config), self.tokenizer.model_max_length)
 
     @property
     def transform(self) -> Transform:
@@ -60,7 +72,8 @@ class Clip:
     @property
     def input_format(self) -> InputFormat:
         """What the model takes as input."""
-        return InputFormat(self.tokenizer, self.max_tokens, self.image_size, self.transform)
+        style = {"lower_case": self.family.lower_case, "padded": self.family.padded}
+        return InputFormat(self.tokenizer, self.max_tokens, self.image_size, self.transform, **style)
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -75,7 +88,9 @@ class Clip:
     def identity(self) -> str:
         """A key of weights, architecture and preprocessing: everything that an embedding depends on."""
         shape = {k: v for k, v in self.model.config.to_dict().items() if k != "_name_or_path"}
-        views = (self.transform.__name__, self.mean, self.std)
+        views: tuple[Any, ...] = (self.transform.__name__, self.mean, self.std)
+        if (loss := known_loss(self.family, self.loss_name)) != "infonce":  # the only one in earlier versions
+            views += (loss,)
         return fingerprint(weights_bytes(self.model.state_dict().items()), repr((shape, views)).encode())
 
     def save(self, folder: Path) -> None:
@@ -103,6 +118,7 @@ def load_clip(
     preprocessor: str | None = None,
     pretrain: bool = False,
     frozen: Literal["none", "image", "text"] = "none",
+    loss: str = "auto",
     seed: int = 1,
 ) -> Clip:
     """Load a model in fp32 on the CPU.
@@ -112,25 +128,30 @@ def load_clip(
         preprocessor: Hub name or folder of tokenizer and image processor; by default the model's.
         pretrain: Whether to start from random weights.
         frozen: Tower that is not trained.
+        loss: Name of the loss, or "auto" for the family's own.
         seed: Seed of the random weights.
 
     Raises:
-        InputError: The hub does not have the model, or the folder does not hold a complete CLIP.
+        InputError: The hub does not have the model, the folder does not hold a complete CLIP, or its family cannot
+            learn by the loss.
     """
     check_model_folder(name, needs_weights=not pretrain)
     if preprocessor and is_local(preprocessor) and not Path(preprocessor).is_dir():
         raise InputError(f"no such preprocessor folder: {preprocessor}; give a local folder or a hub name")
-    source = preprocessor or name
-    loading = f"model {name!r}"
+    loading, source = f"model {name!r}", preprocessor or name
     try:
-        model = _random_start(name, seed) if pretrain else trained_model(name)
+        folder = hugging_face_folder(name, with_tokenizer=preprocessor is None)
+        source = preprocessor or folder
+        model = _random_start(folder, seed) if pretrain else trained_model(folder)
         loading = f"tokenizer and image processor of {source!r}"
         tokenizer = _tokenizer(source, model)
         processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # broken files raise exceptions of a dozen types
         raise _not_loading(loading, error) from error
-    freeze(model, frozen)
-    return Clip(model, tokenizer, processor)
+    clip = Clip(model, tokenizer, processor, known_loss(family_of(model.config), loss))
+    if frozen != "none":
+        freeze(model, frozen)
+    return clip
 
 
 def check_model_folder(model: str, needs_weights: bool = True) -> None:
@@ -140,7 +161,7 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
         InputError: A file is missing, or the model belongs to a family that cannot be trained.
     """
     check_model_files(model, needs_weights)
-    if Path(model).is_dir():
+    if Path(model).is_dir() and not open_clip_files(model):
         try:
             model_config(model)
         except Exception as error:
@@ -160,7 +181,7 @@ def _tokenizer(source: str, model: CLIPModel) -> PreTrainedTokenizerBase:
     most = model.text_model.config.vocab_size
     if not len(tokenizer.all_special_ids) < len(tokenizer) <= most:
         raise ValueError(f"its vocabulary has {len(tokenizer)} tokens, the model's {most}")
-    check_end_token(tokenizer, model.config)
+    family_of(model.config).check_tokenizer(tokenizer, model.config)
     return tokenizer
 
 
@@ -174,12 +195,14 @@ class TwoTowers(nn.Module):
     def __init__(self, model: CLIPModel) -> None:
         super().__init__()
         self.model = model
+        self.family = family_of(model.config)
 
     def forward(
         self, pixels: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Compute unit embeddings of images and texts, both [n, d], and the logit scale."""
-        return embed_images(self.model, pixels), embed_texts(self.model, ids, mask), self.model.logit_scale.exp()
+        """Compute unit embeddings of images and texts, both [n, d], and the logit parameters."""
+        logit_parameters = self.family.logit_parameters(self.model)
+        return embed_images(self.model, pixels), embed_texts(self.model, ids, mask), logit_parameters
 
 
 def embed_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
@@ -192,6 +215,5 @@ def embed_texts(model: CLIPModel, ids: torch.Tensor, mask: torch.Tensor) -> torc
 
     Given a mask of two dimensions, transformers would wait for the device to see whether anything is masked.
     """
-    reads_at_end = model.config.model_type in READ_AT_END  # so that no token sees the padding, which follows it
-    masked = None if reads_at_end else mask[:, None, None, :].bool()
+    masked = mask[:, None, None, :].bool() if family_of(model.config).masked else None
     return F.normalize(model.get_text_features(input_ids=ids, attention_mask=masked).pooler_output.float(), dim=-1)

@@ -10,6 +10,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, CLIPModel
 
+from simclip.models.families import family_of
+from simclip.models.family import TOWERS
+
 #: Dense bf16 tensor-core FLOP/s by the card's name without its maker, memory and socket, from the makers' data sheets.
 PEAKS = {
     "H200": 989e12,
@@ -47,9 +50,10 @@ class FlopCounter:
     """
 
     def __init__(self, model: CLIPModel) -> None:
+        family = family_of(model.config)
         self._image_passes, self._text_passes = (
-            3 if any(parameter.requires_grad for parameter in projection.parameters()) else 1
-            for projection in (model.visual_projection, model.text_projection)
+            3 if any(weight.requires_grad for part in family.parts(model, tower) for weight in part.parameters()) else 1
+            for tower in TOWERS
         )
         with torch.device("meta"):
             self._model: Any = AutoModel.from_config(model.config)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.func import functional_call
 
 #: Trained in fp32 throughout: the loss is computed in fp32.
-KEPT = "logit_scale"
+KEPT = ("logit_scale", "logit_bias")
 
 
 class InBfloat16(nn.Module):

@@ -8,9 +8,12 @@ from pathlib import Path
 import simclip
 from simclip.config.explain import hint
 from simclip.errors import InputError
+from simclip.models.families import DEFAULT, FAMILIES
+from simclip.models.family import Family
+from simclip.models.open_clip_config import CONFIG, clip_config, read_config
 
-#: Families whose towers OpenCLIP has too, layer by layer.
-COUNTERPARTS = ("clip", "metaclip_2")
+#: OpenCLIP's files of weights, in the order in which they are looked for.
+OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json")
 
 
@@ -25,6 +28,12 @@ def check_model_files(model: str, needs_weights: bool = True) -> None:
         InputError: There is no such folder, or it has no config.json or no weights.
     """
     folder = Path(model)
+    try:
+        if files := open_clip_files(model):
+            clip_config(read_config(files[0])["model_cfg"])
+            return
+    except ValueError as error:
+        raise InputError(f"model {model!r} cannot be loaded ({error})") from None
     if not folder.is_dir():
         if is_local(model):
             beside = [str(each) for each in sorted(folder.parent.glob("*/")) if (each / "config.json").is_file()]
@@ -37,6 +46,35 @@ def check_model_files(model: str, needs_weights: bool = True) -> None:
         raise InputError(
             f"{folder} has no weights (model.safetensors or pytorch_model.bin): save the model there again"
         )
+
+
+def open_clip_files(model: str) -> tuple[Path, Path] | None:
+    """The folder of open_clip_config.json and the file of weights, if a local model is in OpenCLIP's format only.
+
+    Args:
+        model: Hub name, folder, or file of weights.
+
+    Raises:
+        ValueError: One of the two is missing, or there are several files of weights.
+    """
+    path = Path(model)
+    if path.is_file():
+        if not (path.parent / CONFIG).is_file():
+            raise ValueError(
+                f"there is no {CONFIG} beside it: write {{'model_cfg': ...}} there as JSON, with what "
+                "open_clip.get_model_config(NAME) returns for the name that it was trained as"
+            )
+        return path.parent, path
+    if not (path / CONFIG).is_file() or (path / "config.json").is_file():
+        return None
+    for name in OPEN_CLIP_WEIGHTS:
+        if (path / name).is_file():
+            return path, path / name
+    trained = sorted(path.glob("*.pt"))
+    if len(trained) != 1:
+        found = f"{len(trained)} checkpoints (*.pt): give one, e.g. {trained[-1]}" if trained else "no weights"
+        raise ValueError(f"it has a {CONFIG} and {found}, or {OPEN_CLIP_WEIGHTS[0]}")
+    return path, trained[0]
 
 
 def is_local(model: str) -> bool:
@@ -72,14 +110,52 @@ def check_target(folder: Path) -> None:
         raise InputError(f"{folder} already exists: give a new or an empty folder with --to")
 
 
+def check_loss(model: str, loss: str, hardness: float = 0.0) -> None:
+    """Refuse a loss that a local folder's model cannot learn by; the family of a hub name shows when it is loaded.
+
+    Raises:
+        InputError: It cannot.
+    """
+    family = FAMILIES.get(_model_type(model) or "")
+    if family is not None:
+        known_loss(family, loss, hardness)
+
+
+def known_loss(family: Family, loss: str, hardness: float = 0.0) -> str:
+    """The name of a loss that a family can learn by; "auto" is its own.
+
+    Raises:
+        InputError: It cannot.
+    """
+    if loss == "auto":
+        loss = family.losses[0]
+    if loss == "sigmoid" and hardness:
+        raise InputError(f"hardness {hardness:g}: the sigmoid loss has none; give train.loss=infonce, or hardness 0")
+    if loss not in family.losses:
+        known = " or ".join(family.losses)
+        raise InputError(f"loss {loss}: a model of the family {family.name} learns by {known}; give train.loss=auto")
+    return loss
+
+
+def _model_type(folder: str) -> str | None:
+    """The family that a local folder's config.json or open_clip_config.json names; None if there is no such file."""
+    try:
+        if files := open_clip_files(folder):
+            return str(clip_config(read_config(files[0])["model_cfg"])["model_type"])
+        kind: str = json.loads(Path(folder, "config.json").read_text(encoding="utf-8")).get("model_type", DEFAULT)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return kind
+
+
 def check_counterpart(source: str) -> None:
     """Refuse families that OpenCLIP does not have; other problems show when the model is loaded."""
-    try:
-        family = json.loads(Path(source, "config.json").read_text(encoding="utf-8")).get("model_type", "clip")
-    except (OSError, ValueError, AttributeError):
+    family = _model_type(source)
+    if family is None:
         return
-    if family not in COUNTERPARTS:
+    counterparts = [name for name, each in FAMILIES.items() if each.exported]
+    if family not in counterparts:
         raise InputError(
             f"{source} is a model of the family {family}, which has no OpenCLIP counterpart: export takes "
-            f"{' and '.join(COUNTERPARTS)}"
+            f"{' and '.join(counterparts)}"
         )

@@ -22,27 +22,7 @@ from simclip.data.images import resize_bicubic
 from simclip.errors import InputError
 from simclip.models.clip import Clip, load_clip
 from simclip.models.model_folder import check_counterpart, check_target
-
-#: Replacements that turn Hugging Face's names of weights into OpenCLIP's, applied in order.
-NAMES = {
-    "text_model.embeddings.token_embedding": "token_embedding",
-    "text_model.embeddings.position_embedding.weight": "positional_embedding",
-    "text_model.final_layer_norm": "ln_final",
-    "vision_model.embeddings.class_embedding": "visual.class_embedding",
-    "vision_model.embeddings.patch_embedding": "visual.conv1",
-    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
-    "vision_model.pre_layrnorm": "visual.ln_pre",
-    "vision_model.post_layernorm": "visual.ln_post",
-    "text_model.encoder.layers": "transformer.resblocks",
-    "vision_model.encoder.layers": "visual.transformer.resblocks",
-    "layer_norm1": "ln_1",
-    "layer_norm2": "ln_2",
-    "self_attn.out_proj": "attn.out_proj",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
-    "visual_projection.weight": "visual.proj",
-    "text_projection.weight": "text_projection",
-}
+from simclip.models.open_clip_config import CONFIG, NAMES
 
 
 def export_model(source: str, to: Path) -> Clip:
@@ -80,7 +60,7 @@ def write_both(clip: Clip, folder: Path) -> None:
     config = open_clip_config(clip)
     Clip(clip.model, _padding(clip.tokenizer), clip.image_processor).save(folder)
     save_file(open_clip_weights(clip), folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def open_clip_weights(clip: Clip) -> dict[str, torch.Tensor]:
@@ -155,7 +135,7 @@ def _tower(config: Any) -> dict[str, Any]:
 def _pooling(config: Any) -> dict[str, Any]:
     """The position in a caption that its embedding is taken from.
 
-    An eos_token_id of 2 in a CLIP means the token with the highest id (see `families.HIGHEST`).
+    An eos_token_id of 2 in a CLIP means the token with the highest id (see `families.clip.HIGHEST`).
     """
     end = config.text_config.eos_token_id
     if isinstance(config, CLIPConfig) and end == 2:

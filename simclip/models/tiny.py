@@ -19,7 +19,7 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int, most_tokens: int) 
 
     The start of a word is marked by a character: the trainer would number CLIP's end-of-word suffixes in the order of
     a hash table, which differs between processes. The end token's id must not be 2, which has a special meaning in
-    old CLIP folders (see `families.HIGHEST`).
+    old CLIP folders (see `families.clip.HIGHEST`).
 
     Args:
         captions: Training texts.

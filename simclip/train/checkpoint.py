@@ -20,7 +20,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from simclip.models.clip import Clip
-from simclip.models.families import trained_model
+from simclip.models.weights import trained_model
 from simclip.runtime.files import checksum, link
 from simclip.train.history import Row
 

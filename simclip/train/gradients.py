@@ -16,33 +16,30 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from simclip.models.loss import clip_loss, clip_loss_of_rows
+from simclip.models.loss import Loss
 from simclip.runtime.workers import Workers
 
-#: Embeds a slice of this worker's rows: images and texts, [n, d] each, and the logit scale.
+#: Embeds a slice of this worker's rows: images and texts, [n, d] each, and the logit parameters of the loss.
 Embed = Callable[[slice], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
-def backward_whole(embed: Embed, rows: int, workers: Workers, hardness: float = 0.0) -> torch.Tensor:
+def backward_whole(embed: Embed, rows: int, workers: Workers, loss: Loss) -> torch.Tensor:
     """Backpropagate the loss of the whole batch; returns the loss, on its device."""
-    images, texts, scale = embed(slice(0, rows))
-    loss = _loss(images, texts, scale, workers, hardness)
-    loss.backward()
-    return workers.mean(loss)
+    value = _value(loss, workers, *embed(slice(0, rows)))
+    value.backward()
+    return workers.mean(value)
 
 
-def backward_in_parts(
-    embed: Embed, rows: int, workers: Workers, size: int, towers: Any, hardness: float = 0.0
-) -> torch.Tensor:
+def backward_in_parts(embed: Embed, rows: int, workers: Workers, loss: Loss, size: int, towers: Any) -> torch.Tensor:
     """Backpropagate the same loss with `size` rows in memory at a time; equal up to the order of sums.
 
     Args:
         embed: Runs the towers on a slice of this worker's rows.
         rows: Number of rows of this worker.
         workers: All workers of the run.
+        loss: The loss.
         size: Number of rows in a micro-batch.
         towers: The module that `embed` runs; gradients are synchronised once, with the last part.
-        hardness: Weighs the negatives of the loss.
     """
     parts = [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
     embedded, draws = [], []
@@ -51,31 +48,30 @@ def backward_in_parts(
             draws.append(_random_states())
             embedded.append(embed(part))
     images, texts = (torch.cat([each[i] for each in embedded]).requires_grad_() for i in range(2))
-    scale = embedded[0][2].clone().requires_grad_()
-    loss = _loss(images, texts, scale, workers, hardness)
-    loss.backward()
-    assert images.grad is not None and texts.grad is not None and scale.grad is not None
+    logits = embedded[0][2].clone().requires_grad_()
+    value = _value(loss, workers, images, texts, logits)
+    value.backward()
+    assert images.grad is not None and texts.grad is not None and logits.grad is not None
     for part, states in zip(parts, draws, strict=True):
         _restore(states)
         alone = isinstance(towers, DistributedDataParallel) and part is not parts[-1]
         with towers.no_sync() if alone else nullcontext():
-            part_images, part_texts, part_scale = embed(part)
+            part_images, part_texts, part_logits = embed(part)
             surrogate = (part_images * images.grad[part]).sum() + (part_texts * texts.grad[part]).sum()
-            (surrogate + part_scale * scale.grad / len(parts)).backward()
-    return workers.mean(loss)
+            (surrogate + (part_logits * logits.grad).sum() / len(parts)).backward()
+    return workers.mean(value)
 
 
-def _loss(
-    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, workers: Workers, hardness: float
+def _value(
+    loss: Loss, workers: Workers, images: torch.Tensor, texts: torch.Tensor, logits: torch.Tensor
 ) -> torch.Tensor:
     """The loss of this worker's rows against all columns, whose mean over the workers is the loss of the batch.
 
     The sum of its gradients over the workers flows back through `gather`, and DDP averages the parameters' gradients.
     """
     if workers.size == 1:
-        return clip_loss(images, texts, scale, hardness)
-    all_images, all_texts = workers.gather(images), workers.gather(texts)
-    return clip_loss_of_rows(images, texts, all_images, all_texts, workers.rank * len(images), scale, hardness)
+        return loss.whole(images, texts, logits)
+    return loss.of_rows(images, texts, workers.gather, workers.rank * len(images), logits)
 
 
 def _random_states() -> list[torch.Tensor]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from simclip.data.training_set import TrainingData, load_training_data
 from simclip.evaluation.sets import LoadedSet, load_sets
 from simclip.models.clip import Clip, load_clip
+from simclip.models.model_folder import known_loss
 from simclip.train.config import TrainConfig
 
 
 def load_model(config: TrainConfig) -> Clip:
     """Load the model that a run starts from (see `load_clip`)."""
-    return load_clip(
+    clip = load_clip(
         config.model,
         preprocessor=config.preprocessor,
         pretrain=config.pretrain,
         frozen=config.freeze,
+        loss=config.loss,
         seed=config.seed,
     )
+    known_loss(clip.family, config.loss, config.hardness)  # a hub name's family was not known before
+    return clip
 
 
 def load_data(config: TrainConfig, clip: Clip) -> TrainingData:

@@ -23,8 +23,8 @@ from simclip.evaluation.objective import objective
 from simclip.evaluation.sets import evaluate
 from simclip.models.caching_encoder import CachingEncoder
 from simclip.models.encoder import Encoder
-from simclip.models.families import train_mode
 from simclip.models.flops import FlopCounter, peak_flops
+from simclip.models.weights import train_mode
 from simclip.runtime.device import Compute
 from simclip.runtime.randomness import generator
 from simclip.runtime.timer import Timer
@@ -90,6 +90,7 @@ class Training:
             steps: Length of the run.
         """
         config = self.config
+        self.loss = self.clip.loss.with_hardness(config.hardness)
         self.parallel = make_towers(self.clip.model, self.compute, self.workers, config.compile)
         self.optimizer = make_optimizer(
             self.clip.model,
@@ -167,12 +168,13 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         rows, size = len(ids), self.config.micro_batch_size
         if size is None or size >= rows:
-            loss = backward_whole(embed, rows, self.workers, self.config.hardness)
+            loss = backward_whole(embed, rows, self.workers, self.loss)
         else:
-            loss = backward_in_parts(embed, rows, self.workers, size, self.parallel, self.config.hardness)
+            loss = backward_in_parts(embed, rows, self.workers, self.loss, size, self.parallel)
         self.optimizer.step()
         self.schedule.step()
-        clamp_logit_scale(self.clip.model.logit_scale)
+        if self.loss.clamped:
+            clamp_logit_scale(self.clip.model.logit_scale)
         return loss
 
     def _epoch(self, epoch: int) -> Row:

@@ -10,7 +10,7 @@ from simclip.config.proportion import rows_per_worker
 from simclip.config.schema import metric_weights
 from simclip.data.pair_table import check_rows, read_training_tables
 from simclip.errors import InputError
-from simclip.models.model_folder import check_model_files
+from simclip.models.model_folder import check_loss, check_model_files
 from simclip.prepare.overlap import overlaps_by_name
 from simclip.train.config import TrainConfig
 
@@ -31,6 +31,7 @@ def check_inputs(config: TrainConfig, workers: int = 1) -> list[str]:
     check_metric(config)
     rows_per_worker(config.batch_size, workers)
     check_model_files(config.model, needs_weights=not config.pretrain)
+    check_loss(config.model, config.loss, config.hardness)
     table = read_training_tables(config.tables, config.reading)
     check_rows(len(table), config.batch_size)
     if config.has_clusters:

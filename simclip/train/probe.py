@@ -176,7 +176,8 @@ def _plan_seconds(config: TrainConfig, rows: int, training: Training) -> float:
     """Seconds to plan one batch, on random embeddings of the real size and on the run's device, without limits."""
     if not config.has_clusters:
         return 0.0
-    method, dimension = method_of(config.batching), int(training.clip.model.config.projection_dim or 0)
+    method, family = method_of(config.batching), training.clip.family
+    dimension = family.dimension(training.clip.model.config)
     measured = method.measured_rows(rows, config.batch_size)
     embeddings = np.random.default_rng(0).standard_normal((measured, dimension), dtype=np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
@@ -28,9 +29,10 @@ from simclip.data.pair_table import offsets
 from simclip.data.table import Table
 from simclip.data.tokens import Tokens
 from simclip.data.training_set import Batch
-from simclip.evaluation.kinds.retrieval import contrastive_loss_metric, recall_metrics
+from simclip.evaluation.kinds.retrieval import mean_loss, recall_metrics
 from simclip.models.clip import Clip
 from simclip.models.flops import FlopCounter, peak_flops
+from simclip.models.loss import clip_loss
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from tests.benchmarks import ours
@@ -171,7 +173,7 @@ def evaluation_seconds(training: Training, case: Case) -> float:
     def score() -> None:
         images = training.encoder.images(pictures, case.val_images)
         captions = training.encoder.texts(tokens, np.arange(len(tokens)))
-        contrastive_loss_metric(images, captions, owner, 50.0, case.batch)
+        mean_loss(images, captions, owner, partial(clip_loss, logit_scale=50.0), case.batch)
         recall_metrics(images, captions, owner)
 
     return _twice(score)

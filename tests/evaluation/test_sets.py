@@ -271,7 +271,7 @@ def test_metrics_are_computed_on_the_device_of_the_model(config: TrainConfig) ->
     kept = Kept(**loaded.source.model_dump())
     elsewhere = SimpleNamespace(
         images=training.encoder.images, texts=training.encoder.texts, batch_size=8,
-        clip=SimpleNamespace(model=SimpleNamespace(logit_scale=torch.zeros(1), device=torch.device("meta"))),
+        clip=SimpleNamespace(model=SimpleNamespace(device=torch.device("meta")), contrastive_loss=None),
     )  # fmt: skip
     replace(loaded, source=kept).score(elsewhere)  # type: ignore[arg-type]
     assert [each.device.type for each in (found[0].images, found[0].texts, found[0].targets)] == ["meta"] * 3

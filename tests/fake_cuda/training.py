@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedConfig
 
 from simclip.data.training_set import Batch
+from simclip.models.clip import Clip
 from simclip.runtime.device import Compute
 from simclip.runtime.workers import Workers
 from simclip.train.config import TrainConfig
@@ -40,8 +41,8 @@ def training_on_card(architecture: PreTrainedConfig, workers: Workers | None = N
         model: Any = AutoModel.from_config(architecture, dtype=torch.float32)
     on_card(model)
     model.train()
-    side = model.vision_model.config.image_size
-    training.clip = SimpleNamespace(model=model, image_size=side, mean=(0.5, 0.5, 0.5), std=(0.3, 0.3, 0.3))  # type: ignore[assignment]
+    processor = SimpleNamespace(image_mean=(0.5, 0.5, 0.5), image_std=(0.3, 0.3, 0.3))
+    training.clip = Clip(model, None, processor)  # type: ignore[arg-type]
     training.prepare(steps=100)
     return training
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from sentencepiece import SentencePieceTrainer
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AltCLIPConfig,
     AutoModel,
@@ -14,9 +18,13 @@ from transformers import (
     ChineseCLIPConfig,
     ChineseCLIPImageProcessorPil,
     CLIPImageProcessorPil,
+    GemmaTokenizer,
     MetaClip2Config,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
+    SiglipConfig,
+    SiglipImageProcessorPil,
+    SiglipTokenizer,
     XLMRobertaTokenizer,
 )
 
@@ -73,7 +81,50 @@ def altclip(words: list[str]) -> Parts:
     return tokenizer, cropped(), AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=24)
 
 
-MADE = {"metaclip_2": metaclip_2, "chinese_clip": chinese_clip, "altclip": altclip}
+def siglip(words: list[str]) -> Parts:
+    """SentencePiece's tokens in lower case without punctuation, padded with the end-of-text token."""
+    with tempfile.TemporaryDirectory() as folder:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(words), model_prefix=f"{folder}/spiece", vocab_size=60, hard_vocab_limit=False,
+            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+        )  # fmt: skip
+        tokenizer = SiglipTokenizer(
+            f"{folder}/spiece.model", model_max_length=MOST_TOKENS, model_input_names=["input_ids"]
+        )
+        tokenizer.vocab_file = ""  # it is saved from memory
+    return tokenizer, stretched(), siglip_config(tokenizer)
+
+
+def siglip_2(words: list[str]) -> Parts:
+    """Gemma's tokenizer as SigLIP 2's folders have it: it keeps capitals, adds an end and no beginning."""
+    tokens = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    tokens.normalizer = normalizers.Replace(" ", "▁")
+    tokens.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=special, show_progress=False)
+    tokens.train_from_iterator([*words, *(f"{word} " for word in words)], trainer)
+    trained = json.loads(tokens.to_str())["model"]
+    tokenizer = GemmaTokenizer(
+        vocab=trained["vocab"], merges=[tuple(pair) for pair in trained["merges"]], add_bos_token=False,
+        add_eos_token=True, padding_side="right", model_max_length=MOST_TOKENS, model_input_names=["input_ids"],
+    )  # fmt: skip
+    return tokenizer, stretched(), siglip_config(tokenizer)
+
+
+def siglip_config(tokenizer: PreTrainedTokenizerBase) -> SiglipConfig:
+    text = {**TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": MOST_TOKENS, "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}  # fmt: skip
+    return SiglipConfig(text_config=text, vision_config=VISION)
+
+
+#: Tiny models by name: each family, and another kind of tokenizer in one of them.
+MADE = {
+    "metaclip_2": metaclip_2, "chinese_clip": chinese_clip, "altclip": altclip, "siglip": siglip, "siglip_2": siglip_2,
+}  # fmt: skip
+
+
+def stretched() -> SiglipImageProcessorPil:
+    return SiglipImageProcessorPil(size={"height": 32, "width": 32})
 
 
 def xlm_roberta(words: list[str]) -> XLMRobertaTokenizer:

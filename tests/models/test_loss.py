@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.models.loss import clip_loss, clip_loss_of_rows
+from simclip.models import loss as losses
+from simclip.models.loss import clip_loss, clip_loss_of_rows, sigmoid_loss_of_rows
 
 
 def units(rows: int, width: int, seed: int) -> torch.Tensor:
@@ -83,3 +84,46 @@ def test_memory_of_the_loss_falls_with_the_workers() -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
         clip_loss_of_rows(images[:8], texts[:8], images, texts, 0, 5.0)
     assert max(kept) == 8 * 64
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 10**6), st.floats(0.1, 100), st.floats(-20, 5))
+def test_the_sigmoid_loss_asks_of_every_pair_whether_it_belongs(
+    rows: int, width: int, seed: int, scale: float, bias: float
+) -> None:
+    """The formula of the paper (Zhai et al. 2023, section 3.2), pair by pair."""
+    images, texts = units(rows, width, seed), units(rows, width, seed + 1)
+    total = 0.0
+    for image in range(rows):
+        for text in range(rows):
+            sign = 1 if image == text else -1
+            logit = scale * float(images[image].double() @ texts[text].double()) + bias
+            total += math.log1p(math.exp(-sign * logit)) if sign * logit > -500 else -sign * logit
+    found = sigmoid_loss_of_rows(images, texts, 0, torch.tensor([scale, bias]))
+    assert found.item() == pytest.approx(total / rows, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("columns", [1, 5, 8, 24, 100])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_sigmoid_loss_adds_up_over_workers_and_columns(
+    columns: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, texts = units(24, 16, 0).requires_grad_(), units(24, 16, 1).requires_grad_()
+    logits = torch.tensor([10.0, -10.0], requires_grad=True)
+    signs = 2 * torch.eye(24) - 1
+    whole = -F.logsigmoid(signs * (logits[0] * images @ texts.T + logits[1])).sum() / 24
+    expected = torch.autograd.grad(whole, (images, texts, logits))
+    monkeypatch.setattr(losses, "COLUMNS", columns)
+    each = 24 // workers
+    parts = [sigmoid_loss_of_rows(images[at : at + each], texts, at, logits) for at in range(0, 24, each)]
+    loss = torch.stack(parts).mean()
+    torch.testing.assert_close(loss, whole, rtol=1e-6, atol=1e-6)
+    for gradient, reference in zip(torch.autograd.grad(loss, (images, texts, logits)), expected, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=1e-6)
+
+
+def test_the_sigmoid_loss_keeps_no_block_of_rows_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "COLUMNS", 8)
+    images, texts, kept = units(64, 8, 0).requires_grad_(), units(64, 8, 1).requires_grad_(), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
+        sigmoid_loss_of_rows(images, texts, 0, torch.tensor([5.0, -5.0], requires_grad=True))
+    assert max(kept) <= 64 * 8

@@ -35,6 +35,7 @@ from simclip.data.tokens import clean_caption, tokenise
 from simclip.demo.dataset import BASE
 from simclip.errors import InputError
 from simclip.models.clip import Clip, load_clip
+from simclip.models.loss import sigmoid_loss_of_rows
 from simclip.models.open_clip import export_model, open_clip_config, write_both
 from tune import main
 
@@ -338,3 +339,18 @@ def test_the_config_says_what_evaluation_does(tmp_path: Path) -> None:
         "size": 48, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest",
     }  # fmt: skip
     assert said["model_cfg"]["text_cfg"]["pool_type"] == "eos" and said["model_cfg"]["text_cfg"]["eos_id"] == 3
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_the_sigmoid_loss_is_openclips(open_clip: ModuleType, rows: int) -> None:
+    draws = torch.Generator().manual_seed(rows)
+    images, texts = (
+        torch.nn.functional.normalize(torch.randn(rows, 16, generator=draws)).requires_grad_() for _ in range(2)
+    )
+    logits = torch.tensor([10.0, -10.0], requires_grad=True)
+    ours = sigmoid_loss_of_rows(images, texts, 0, logits)
+    theirs = open_clip.loss.SigLipLoss()(images, texts, logits[0], logits[1])
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    found, expected = (torch.autograd.grad(each, (images, texts, logits)) for each in (ours, theirs))
+    for gradient, reference in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-6)

@@ -24,6 +24,7 @@ from simclip.train import loop
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from simclip.train.planning import Planner
+from tests.models.families import write_family
 from tests.train.histories import without_clocks
 
 ROOT = Path(__file__).parents[2]
@@ -72,12 +73,17 @@ def run(config: TrainConfig, folder: Path) -> dict[str, Any]:
 def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
     """All that the tests compare."""
     offline = config.model_copy(update={"embeddings": "offline", "similarity": "image", "epochs": 1})
+    sigmoid = config.model_copy(update={"model": str(config.train_tsv.parent / "siglip_2")})
     workers = Workers.current()
     return {
         "gradients": gradients_of_a_step(config, folder / "step"),
         "run": run(config, folder / "run"),
         "offline": run(offline, folder / "offline"),
         "in_parts": gradients_of_a_step(config.model_copy(update={"micro_batch_size": 3}), folder / "parts"),
+        "sigmoid": gradients_of_a_step(sigmoid, folder / "sigmoid"),
+        "sigmoid_in_parts": gradients_of_a_step(
+            sigmoid.model_copy(update={"micro_batch_size": 3}), folder / "sigmoid-parts"
+        ),
         "frozen": gradients_of_a_step(config.model_copy(update={"freeze": "image"}), folder / "frozen"),
         "streamed": [each.tolist() for each in workers.stream(counting(workers), 3, 2)],
         "broken": broken_stream(workers),
@@ -135,6 +141,7 @@ def several_epochs(pairs: Path, tiny_model: Path) -> TrainConfig:
     lines = (pairs / "val.tsv").read_text().splitlines()
     (pairs / "odd.tsv").write_text("\n".join([*lines, lines[-1]]) + "\n")
     images = pairs / "images"
+    write_family("siglip_2", pairs / "siglip_2", lines)
     return TrainConfig(
         train_tsv=pairs / "train.tsv", train_image_dir=images, val_tsv=pairs / "odd.tsv", val_image_dir=images,
         model=str(tiny_model), batch_size=8, val_batch_size=5, epochs=2, cluster_size=4, proportion=0.5,
@@ -202,9 +209,15 @@ def test_the_first_worker_saves(together: list[dict[str, Any]], alone: dict[str,
     assert together[1]["run"]["reports"] == [(1, False), (2, False), (3, False)]
 
 
-@pytest.mark.parametrize("kind", ["gradients", "in_parts"])
-def test_gradients_equal_those_of_one_worker(kind: str, together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
-    expected = alone["gradients"]
+@pytest.mark.parametrize(
+    ("kind", "reference"),
+    [(kind, kind.removesuffix("_in_parts")) for kind in ("gradients", "sigmoid", "sigmoid_in_parts")]
+    + [("in_parts", "gradients")],
+)
+def test_gradients_equal_those_of_one_worker(
+    kind: str, reference: str, together: list[dict[str, Any]], alone: dict[str, Any]
+) -> None:
+    expected = alone[reference]
     largest = max(gradient.abs().max() for name, gradient in expected.items() if name != "loss")
     assert largest > 0.01
     for worker in together:

@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 from torch.nn.functional import normalize
 from torch.nn.parallel import DistributedDataParallel
 
+from simclip.models.loss import LOSSES
 from simclip.runtime.workers import Workers
 from simclip.train.config import TrainConfig
 from simclip.train.gradients import backward_in_parts, backward_whole
@@ -59,7 +60,7 @@ def test_both_passes_of_a_part_draw_the_same_dropout() -> None:
         passes.setdefault(rows.start, []).append(embedded.detach())
         return embedded, embedded, scale.exp()
 
-    backward_in_parts(embed, len(pairs), Workers(), 2, towers)
+    backward_in_parts(embed, len(pairs), Workers(), LOSSES["infonce"], 2, towers)
     assert set(passes) == {0, 2, 4}
     assert all(torch.equal(first, second) for first, second in passes.values())
     assert not torch.equal(passes[0][0], passes[2][0])
@@ -84,7 +85,7 @@ class Towers(torch.nn.Module):
 
 def gradients_of_towers(workers: Workers, size: int | None, hardness: float) -> list[torch.Tensor]:
     """The loss and the gradients on 24 pairs, in micro-batches of `size`."""
-    towers = Towers()
+    towers, objective = Towers(), LOSSES["infonce"].with_hardness(hardness)
     share = torch.randn(24, 2, 6, generator=torch.Generator().manual_seed(1))[workers.share_of(24)]
     parallel = DistributedDataParallel(towers) if workers.size > 1 else towers
 
@@ -93,9 +94,9 @@ def gradients_of_towers(workers: Workers, size: int | None, hardness: float) -> 
         return images, texts, scale
 
     if size is None:
-        loss = backward_whole(embed, len(share), workers, hardness)
+        loss = backward_whole(embed, len(share), workers, objective)
     else:
-        loss = backward_in_parts(embed, len(share), workers, size, parallel, hardness)
+        loss = backward_in_parts(embed, len(share), workers, objective, size, parallel)
     return [loss, *(each.grad for each in towers.parameters() if each.grad is not None)]
 
 

@@ -1,8 +1,8 @@
-"""Retrieval: recall at k in both directions and the contrastive loss, over all captions of every image."""
+"""Retrieval: recall at k in both directions and the loss, over all captions of every image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -43,9 +43,7 @@ class RetrievalSet(EvaluationSet):
         images, captions, image_of_caption = embeddings.images, embeddings.texts, embeddings.targets
         return {
             **recall_metrics(images, captions, image_of_caption),
-            "loss": contrastive_loss_metric(
-                images, captions, image_of_caption, embeddings.logit_scale, embeddings.batch_size
-            ),
+            "loss": mean_loss(images, captions, image_of_caption, embeddings.loss, embeddings.batch_size),
         }
 
     def highlights(self, reported: Sequence[str]) -> list[str]:
@@ -88,10 +86,14 @@ def recall_metrics(
     }
 
 
-def contrastive_loss_metric(
-    images: Tensor, captions: Tensor, image_of_caption: Tensor, logit_scale: float, batch_size: int
+def mean_loss(
+    images: Tensor,
+    captions: Tensor,
+    image_of_caption: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batch_size: int,
 ) -> float:
-    """Symmetric InfoNCE over batches of image-caption pairs, using every caption once: the mean over the pairs.
+    """The model's loss over batches of image-caption pairs, using every caption once: the mean over the pairs.
 
     A batch never has the same image twice, because its second caption would count as wrong. So the first pass takes the
     first caption of every image, the second pass the second caption of those that have one, and so on. Each pass is
@@ -101,15 +103,12 @@ def contrastive_loss_metric(
         images: float32 [n, d], L2-normalised.
         captions: float32 [m, d], L2-normalised.
         image_of_caption: int64 [m], the row of each caption's image.
-        logit_scale: Factor of the cosines: the exponential of CLIP's parameter, at most 100.
+        loss: The loss of a batch, from its images and captions [n, d].
         batch_size: Maximum number of pairs in a batch.
     """
-    from simclip.models.loss import clip_loss
-
     total = 0.0
     for pairs in _pair_batches(image_of_caption, batch_size):
-        loss = clip_loss(images[image_of_caption[pairs]], captions[pairs], logit_scale)
-        total += loss.item() * len(pairs)
+        total += loss(images[image_of_caption[pairs]], captions[pairs]).item() * len(pairs)
     return total / len(captions)
 
 

@@ -22,6 +22,11 @@ class ModelFields(FieldGroup):
         "none", description="tower that keeps its weights, its projection included (image: LiT)"
     )
 
+    loss: Literal["auto", "infonce", "sigmoid"] = field(
+        "auto", reads_data=True, symbol="",
+        description="what the model learns by; auto: the loss of its family, sigmoid for SigLIP, else infonce",
+    )  # fmt: skip
+
     def _check(self) -> None:
         super()._check()
         if self.pretrain and self.freeze != "none":
