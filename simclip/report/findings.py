@@ -21,7 +21,7 @@ class Findings(StudyResults):
 
     def __init__(self, folder: StudyFolder, results: StudyResults | None = None) -> None:
         results = results or StudyResults.read(folder)
-        super().__init__(results.study, results.records)
+        super().__init__(results.study, results.records, results.items, results.log, results.dropped)
         self.folder = folder
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray._private.state
 
+from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.events import Listener
 from simclip.study.execution.ray_executor import RayExecutor
 from simclip.study.execution.resources import Cluster, resolved
@@ -38,8 +39,8 @@ class Events(Listener):
         self.ended: list[str] = []
         self.confirmed: list[tuple[list[str], dict[str, Record]]] = []
 
-    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
-        self.confirmed.append(([trial.name for trial in trials], dict(records)))
+    def confirm_started(self, trials: Sequence[Trial], results: StudyResults) -> None:
+        self.confirmed.append(([trial.name for trial in trials], dict(results.records)))
 
     def trial_started(self, trial: Trial) -> None:
         self.started.append(trial.name)

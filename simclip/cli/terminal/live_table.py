@@ -84,11 +84,11 @@ class LiveTable(Listener):
             self.progress.plan(trials, concurrency)
         self._live.start()
 
-    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+    def confirm_started(self, trials: Sequence[Trial], results: StudyResults) -> None:
         """Add the rows of the confirm stage, and print the difference that it can detect above the table."""
         with self._lock:
             self.progress.plan(trials, self.progress.concurrency)
-        self._live.console.print(Text(before_confirming(StudyResults(self.study, records))))
+        self._live.console.print(Text(before_confirming(results)))
 
     def trial_started(self, trial: Trial) -> None:
         """Mark the row as running."""

@@ -53,10 +53,10 @@ class PlainLines(Listener):
         planned = max(len(trials), self.progress.search_to_come)
         self._print(f"{self.study.name}: {counted(planned, 'trial')}, at most {concurrency} at a time{earlier}")
 
-    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
+    def confirm_started(self, trials: Sequence[Trial], results: StudyResults) -> None:
         """Print the difference that the confirm stage can detect."""
         self.progress.plan(trials, self.progress.concurrency)
-        self._print(f"{self.study.name}: {before_confirming(StudyResults(self.study, records))}")
+        self._print(f"{self.study.name}: {before_confirming(results)}")
 
     def trial_started(self, trial: Trial) -> None:
         """Print that the trial has started."""

@@ -25,6 +25,8 @@ def arm_sentence(verdict: Verdict, arm: ConfirmedArm) -> str:
     if arm.gain is None:
         return f"{arm.name}: no seed on which both it and the control have finished."
     gain = metric.points(arm.gain)
+    if arm.look is None and not verdict.complete:
+        return f"{arm.name}: {gain} so far on {counted(len(arm.scores), 'seed')}."
     if arm.difference is None or arm.p is None:
         return f"{arm.name}: {gain}; no verdict, which takes at least {MIN_PAIRS} seeds with scores that vary."
     low, high = metric.difference(arm.difference.low), metric.difference(arm.difference.high)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from simclip.cli.wording.confirmed_arm import METHOD, arm_sentence, method_sentences, within
 from simclip.cli.wording.formatting import Metric, counted
+from simclip.cli.wording.looks import look_sentence, look_sentences
 from simclip.study.analysis.confirm import detectable_difference, search_has_ended
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import MIN_PAIRS
@@ -62,22 +63,29 @@ def unconfirmed(results: StudyResults) -> str | None:
 
 
 def before_confirming(results: StudyResults) -> str:
-    """The arms that the confirm stage compares, and the smallest difference that it can detect."""
-    study, chosen = results.study, results.contenders
-    assert study.confirm is not None
+    """What the last look found, the arms that go on, and the smallest difference that the stage can detect."""
+    study, looks, control = results.study, results.looks, results.contenders[0].name
+    assert study.confirm is not None and looks is not None
     metric = Metric.of(study.metric)
-    names = ", ".join(arm.name for arm in chosen[1:])
-    line = f"Confirming {names} against {chosen[0].name} on {counted(study.confirm.seeds, 'fresh seed')}: "
+    names = ", ".join(arm.name for arm in results.contenders[1:] if arm.name not in looks.decided)
+    if looks.taken and looks.next:
+        found = look_sentence(looks.taken[-1])
+        return f"{found} {names} against {control} until {counted(looks.next, 'seed')}"
+    line = f"Confirming {names} against {control} on {counted(study.confirm.most_seeds, 'fresh seed')}"
+    if len(study.confirm.looks) > 1:
+        line += f", with looks at {', '.join(map(str, study.confirm.looks[:-1]))} of them"
+    if study.margin is not None:
+        line += f"; a difference {within(Metric.of(study.confirmed_metric), study.margin)} does not matter"
     relative, absolute = detectable_difference(results)
     if relative is None:
-        return f"{line}too few for a verdict, which takes at least {MIN_PAIRS}"
+        return f"{line}: too few for a verdict, which takes at least {MIN_PAIRS}"
     if absolute is None:
         return (
-            f"{line}can detect a difference of {relative:.1f} standard deviations of the differences with 80% "
+            f"{line}: can detect a difference of {relative:.1f} standard deviations of the differences with 80% "
             f"probability (how large that is in {metric.name} is unknown, as the search ran on one seed)"
         )
     return (
-        f"{line}can detect a difference of about {metric.points(absolute).lstrip('+')} of {metric.name} with 80% "
+        f"{line}: can detect a difference of about {metric.points(absolute).lstrip('+')} of {metric.name} with 80% "
         "probability, if seeds vary as they did in the search"
     )
 
@@ -85,7 +93,7 @@ def before_confirming(results: StudyResults) -> str:
 def _decided(study: StudyConfig, verdict: Verdict) -> str:
     metric = Metric.of(verdict.metric)
     best = next((arm for arm in verdict.arms if arm.name == verdict.best), verdict.arms[0])
-    seeds = counted(len(study.confirm_seeds), "fresh seed")
+    seeds = _seeds(verdict)
     better = [arm for arm in verdict.arms if arm.word == "better"]
     others = [arm for arm in verdict.arms if not arm.control]
     if better:
@@ -109,6 +117,14 @@ def _decided(study: StudyConfig, verdict: Verdict) -> str:
     )
 
 
+def _seeds(verdict: Verdict) -> str:
+    """The numbers of seeds that the arms were judged on, e.g. 3 to 8 fresh seeds."""
+    looks = sorted({arm.look for arm in verdict.arms if arm.look})
+    if len(looks) > 1:
+        return f"{looks[0]} to {looks[-1]} fresh seeds"
+    return counted(looks[0] if looks else max(len(arm.scores) for arm in verdict.arms), "fresh seed")
+
+
 def _why_untested(study: StudyConfig) -> str:
     seeds = len(study.confirm_seeds)
     if seeds < MIN_PAIRS:
@@ -130,6 +146,7 @@ def _details(results: StudyResults) -> Iterator[str]:
         return
     if not verdict.complete:
         yield "The confirm stage has not ended; the following is preliminary."
+    yield from look_sentences(results)
     yield from (arm_sentence(verdict, arm) for arm in verdict.arms if not arm.control)
     yield from method_sentences(verdict)
     if not verdict.on_test:

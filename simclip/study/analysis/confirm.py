@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 
 from simclip.study.analysis.comparison.dunnett import detectable
+from simclip.study.analysis.comparison.spending import spent_per_look
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.statistics import ALPHA, MIN_PAIRS, POWER, paired
 from simclip.study.search.plan import planned_trials, searcher_of
@@ -19,10 +20,37 @@ from simclip.train.config import TrainConfig
 
 
 def confirm_trials(results: StudyResults) -> list[Trial]:
-    """The trials of the confirm stage, seed after seed, so that pairs with the control are complete early."""
-    study, search = results.study, results.search
-    arms = [_arm(study, search[f"{each.name}-s{study.seeds[0]}"]) for each in results.contenders]
-    return [Trial(arm, seed, "confirm") for seed in study.confirm_seeds for arm in arms]
+    """The trials up to the confirm stage's next look, seed after seed, so that pairs are complete early.
+
+    An arm that an earlier look has decided about has the trials of that look alone.
+    """
+    looks = results.looks
+    if looks is None:
+        return []
+    latest = looks.taken[-1].seeds if looks.taken else 0
+    return _trials(results, looks.next or latest)
+
+
+def confirm_trials_at_most(results: StudyResults) -> list[Trial]:
+    """The trials of the confirm stage if no further look decides about any arm."""
+    looks = results.looks
+    if looks is None:
+        return []
+    return _trials(results, len(results.study.confirm_seeds)) if looks.next else confirm_trials(results)
+
+
+def _trials(results: StudyResults, seeds: int) -> list[Trial]:
+    """The trials of all contenders on the first so many seeds, without those of decided and dropped arms."""
+    study, search, looks = results.study, results.search, results.looks
+    most = {name: look.seeds for name, look in looks.decided.items()} if looks else {}
+    most |= results.dropped
+    arms = {each.name: _arm(study, search[f"{each.name}-s{study.seeds[0]}"]) for each in results.contenders}
+    return [
+        Trial(arm, seed, "confirm")
+        for number, seed in enumerate(study.confirm_seeds[:seeds])
+        for name, arm in arms.items()
+        if number < most.get(name, seeds)
+    ]
 
 
 def search_has_ended(results: StudyResults) -> bool:
@@ -53,7 +81,7 @@ def confirm_config(study: StudyConfig, config: TrainConfig) -> TrainConfig:
 
 
 def detectable_difference(results: StudyResults) -> tuple[float | None, float | None]:
-    """The smallest difference that the confirm stage can detect with 80% probability.
+    """The smallest difference that the last look of the confirm stage alone detects with 80% probability.
 
     Returns:
         The difference in standard deviations of the paired differences, None below three seeds; and in the metric's
@@ -63,9 +91,10 @@ def detectable_difference(results: StudyResults) -> tuple[float | None, float | 
     if study.confirm is None or not contenders:
         return None, None
     control, *others = contenders
-    if study.confirm.seeds < MIN_PAIRS:
+    most = study.confirm.most_seeds
+    if most < MIN_PAIRS:
         return None, None
-    relative = detectable(study.confirm.seeds, len(others), ALPHA, POWER)
+    relative = detectable(most, len(others), spent_per_look(study.confirm.looks, ALPHA)[most], POWER)
     deviations = [paired(arm.scores, control.scores).spread.std for arm in others]
     variances = [deviation**2 for deviation in deviations if deviation is not None]
     if not variances:

@@ -16,6 +16,7 @@ from simclip.evaluation.objective import direction, objective
 from simclip.study.analysis.ranking import mean_metrics
 from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.overrides import read_overrides
+from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 
 
@@ -47,8 +48,26 @@ def rescored(results: StudyResults, words: Sequence[str]) -> StudyResults:
         except ValueError as error:
             raise InputError(f"override {word!r}: {error}") from None
         records = {name: _record(each, update) for name, each in results.records.items()}
-        results = StudyResults(study, records, results.items)
+        results = StudyResults(_one_look(study), records, results.items, dropped=_dropped(results))
     return results
+
+
+def _one_look(study: StudyConfig) -> StudyConfig:
+    """The study with one look at everything and no margin: what was planned was about its own metric."""
+    if study.confirm is None:
+        return study
+    update = {"seeds": study.confirm.most_seeds, "margin": None}
+    return study.model_copy(update={"confirm": study.confirm.model_copy(update=update)})
+
+
+def _dropped(results: StudyResults) -> dict[str, int]:
+    """The arms that take no more seeds, and their numbers of seeds; all arms once the confirm stage has ended."""
+    if results.looks is None or not results.looks.taken:
+        return results.dropped
+    most = {name: look.seeds for name, look in results.looks.decided.items()}
+    if results.looks.next is None:
+        most = {arm.name: results.looks.taken[-1].seeds for arm in results.contenders} | most
+    return most
 
 
 def _metric(word: str, value: Any) -> str | dict[str, float]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from simclip.study.analysis.comparison.evidence import Evidence
+from simclip.study.analysis.comparison.looks import Look, Looks, Plan, follow
 from simclip.study.analysis.ranking import ArmResult, Ranking, base_model_metrics
 from simclip.study.analysis.spent import StudySpent, spent
 from simclip.study.analysis.verdict import ConfirmedArm, Verdict, judge
@@ -15,6 +17,7 @@ from simclip.study.spec.arms import Stage, on_this_machine
 from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.item_files import ItemFiles
+from simclip.study.store.look_log import LookLog, read_looks
 from simclip.study.store.records import Record, read_all
 from simclip.train.config import control_of
 
@@ -35,12 +38,24 @@ class StudyResults:
         study: The study.
         records: The record of every trial that has begun, by the trial's name.
         items: The files with the test items of the confirm stage's trials; None covers no items.
+        log: What is on record about the confirm stage's plan and its looks.
+        dropped: Arms that take no more seeds although these results do not decide about them, and their numbers of
+            seeds: another metric did.
     """
 
-    def __init__(self, study: StudyConfig, records: Mapping[str, Record], items: ItemFiles | None = None) -> None:
+    def __init__(
+        self,
+        study: StudyConfig,
+        records: Mapping[str, Record],
+        items: ItemFiles | None = None,
+        log: LookLog = LookLog(),  # noqa: B008  it cannot change
+        dropped: Mapping[str, int] | None = None,
+    ) -> None:
         self.study = study
         self.records = dict(records)
         self.items = items
+        self.log = log
+        self.dropped = dict(dropped or {})
 
     @classmethod
     def read(cls, folder: StudyFolder | Path | str) -> StudyResults:
@@ -51,7 +66,7 @@ class StudyResults:
         """
         if not isinstance(folder, StudyFolder):
             folder = StudyFolder.at(folder)
-        return cls(folder.study(), read_all(folder.trials), ItemFiles(folder.trials))
+        return cls(folder.study(), read_all(folder.trials), ItemFiles(folder.trials), read_looks(folder.looks))
 
     def of_stage(self, stage: Stage) -> dict[str, Record]:
         """The records of a stage, including those of trials that have not ended.
@@ -84,9 +99,16 @@ class StudyResults:
 
     def with_record(self, record: Record) -> StudyResults:
         """The results with the record of one more ended trial; the ranking of the others is taken over."""
-        after = StudyResults(self.study, {**self.records, record.trial: record}, self.items)
+        records = {**self.records, record.trial: record}
+        after = StudyResults(self.study, records, self.items, self.log, self.dropped)
         searched = record.stage == "search" and record.seed in self.study.seeds
         after.order = self.order.with_trial(record) if searched else self.order
+        return after
+
+    def with_log(self, log: LookLog) -> StudyResults:
+        """The results with another log of looks; the ranking is taken over."""
+        after = StudyResults(self.study, self.records, self.items, log, self.dropped)
+        after.order = self.order
         return after
 
     @cached_property
@@ -152,9 +174,43 @@ class StudyResults:
         return [controls[0], *others] if controls and others else []
 
     @cached_property
+    def evidence(self) -> Evidence | None:
+        """What the confirm stage's finished trials have scored; None before any has, or without a control."""
+        return Evidence.of(self.study, self.contenders, self.confirm.values(), self.items)
+
+    @cached_property
+    def looks(self) -> Looks | None:
+        """The looks at the confirm stage, those that its records make due included; None without arms to compare."""
+        study, contenders, evidence = self.study, self.contenders, self.evidence
+        if study.confirm is None or not contenders:
+            return None
+        over = {(each.arm, each.seed) for each in self.confirm.values()}
+
+        def ended(arm: str, seeds: int) -> bool:
+            most = min(seeds, self.dropped.get(arm, seeds))
+            return all((arm, seed) in over for seed in study.confirm_seeds[:most])
+
+        plan = Plan(study.confirm.looks, study.margin)
+        if self.log.plan:
+            plan = Plan(tuple(self.log.plan["seeds"]), self.log.plan["margin"])
+        return follow(
+            plan=plan,
+            wanted=study.confirm.looks,
+            taken=[Look.of(each) for each in self.log.looks],
+            arms=[arm.name for arm in contenders[1:]],
+            control=contenders[0].name,
+            mode=study.mode,
+            scores=lambda seeds: evidence.scores(study.confirm_seeds[:seeds]) if evidence else {},
+            items=lambda seeds: evidence.item_covariance(study.confirm_seeds[:seeds]) if evidence else None,
+            ended=ended,
+        )
+
+    @cached_property
     def verdict(self) -> Verdict | None:
         """What the confirm stage has found so far; None before one of its trials has finished."""
-        return judge(self.study, self.contenders, self.confirm.values(), self.items) if self.confirm else None
+        if not self.confirm or self.evidence is None:
+            return None
+        return judge(self.study, self.confirm.values(), self.evidence, self.looks)
 
     @cached_property
     def best(self) -> Choice | None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from simclip.evaluation.objective import objective
-from simclip.study.analysis.comparison.compare import Difference, Word, compare, word
+from simclip.study.analysis.comparison.compare import Difference, Word
 from simclip.study.analysis.comparison.dunnett import seeds_needed
-from simclip.study.analysis.comparison.item_noise import item_covariance
-from simclip.study.analysis.comparison.two_way import Floats
-from simclip.study.analysis.ranking import ArmResult, mean_metrics
+from simclip.study.analysis.comparison.evidence import Evidence
+from simclip.study.analysis.comparison.looks import Looks, compared
+from simclip.study.analysis.ranking import mean_metrics
 from simclip.study.analysis.statistics import ALPHA, MIN_PAIRS, POWER, Paired, Spread, holm, paired, spread
-from simclip.study.spec.study import StudyConfig
-from simclip.study.store.item_files import ItemFiles
+from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store.records import Record
+from simclip.train.history import Row
 
 #: Maximum number of seeds that is suggested.
 MOST_SEEDS = 10_000
@@ -35,14 +34,13 @@ class ConfirmedArm:
             they were kept, of test items; None for the control itself and without a test.
         on_these_items: The difference with the noise of seeds alone, as it is on these test items.
         p: Its p-value, corrected for all confirmed arms (Dunnett); None without a test.
-        word: The verdict against plain fine-tuning; None without a test.
+        word: The verdict against plain fine-tuning; None without a test, and before a look at the arm.
+        look: Number of seeds of the look that the word and the difference are from; None before that.
         paired: Differences seed by seed, and the paired t test, which does without the other arms' noise; None for the
             control itself.
         holm: p-value of the paired t test, corrected for all confirmed arms (Holm); None without a test.
-        pairs_needed: Number of seeds of a new study that would detect a true difference of the observed size; None if
-            unknown.
         metrics: Mean of every metric at the best epoch.
-        complete: Whether the arm finished all seeds of the stage.
+        complete: Whether the arm finished all seeds that the stage ran it on.
     """
 
     name: str
@@ -53,9 +51,9 @@ class ConfirmedArm:
     on_these_items: Difference | None
     p: float | None
     word: Word | None
+    look: int | None
     paired: Paired | None
     holm: float | None
-    pairs_needed: int | None
     metrics: dict[str, float]
     complete: bool
 
@@ -65,6 +63,15 @@ class ConfirmedArm:
         if self.difference:
             return self.difference.value
         return self.paired.spread.mean if self.paired else None
+
+    @property
+    def pairs_needed(self) -> int | None:
+        """Number of seeds of a new study that would detect a true difference of the observed size; None if unknown."""
+        if self.difference is None:
+            return None
+        deviation = self.difference.error * math.sqrt(self.look or len(self.scores))
+        arms = self.difference.arms
+        return seeds_needed(self.difference.value / deviation, arms, ALPHA, POWER, MIN_PAIRS, MOST_SEEDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +84,11 @@ class Verdict:
         margin: The largest difference that does not matter; None if none was stated.
         on_test: Whether it was measured on test sets, which took no part in any choice.
         covers_items: Whether intervals and words take into account that other test items would give other figures.
-        arms: The confirmed arms and the control, the best mean first.
+        arms: The confirmed arms and the control, the best difference from the control first.
         control: Name of the control.
-        best: Name of the arm with the best mean among those that finished all seeds; it may be the control.
-        complete: Whether every contender has finished all seeds.
+        best: Name of the arm with the best difference among those with a score on the first seed that finished all of
+            their seeds, or were judged although trials failed; it may be the control.
+        complete: Whether nothing is left to decide, or to look at.
     """
 
     metric: str | dict[str, float]
@@ -94,97 +102,83 @@ class Verdict:
     complete: bool
 
 
-def judge(
-    study: StudyConfig, contenders: Sequence[ArmResult], records: Iterable[Record], items: ItemFiles | None = None
-) -> Verdict | None:
-    """Compare every confirmed arm with the control.
+def judge(study: StudyConfig, records: Iterable[Record], evidence: Evidence, looks: Looks | None) -> Verdict:
+    """Collect what the looks at the confirm stage have found about every arm.
+
+    An arm that was confirmed before the search was extended counts too, although it may no longer be a contender.
 
     Args:
         study: The study.
-        contenders: The arms that the confirm stage compares, the control first.
-        records: The ended trials of the confirm stage. An arm that was confirmed before the search was extended counts
-            too, although it may no longer be a contender.
-        items: The files with the trials' test items; None covers no items.
-
-    Returns:
-        None before a trial has finished.
+        records: The ended trials of the confirm stage.
+        evidence: What its finished trials have scored.
+        looks: The looks that were taken; None if no arms are left to compare.
     """
-    confirmed = list(records)
-    by_arm: dict[str, list[Record]] = {arm.name: [] for arm in contenders}
-    for record in confirmed:
-        if record.outcome == "finished" and record.best:
-            by_arm.setdefault(record.arm, []).append(record)
-    controls = [arm.name for arm in contenders[:1]] + [record.arm for record in confirmed if record.control]
-    if not any(by_arm.values()) or not controls:
-        return None
-    control = controls[0]
-    scores = {name: {record.seed: _score(study, record) for record in trials} for name, trials in by_arm.items()}
-    scores.setdefault(control, {})
-    scored = {name: own for name, own in scores.items() if own}
-    noise = _item_covariance(study, by_arm, control, items) if scores[control] else None
-    on_these = compare(scored, control, ALPHA) if scores[control] else {}
-    compared = on_these if noise is None else compare(scored, control, ALPHA, noise)
-    pairs = {name: paired(own, scores[control]) for name, own in scores.items() if name != control}
+    control, scores = evidence.control, evidence.scores()
+    running = {}
+    if looks and looks.next:
+        running = compared(scores, control, looks.level(looks.next), evidence.item_covariance())
+    pairs = {name: paired(own, scores.get(control, {})) for name, own in scores.items() if name != control}
     tested = {name: each.p for name, each in pairs.items() if each.p is not None}
     corrected = dict(zip(tested, holm([*tested.values()]), strict=True))
+    latest = looks.latest if looks else {}
+    decided = looks.decided if looks else {}
+    best_rows: dict[str, list[Row]] = {}
+    for record in records:
+        if record.outcome == "finished" and record.best:
+            best_rows.setdefault(record.arm, []).append(record.best)
 
     def arm(name: str) -> ConfirmedArm:
-        difference = compared.get(name)
+        look = decided.get(name) or (latest.get(name) if looks and looks.next is None else None)
+        found = look.arms[name] if look else None
+        both, seeds_alone = (found.difference, found.on_these_items) if found else running.get(name, (None, None))
         return ConfirmedArm(
             name=name,
             control=name == control,
             scores=scores[name],
             spread=spread([*scores[name].values()]),
-            difference=difference,
-            on_these_items=on_these.get(name),
-            p=difference.p if difference else None,
-            word=word(difference, study.mode, None),
+            difference=both,
+            on_these_items=seeds_alone,
+            p=both.p if both else None,
+            word=found.word if found else None,
+            look=look.seeds if look else None,
             paired=pairs.get(name),
             holm=corrected.get(name),
-            pairs_needed=_seeds_needed(difference, len(scores[name]), len(pairs)) if difference else None,
-            metrics=mean_metrics([record.best for record in by_arm[name] if record.best]),
-            complete=len(scores[name]) == len(study.confirm_seeds),
+            metrics=mean_metrics(best_rows[name]),
+            complete=len(scores[name]) == _asked(study, looks, name, control),
         )
 
     sign = 1 if study.mode == "max" else -1
-    arms = sorted((arm(name) for name in by_arm if by_arm[name]), key=lambda each: -sign * (each.spread.mean or 0))
-    best = next((each.name for each in arms if each.complete), None)
-    complete = all(len(scores[each.name]) == len(study.confirm_seeds) for each in contenders)
+    arms = sorted((arm(name) for name in scores if scores[name]), key=lambda each: _place(each, sign))
     return Verdict(
         metric=study.confirmed_metric,
         mode=study.mode,
-        margin=None,
+        margin=looks.plan.margin if looks else study.margin,
         on_test=bool(study.test),
-        covers_items=noise is not None,
+        covers_items=looks.taken[-1].covers_items if looks and looks.taken else evidence.item_covariance() is not None,
         arms=arms,
         control=control,
-        best=best,
-        complete=complete,
+        best=next((each.name for each in arms if _may_be_best(each)), None),
+        complete=looks is not None and looks.next is None,
     )
 
 
-def _item_covariance(
-    study: StudyConfig, by_arm: Mapping[str, Sequence[Record]], control: str, items: ItemFiles | None
-) -> Floats | None:
-    """The covariance of the differences over draws of test items; None unless every trial has kept its items."""
-    if items is None:
-        return None
-    moves: dict[str, dict[int, Floats]] = {name: {} for name, trials in by_arm.items() if trials}
-    for name, own in moves.items():
-        for record in by_arm[name]:
-            moved = items.scatter(record, study.confirmed_metric)
-            if moved is None:
-                return None
-            own[record.seed] = moved
-    return item_covariance(moves, control)
+def _asked(study: StudyConfig, looks: Looks | None, name: str, control: str) -> int:
+    """The number of seeds that an arm is run on, as far as it is known."""
+    if looks is None:
+        return len(study.confirm_seeds)
+    if name in looks.decided:
+        return looks.decided[name].seeds
+    if looks.next is None and looks.taken:
+        return max(look.seeds for look in looks.taken) if name == control else looks.taken[-1].seeds
+    return len(study.confirm_seeds)
 
 
-def _seeds_needed(difference: Difference, seeds: int, arms: int) -> int | None:
-    """The seeds that detect a true difference of the observed size, given the noise and the number of arms."""
-    deviation = difference.error * math.sqrt(seeds)
-    return seeds_needed(difference.value / deviation, arms, ALPHA, POWER, MIN_PAIRS, MOST_SEEDS)
+def _may_be_best(arm: ConfirmedArm) -> bool:
+    """Whether an arm's first seed, whose model is kept, finished, and all of its others did or it was judged anyway."""
+    return FIRST_CONFIRM_SEED in arm.scores and (arm.complete or arm.look is not None)
 
 
-def _score(study: StudyConfig, record: Record) -> float:
-    assert record.best is not None
-    return objective(study.confirmed_metric, record.best)
+def _place(arm: ConfirmedArm, sign: int) -> tuple[bool, float, float]:
+    """Arms with the better difference from the control first; means decide where there is none."""
+    gain = 0.0 if arm.control else arm.gain
+    return gain is None, -sign * (gain or 0.0), -sign * (arm.spread.mean or 0.0)

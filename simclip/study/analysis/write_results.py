@@ -19,6 +19,7 @@ from simclip.runtime.files import write_atomically
 from simclip.study.analysis.best import describe_trial
 from simclip.study.analysis.ranking import mean_metrics
 from simclip.study.analysis.results import Choice, StudyResults
+from simclip.study.analysis.verdict import Verdict
 from simclip.study.spec.portable_paths import PROJECT, portable
 from simclip.study.store import layout
 from simclip.study.store.records import CHECKSUM
@@ -50,7 +51,7 @@ def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any],
             "arms": [asdict(arm) for arm in results.ranking],
             "redrawn": redrawn,
         },
-        "confirm": {"seeds": [*study.confirm_seeds], **asdict(verdict)} if verdict else None,
+        "confirm": _confirmed(results, verdict) if verdict else None,
         "best": {"arm": best.arm.name, "trial": best.record.trial, "stage": best.stage} if best else None,
         "spent": asdict(results.spent),
         "versions": versions(),
@@ -64,6 +65,17 @@ def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any],
         text = yaml.safe_dump(portable(described.model_dump(mode="json")), sort_keys=False)
         write_atomically(folder / layout.BEST, text)
     return best
+
+
+def _confirmed(results: StudyResults, verdict: Verdict) -> dict[str, Any]:
+    """The verdict, the plan of its looks, and every look that was taken."""
+    looks = results.looks
+    return {
+        "seeds": [*results.study.confirm_seeds],
+        **asdict(verdict),
+        "arms": [{**asdict(arm), "pairs_needed": arm.pairs_needed} for arm in verdict.arms],
+        "looks": asdict(looks) if looks else None,
+    }
 
 
 def trial_table(results: StudyResults) -> pd.DataFrame:

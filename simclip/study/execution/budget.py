@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from simclip.study.analysis.confirm import confirm_trial_count, confirm_trials
+from simclip.study.analysis.confirm import confirm_trial_count, confirm_trials_at_most
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.plan import foreseen_arms, planned_trials, searcher_of
 from simclip.study.search.space import is_plain, plain_settings
@@ -145,7 +145,7 @@ def trials_left(study: StudyConfig, records: Mapping[str, Record], seconds: floa
         arms |= {trial.arm.name for trial in run if not trial.arm.is_control}
         confirming = max(0, confirm_trial_count(study, len(arms)) - len(results.confirm))
     else:
-        confirming = sum(trial.name not in results.ended for trial in confirm_trials(results))
+        confirming = sum(trial.name not in results.ended for trial in confirm_trials_at_most(results))
     if budget.trials_left is not None:
         confirming = min(confirming, budget.trials_left)
     return TrialsLeft(len(results.ended), len(run), len(left) - len(run), confirming)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from simclip.study.analysis.results import StudyResults
 from simclip.study.spec.arms import Trial
 from simclip.study.store.records import Record
 from simclip.train.history import Row
@@ -15,8 +16,8 @@ class Listener:
     def study_started(self, trials: Sequence[Trial], concurrency: int) -> None:
         """The study starts. `trials` are the planned trials of the search: none with Optuna."""
 
-    def confirm_started(self, trials: Sequence[Trial], records: Mapping[str, Record]) -> None:
-        """The search has ended; `trials` are those of the confirm stage, `records` those of the search."""
+    def confirm_started(self, trials: Sequence[Trial], results: StudyResults) -> None:
+        """The search has ended, or a look at the confirm stage was taken; `trials` are those up to the next look."""
 
     def trial_started(self, trial: Trial) -> None:
         """A trial has got its resources and starts."""

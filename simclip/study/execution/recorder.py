@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from ray.tune.schedulers import TrialScheduler
@@ -20,6 +21,7 @@ from simclip.study.spec.study import FIRST_CONFIRM_SEED, StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.item_files import ItemFiles
+from simclip.study.store.look_log import add_look, read_looks, write_plan
 from simclip.study.store.records import Outcome, Record, read_all
 from simclip.study.store.storage import Storage
 from simclip.train.history import Row
@@ -56,12 +58,13 @@ class Recorder:
         self._histories: dict[str, list[Row]] = {}
         self._devices: dict[str, str] = {}
         self._losses: Counter[str] = Counter()
-        self.results = StudyResults(study, self.records, ItemFiles(folder.trials))
+        self.results = StudyResults(study, self.records, ItemFiles(folder.trials), read_looks(folder.looks))
 
     @property
     def begun(self) -> StudyResults:
         """The results, including unfinished trials of earlier runs."""
-        return StudyResults(self.study, {**self.records, **self.unfinished}, self.results.items)
+        records = {**self.records, **self.unfinished}
+        return StudyResults(self.study, records, self.results.items, self.results.log)
 
     def tidy(self) -> None:
         """Delete leftovers of an earlier run that was killed."""
@@ -72,6 +75,19 @@ class Recorder:
         for trial in self.folder.storage.folders(layout.UNFINISHED):
             if trial in self.records or not (named or trial in self.unfinished):
                 self.folder.discard_checkpoints(trial)
+
+    def plan_looks(self) -> None:
+        """Put the plan of the confirm stage on record, before its first trial."""
+        write_plan(self.folder.looks, self.study)
+        self.results = self.results.with_log(read_looks(self.folder.looks))
+        self.folder.push()
+
+    def record_looks(self) -> None:
+        """Put the looks on record that the ended trials make due."""
+        looks = self.results.looks
+        for look in looks.taken[len(self.results.log.looks) :] if looks else []:
+            add_look(self.folder.looks, asdict(look))
+        self.results = self.results.with_log(read_looks(self.folder.looks))
 
     def trial_started(self, trial: Trial) -> None:
         """Note the start of a trial. The time that an earlier run spent on it counts as if it had just been spent."""
@@ -212,11 +228,11 @@ def kept_models(results: StudyResults) -> set[str]:
     Once the confirm stage has ended, the search's models of its arms are dropped. An arm whose seeds have not all ended
     keeps its model: its place is not known yet.
     """
-    study, verdict = results.study, results.verdict
+    study, looks = results.study, results.looks
     ended = Counter(record.arm for record in results.search.values())
     settled = [arm for arm in results.order.names if ended[arm] >= len(study.seeds)]
     searched = {*settled[: study.keep_models], *(ended.keys() - settled)}
     confirmed = {r.arm for r in results.confirm.values() if r.seed == FIRST_CONFIRM_SEED and r.outcome == "finished"}
-    if verdict and verdict.complete:
+    if looks and looks.next is None:
         searched -= confirmed
     return {f"{arm}-s{study.seeds[0]}" for arm in searched} | {f"{arm}-s{FIRST_CONFIRM_SEED}" for arm in confirmed}

@@ -98,7 +98,7 @@ def run_study(
         gc.collect()  # the loop that Tune was torn out of holds its processes, and with them the cluster's CPUs
     if recorder.halted_by:
         raise recorder.halted_by
-    _derive(study, folder, executor.hardware, stages.redrawn)
+    _derive(recorder, executor.hardware, stages.redrawn)
     return StudyEnd(recorder.results, interrupted, stages.left_out, stages.redrawn)
 
 
@@ -128,7 +128,7 @@ def finished_study(study: AnyStudy, folder: StudyFolder, retry_failed: bool = Fa
         return None
     folder.claim(study)
     recorder.tidy()
-    _derive(study, folder, hardware)
+    _derive(recorder, hardware)
     return StudyEnd(recorder.results, interrupted=False, left_out=stages.left_out)
 
 
@@ -179,11 +179,15 @@ class _Stages:
             searcher = StageSearcher(self.study, source, self.folder.checkpoints(names), self.budget)
             self._run_stage(executor, searcher, scheduler(self.study))
             self.redrawn = searcher.redrawn
-        if again := self._confirming():
+        ended = -1
+        while (again := self._confirming()) and len(self.recorder.records) > ended:
+            ended = len(self.recorder.records)
+            self.recorder.plan_looks()
             for listener in listeners:
-                listener.confirm_started(again, self.recorder.records)
+                listener.confirm_started(again, self.recorder.results)
             checkpoints = self.folder.checkpoints(each.name for each in again)
             self._run_stage(executor, StageSearcher(self.study, TrialSource(again), checkpoints), None)
+            self.recorder.record_looks()
 
     @property
     def _begun(self) -> dict[str, Record]:
@@ -214,15 +218,16 @@ class _Stages:
         self.folder.delete_scratch()
 
 
-def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any], redrawn: int = 0) -> None:
+def _derive(recorder: Recorder, hardware: dict[str, Any], redrawn: int = 0) -> None:
     """Write everything that follows from the records on disk, and put the best arm's model in its place.
 
     Args:
-        study: The study.
-        folder: Its results.
+        recorder: Has the study and the folder of its results.
         hardware: What it ran on.
         redrawn: Number of settings that this run drew again; earlier runs have left theirs in results.json.
     """
+    study, folder = recorder.study, recorder.folder
+    recorder.record_looks()
     if searcher_of(study).plans_ahead:
         redrawn = searcher_of(study).redrawn(study)
     else:
@@ -230,7 +235,7 @@ def _derive(study: StudyConfig, folder: StudyFolder, hardware: dict[str, Any], r
     held = None
     with contextlib.suppress(InputError):
         held = read_best(folder.path).trial
-    results = StudyResults(study, read_records(folder.trials), ItemFiles(folder.trials))
+    results = StudyResults(study, read_records(folder.trials), ItemFiles(folder.trials), recorder.results.log)
     if best := write_results(folder.path, results, hardware, redrawn):
         model = f"{layout.MODELS}/{best.record.trial}"
         if "best" in folder.storage.folders(model):

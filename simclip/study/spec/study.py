@@ -13,6 +13,7 @@ from simclip.config.schema import DEFAULT_METRIC, Objective, Strict, field, metr
 from simclip.evaluation.evaluation_set import EvaluationSet
 from simclip.evaluation.kinds import AnySet
 from simclip.evaluation.objective import direction
+from simclip.study.spec.confirm import Confirm
 from simclip.study.spec.parameter import Parameter
 from simclip.study.spec.typed_values import typed
 from simclip.train.config import TrainConfig, with_mode
@@ -62,13 +63,6 @@ class Resources(Strict):
                 "refuses: set resources.gpus to 1, or resources.workers to 1"
             )
         return None
-
-
-class Confirm(Strict):
-    """The confirm stage: the best arms and the control run again, at full length on fresh seeds."""
-
-    arms: int = Field(3, ge=1, description="number of arms to confirm, the best ones of the search")
-    seeds: int = Field(5, ge=1, le=1000, description="fresh seeds per arm; fewer than 3 allow no verdict")
 
 
 class Budget(Strict):
@@ -144,7 +138,12 @@ class StudyConfig(Strict):
     @property
     def confirm_seeds(self) -> range:
         """The seeds of the confirm stage; empty without one."""
-        return range(FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + (self.confirm.seeds if self.confirm else 0))
+        return range(FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + (self.confirm.most_seeds if self.confirm else 0))
+
+    @property
+    def margin(self) -> float | None:
+        """The largest difference of the confirmed metric that does not matter; None if none was stated."""
+        return self.confirm.margin_of(self.confirmed_metric) if self.confirm else None
 
     @property
     def contradiction(self) -> str | None:
@@ -207,6 +206,12 @@ class StudyConfig(Strict):
         names = [each.name for each in [*self.train.evaluation_sets, *self.test]]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"test: sets need different names; {min(doubled)} is used twice")
+        return self
+
+    @model_validator(mode="after")
+    def _margin_fits(self) -> StudyConfig:
+        if self.confirm and self.confirm.margin is not None:
+            self.confirm.margin_of(self.confirmed_metric)
         return self
 
     @model_validator(mode="after")

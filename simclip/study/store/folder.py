@@ -23,6 +23,7 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.bucket import Bucket, Mirror
 from simclip.study.store.compatibility import described, flat, refused_changes
+from simclip.study.store.look_log import read_looks, refused_looks, write_plan
 from simclip.study.store.records import Record, read_all
 from simclip.study.store.storage import Disk, Storage
 from simclip.study.store.study_file import dump
@@ -83,6 +84,11 @@ class StudyFolder:
         return self.path / layout.TRIALS
 
     @property
+    def looks(self) -> Path:
+        """The log of the confirm stage's plan and looks."""
+        return self.path / layout.LOOKS
+
+    @property
     def logs(self) -> Path:
         """The folder of the trials' logs."""
         return self.path / layout.LOGS
@@ -116,6 +122,8 @@ class StudyFolder:
         if self.mirror:
             self.mirror.pull()  # another driver may have written results since
         self.check_claim(study)
+        if self.recorded() is not None and any(each.stage == "confirm" for each in read_all(self.trials).values()):
+            write_plan(self.looks, self.study())  # as it was planned, in results of a version that kept no plan
         write_atomically(self.file, dump(study))
         self.push()
 
@@ -128,7 +136,12 @@ class StudyFolder:
         earlier = self.recorded()
         if earlier is None and any(self.path.glob("[!.]*")):
             raise InputError(f"{self.place()}: not empty and no study's results: give another folder with --results")
-        if earlier is not None and (fields := refused_changes(earlier, study, read_all(self.trials))):
+        if earlier is None:
+            return
+        begun = read_all(self.trials)
+        if why := refused_looks(study, read_looks(self.looks), begun):
+            raise InputError(f"{self.place()}: {why}")
+        if fields := refused_changes(earlier, study, begun):
             raise InputError(
                 f"{self.place()}: holds another study: {described(fields)}; change the study's name or --results, or "
                 f"move the earlier results aside with --fresh{self._ranked(fields, study)}"

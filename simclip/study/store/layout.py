@@ -11,6 +11,8 @@ ITEMS = ".items.npz"
 #: One log per trial, `<trial>.log`; each trial writes its own.
 LOGS = "logs"
 
+#: The plan of the confirm stage, and every look that was taken.
+LOOKS = "looks.jsonl"
 #: The ranking, the verdict and what they were made on, for programs.
 RESULTS = "results.json"
 #: The training images that bad_images=skip left out, and why.

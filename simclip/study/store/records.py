@@ -121,7 +121,7 @@ class Record:
             "error": self.error,
         }
         lines = [head, *self.history, *([end] if self.outcome else [])]
-        write_atomically(folder / f"{self.trial}.jsonl", "".join(_line(each) for each in lines))
+        write_atomically(folder / f"{self.trial}.jsonl", "".join(checked_line(each) for each in lines))
 
 
 def read_records(folder: Path) -> dict[str, Record]:
@@ -143,15 +143,15 @@ def read_all(folder: Path, retry_failed: bool = False) -> dict[str, Record]:
 def damaged(folder: Path) -> list[Path]:
     """The records that are empty, or have a torn or damaged line; the trial goes on from what is left of them."""
     paths = sorted(folder.glob("*.jsonl"))
-    return [path for path in paths if len(_whole_lines(path)) < max(1, len(_text(path).splitlines()))]
+    return [path for path in paths if len(whole_lines(path)) < max(1, len(_text(path).splitlines()))]
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _line(content: Mapping[str, Any]) -> str:
-    """A line of a record, with a checksum of the rest of it."""
+def checked_line(content: Mapping[str, Any]) -> str:
+    """A line of JSON with a checksum of the rest of it."""
     return json.dumps({**content, CHECKSUM: _checksum(content)}) + "\n"
 
 
@@ -159,7 +159,7 @@ def _checksum(content: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(content).encode())
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
+def whole_lines(path: Path) -> list[dict[str, Any]]:
     """The lines before the first torn or damaged one; a line of an earlier version has no checksum."""
     lines: list[dict[str, Any]] = []
     for text in _text(path).splitlines():
@@ -175,7 +175,7 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> Record | None:
-    lines = _whole_lines(path)
+    lines = whole_lines(path)
     if not lines or "config" not in lines[0]:
         return None
     try:

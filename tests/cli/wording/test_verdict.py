@@ -63,7 +63,7 @@ def test_better(recorded: Recorded) -> None:
     assert said[1].startswith("k4: better than plain fine-tuning, +10.1 points (+7.7 to +12.5, 3 seeds), p <0.001.")
     assert "k8: undecided, -0.3 points" in said[2]
     assert "a new study would detect a difference of that size with about" in said[2]
-    assert "seed noise only" in said[3]
+    assert "cover training seeds alone" in said[3]
     assert said[4].startswith(
         "Each arm's pairs alone (paired t tests with Holm's correction) would say: k4 better (p <0"
     )

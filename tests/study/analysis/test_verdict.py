@@ -153,11 +153,12 @@ def test_a_clear_gain_is_better_and_best(make) -> None:
 
 
 def test_lower_can_be_better(make) -> None:
-    study = make(mode="min")
-    records = confirmed(study, control=[0.50, 0.52, 0.54], k4=[0.40, 0.421, 0.442], k8=[0.60, 0.621, 0.642])
-    verdict = StudyResults(study, records).verdict
+    study = make(mode="min", confirm=(3, 3))
+    scores = {"control": [0.50, 0.52, 0.54], "k4": [0.40, 0.421, 0.442], "k8": [0.60, 0.621, 0.642]}
+    verdict = StudyResults(study, confirmed(study, **scores, k16=[0.49, 0.52, 0.54])).verdict
     assert verdict is not None
-    assert [(arm.name, arm.word) for arm in verdict.arms] == [("k4", "better"), ("control", None), ("k8", "worse")]
+    words = [("k4", "better"), ("k16", "undecided"), ("control", None), ("k8", "worse")]
+    assert [(arm.name, arm.word) for arm in verdict.arms] == words
 
 
 def test_the_control_can_be_best(make) -> None:
@@ -188,17 +189,26 @@ def test_two_pairs_allow_no_verdict(make) -> None:
     assert verdict.best == "k4"
 
 
-def test_failed_trials_leave_their_pairs_out(make) -> None:
+def test_a_failed_trial_costs_its_own_score_alone(make) -> None:
+    study = make(confirm=(2, 4))
+    scores = {"control": [0.40, 0.42, 0.44, 0.43], "k4": [0.50, 0.521, 0.542, 0.5], "k8": [0.41, 0.42, 0.43, 0.43]}
+    records = confirmed(study, **scores)
+    records["k4-s1001"] = replace(records["k4-s1001"], outcome="failed")
+    results = StudyResults(study, records)
+    verdict = results.verdict
+    assert verdict is not None and verdict.complete
+    arm = verdict.arms[0]
+    assert (arm.name, len(arm.scores), arm.complete, arm.word) == ("k4", 3, False, "better")
+    assert arm.difference is not None and arm.difference.df == 11 - 3 - 4 + 1
+    assert (verdict.best, results.best.record.trial) == ("k4", "k4-s1000")
+
+
+def test_an_arm_whose_first_seed_failed_is_not_the_best(make) -> None:
+    """Its model was not kept."""
     study = make(confirm=(1, 4))
     records = confirmed(study, control=[0.40, 0.42, 0.44, 0.43], k4=[0.50, 0.521, 0.542, 0.5])
-    records["k4-s1001"] = replace(records["k4-s1001"], outcome="failed")
-    verdict = StudyResults(study, records).verdict
-    assert verdict is not None
-    arm = verdict.arms[0]
-    assert arm.paired is not None
-    assert (arm.name, arm.paired.spread.n, arm.complete, verdict.complete) == ("k4", 3, False, False)
-    assert verdict.best == "control"  # the best of those that finished all
-    assert StudyResults(study, records).best.stage == "search"
+    records["k4-s1000"] = replace(records["k4-s1000"], outcome="failed")
+    assert StudyResults(study, records).verdict.best == "control"
 
 
 def test_the_detectable_difference_comes_from_the_searchs_own_pairs(make) -> None:
@@ -211,6 +221,32 @@ def test_the_detectable_difference_comes_from_the_searchs_own_pairs(make) -> Non
     assert power(relative, 5, 2, 0.05) == pytest.approx(0.8, abs=1e-6)
     one = make(seeds=(1,))
     assert detectable_difference(StudyResults(one, recorded(one, {"control": {1: 0.4}, "k4": {1: 0.5}})))[1] is None
+
+
+def test_looks_drop_decided_arms_and_are_kept(make) -> None:
+    study = make(confirm=(2, [3, 5]))
+    control, k8 = [0.40, 0.42, 0.44, 0.41, 0.43], [0.40, 0.43, 0.43, 0.42, 0.43]
+    records = confirmed(study, control=control[:3], k4=[0.20, 0.221, 0.242], k8=k8[:3])
+    results = StudyResults(study, records)
+    assert results.looks is not None and results.looks.next == 5 and not results.verdict.complete
+    assert {trial.name for trial in confirm_trials(results)} - {*records} == {
+        f"{arm}-s{seed}" for arm in ("control", "k8") for seed in (1003, 1004)
+    }
+    records |= confirmed(study, control=control, k8=k8)
+    verdict = StudyResults(study, records).verdict
+    assert verdict is not None and verdict.complete
+    assert [(arm.name, arm.word, arm.look, arm.complete) for arm in verdict.arms] == [
+        ("k8", "undecided", 5, True), ("control", None, None, True), ("k4", "worse", 3, True),
+    ]  # fmt: skip
+
+
+def test_a_margin_makes_no_difference_a_verdict(make) -> None:
+    study = make(confirm=(2, 5))
+    study = study.model_copy(update={"confirm": Confirm(arms=2, seeds=5, margin="1%")})
+    control = [0.40, 0.42, 0.44, 0.41, 0.43]
+    near = [score + each for score, each in zip(control, [0.001, -0.001, 0.002, 0.0, -0.001], strict=True)]
+    verdict = StudyResults(study, confirmed(study, control=control, k4=near, k8=[s - 0.1 for s in near])).verdict
+    assert {arm.name: arm.word for arm in verdict.arms} == {"k4": "no different", "control": None, "k8": "worse"}
 
 
 def test_stages_do_not_mix(make) -> None:

@@ -103,7 +103,7 @@ def test_the_demos_data_and_machine_replace_the_studys(small) -> None:
     assert study == plain
     assert (study.train.weight_decay, study.train.epochs) == (0.1, 5)
     assert [each.name for each in study.test] == [each["name"] for each in DEMO["test"]]
-    assert study.confirm is not None and study.confirm.model_dump() == DEMO["confirm"]
+    assert study.confirm is not None and study.confirm.model_dump(exclude_unset=True) == DEMO["confirm"]
 
 
 def test_the_rest_of_the_study_stays(small) -> None:

@@ -29,8 +29,9 @@ class Difference:
         df: Degrees of freedom of the standard error.
         low: Lower end of the simultaneous interval: all arms' intervals together hold with probability 1 - level.
         high: Upper end of the interval.
-        p: Two-sided p-value, corrected for all arms.
-        level: Probability that any interval or p-value of these arms misleads.
+        level: Probability that any of the intervals misses the true difference.
+        arms: Number of arms that the interval and the p-value are corrected for.
+        correlation: Smallest correlation of two of the differences.
         scatter: Standard deviation of the arm's differences seed by seed, as a multiple of the one that all arms'
             residuals suggest; None without enough seeds that both have.
         widening: How much wider the interval is than with the same noise in all arms; 1 where nothing speaks against
@@ -42,10 +43,16 @@ class Difference:
     df: int
     low: float
     high: float
-    p: float
     level: float
+    arms: int
+    correlation: float
     scatter: float | None
     widening: float
+
+    @property
+    def p(self) -> float:
+        """The two-sided p-value, corrected for all arms."""
+        return p_value(self.value / self.error, self.arms, self.df, self.correlation)
 
 
 def compare(scores: Scores, control: str, level: float, items: Floats | None = None) -> dict[str, Difference]:
@@ -135,8 +142,9 @@ def _difference(
         df=fitted.df,
         low=value - half,
         high=value + half,
-        p=p_value(value / error, arms, fitted.df, correlation),
         level=level,
+        arms=arms,
+        correlation=correlation,
         scatter=scatter,
         widening=widening,
     )

@@ -75,8 +75,8 @@ def test_scores_without_noise_are_not_judged() -> None:
 
 
 DIFFERENCE = Difference(
-    value=0.0, error=1.0, df=4, low=-0.1, high=0.1, p=0.5, level=0.05, scatter=1.0, widening=1.0
-)  # fmt: skip
+    value=0.0, error=1.0, df=4, low=-0.1, high=0.1, level=0.05, arms=1, correlation=0.5, scatter=1.0, widening=1.0
+)
 
 
 @pytest.mark.parametrize(
