@@ -164,8 +164,8 @@ class Loss:
         """The loss with weighed negatives (see `weigh_negatives`), which only InfoNCE has."""
         if not hardness:
             return self
-        weighed = {name: partial(getattr(self, name), hardness=hardness) for name in ("whole", "of_rows")}
-        return replace(self, **weighed)
+        whole, of_rows = (partial(each, hardness=hardness) for each in (self.whole, self.of_rows))
+        return replace(self, whole=whole, of_rows=of_rows)
 
 
 #: The losses by their names in study files.

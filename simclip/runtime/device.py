@@ -25,37 +25,47 @@ class Compute:
 
     Attributes:
         device: CUDA if there is a card, else the CPU.
-        dtype: torch.bfloat16 under autocast, torch.float32 without.
+        dtype: torch.bfloat16 or torch.float16 under autocast, torch.float32 without.
     """
 
     device: torch.device
     dtype: torch.dtype
 
     @classmethod
-    def choose(cls, precision: Literal["auto", "bf16", "fp32"], device: torch.device | None = None) -> Compute:
+    def choose(cls, precision: Literal["auto", "bf16", "fp16", "fp32"], device: torch.device | None = None) -> Compute:
         """Choose the number type for a device; products in fp32 are exact to fp32 from then on.
 
         NVIDIA's containers allow TF32 for them, whose error of 1e-3 would mix up neighbours without a word.
 
         Args:
-            precision: "auto" is bf16 on CUDA cards that support it, else fp32.
+            precision: "auto" is bf16 on CUDA cards that support it, else fp32. fp16 is never chosen: it needs a scaled
+                loss, and its numbers overflow.
             device: By default CUDA if there is a card, else the CPU.
 
         Raises:
-            InputError: By default, where PyTorch cannot use the card that is there.
+            InputError: By default, where PyTorch cannot use the card that is there; or fp16 on a CPU.
         """
         torch.set_float32_matmul_precision("highest")
         device = device or reserved_device(float(torch.cuda.is_available()))
+        if precision == "fp16":
+            if device.type != "cuda":
+                raise InputError("precision fp16 needs a CUDA card: set train.precision=auto, which is fp32 on a CPU")
+            return cls(device, torch.float16)
         has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
         return cls(device, torch.bfloat16 if use_bf16 else torch.float32)
 
     def autocast(self) -> torch.autocast:
         """A context in which matrix products are computed in `dtype`."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        return torch.autocast(
+            self.device.type,
+            dtype=torch.float16 if self.dtype == torch.float16 else torch.bfloat16,
+            enabled=self.dtype != torch.float32,
+        )
 
     def __str__(self) -> str:
-        return f"{device_name(self.device)}, {'bf16 autocast' if self.dtype == torch.bfloat16 else 'fp32'}"
+        names = {torch.bfloat16: "bf16 autocast", torch.float16: "fp16 autocast", torch.float32: "fp32"}
+        return f"{device_name(self.device)}, {names[self.dtype]}"
 
 
 def device_name(device: torch.device) -> str:

@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LambdaLR
 
 from simclip.models.clip import Clip
@@ -35,6 +36,7 @@ def write_checkpoint(
     schedule: LambdaLR,
     history: list[Row],
     earlier_best: Path | None,
+    scaler: GradScaler | None = None,
 ) -> None:
     """Write a checkpoint into a new folder.
 
@@ -45,19 +47,25 @@ def write_checkpoint(
         schedule: Its state is saved.
         history: Rows of all epochs so far.
         earlier_best: Model folder of the best epoch; None if this epoch is the best.
+        scaler: Its state is saved; None, or without state, if the loss is not scaled.
     """
     folder.mkdir(parents=True)
     clip.save(folder / "last")
     shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=link)
-    torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / "training_state.pt")
+    state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+    if scaler and (scaled := scaler.state_dict()):
+        state["scaler"] = scaled
+    torch.save(state, folder / "training_state.pt")
     (folder / "history.json").write_text(json.dumps(history))
     (folder / "checksums.json").write_text(json.dumps({name: checksum(folder / name) for name in _files(folder)}))
     sizes = {name: (folder / name).stat().st_size for name in _files(folder)}
     (folder / "manifest.json").write_text(json.dumps(sizes))
 
 
-def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> None:
-    """Restore model, optimizer and schedule from a checkpoint.
+def restore_checkpoint(
+    folder: Path, clip: Clip, optimizer: torch.optim.Optimizer, schedule: LambdaLR, scaler: GradScaler | None = None
+) -> None:
+    """Restore model, optimizer, schedule and the scale of the loss from a checkpoint.
 
     The optimizer keeps its own implementation: a checkpoint from a CPU would turn off the fused one of a card.
     """
@@ -67,6 +75,8 @@ def restore_checkpoint(folder: Path, clip: Clip, optimizer: torch.optim.Optimize
         saved |= {name: own[name] for name in IMPLEMENTATION}
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
+    if scaler and "scaler" in state:
+        scaler.load_state_dict(state["scaler"])
 
 
 def _files(folder: Path) -> list[str]:

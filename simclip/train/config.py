@@ -28,7 +28,9 @@ class TrainConfig(OptimizerFields, BatchFields, ModelFields, DataFields):
 
     # Machine. These change results in the last bit at most; they are recorded and reproduced.
     seed: int = field(1, ge=0)
-    precision: Literal["auto", "bf16", "fp32"] = field("auto", description="auto: bf16 on CUDA cards that support it")
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = field(
+        "auto", description="auto: bf16 on CUDA cards that support it, else fp32; fp16, with a scaled loss, for others"
+    )
     threads: int | None = field(None, ge=1, machine=True, description="torch threads; default: the trial's CPUs")
     micro_batch_size: int | None = field(
         None, ge=1, machine=True, description="rows of a worker's batch in memory at a time; same gradients"
@@ -37,6 +39,9 @@ class TrainConfig(OptimizerFields, BatchFields, ModelFields, DataFields):
         None, ge=1, machine=True,
         description="items embedded at a time, in evaluation and refresh; default val_batch_size, on CPUs at most 128",
     )  # fmt: skip
+    gradient_checkpointing: bool = field(
+        False, machine=True, description="compute activations twice instead of keeping them; same gradients"
+    )
     compile: bool = field(False, machine=True, description="torch.compile the towers: slower to start, faster steps")
     image_store: Literal["auto", "on", "off"] = field(
         "auto", reads_data=True, machine=True,

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from simclip.models.loss import Loss
@@ -21,16 +22,20 @@ from simclip.runtime.workers import Workers
 
 #: Embeds a slice of this worker's rows: images and texts, [n, d] each, and the logit parameters of the loss.
 Embed = Callable[[slice], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+#: Leaves the loss as it is.
+PLAIN = GradScaler("cpu", enabled=False)
 
 
-def backward_whole(embed: Embed, rows: int, workers: Workers, loss: Loss) -> torch.Tensor:
+def backward_whole(embed: Embed, rows: int, workers: Workers, loss: Loss, scaler: GradScaler = PLAIN) -> torch.Tensor:
     """Backpropagate the loss of the whole batch; returns the loss, on its device."""
     value = _value(loss, workers, *embed(slice(0, rows)))
-    value.backward()
+    scaler.scale(value).backward()
     return workers.mean(value)
 
 
-def backward_in_parts(embed: Embed, rows: int, workers: Workers, loss: Loss, size: int, towers: Any) -> torch.Tensor:
+def backward_in_parts(
+    embed: Embed, rows: int, workers: Workers, loss: Loss, size: int, towers: Any, scaler: GradScaler = PLAIN
+) -> torch.Tensor:
     """Backpropagate the same loss with `size` rows in memory at a time; equal up to the order of sums.
 
     Args:
@@ -40,6 +45,7 @@ def backward_in_parts(embed: Embed, rows: int, workers: Workers, loss: Loss, siz
         loss: The loss.
         size: Number of rows in a micro-batch.
         towers: The module that `embed` runs; gradients are synchronised once, with the last part.
+        scaler: Scales the loss, so that small gradients are not lost in fp16.
     """
     parts = [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
     embedded, draws = [], []
@@ -50,7 +56,7 @@ def backward_in_parts(embed: Embed, rows: int, workers: Workers, loss: Loss, siz
     images, texts = (torch.cat([each[i] for each in embedded]).requires_grad_() for i in range(2))
     logits = embedded[0][2].clone().requires_grad_()
     value = _value(loss, workers, images, texts, logits)
-    value.backward()
+    scaler.scale(value).backward()
     assert images.grad is not None and texts.grad is not None and logits.grad is not None
     for part, states in zip(parts, draws, strict=True):
         _restore(states)

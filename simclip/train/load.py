@@ -19,6 +19,8 @@ def load_model(config: TrainConfig) -> Clip:
         loss=config.loss,
         seed=config.seed,
     )
+    if config.gradient_checkpointing:
+        clip.model.gradient_checkpointing_enable({"use_reentrant": False})
     known_loss(clip.family, config.loss, config.hardness)  # a hub name's family was not known before
     return clip
 

@@ -91,6 +91,7 @@ class Training:
         """
         config = self.config
         self.loss = self.clip.loss.with_hardness(config.hardness)
+        self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.dtype == torch.float16)
         self.parallel = make_towers(self.clip.model, self.compute, self.workers, config.compile)
         self.optimizer = make_optimizer(
             self.clip.model,
@@ -98,12 +99,13 @@ class Training:
             weight_decay=config.weight_decay,
             betas=(config.beta1, config.beta2),
             epsilon=config.epsilon,
+            layer_decay=config.layer_decay,
         )
         self.schedule = make_schedule(self.optimizer, config.schedule_name, config.warmup_steps(steps), steps)
 
     def resume(self, checkpoint: Path) -> None:
         """Continue after the last epoch of a checkpoint."""
-        restore_checkpoint(checkpoint, self.clip, self.optimizer, self.schedule)
+        restore_checkpoint(checkpoint, self.clip, self.optimizer, self.schedule, self.scaler)
         self.history = read_history(checkpoint)
         self.checkpoint = checkpoint
 
@@ -168,10 +170,11 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         rows, size = len(ids), self.config.micro_batch_size
         if size is None or size >= rows:
-            loss = backward_whole(embed, rows, self.workers, self.loss)
+            loss = backward_whole(embed, rows, self.workers, self.loss, self.scaler)
         else:
-            loss = backward_in_parts(embed, rows, self.workers, self.loss, size, self.parallel)
-        self.optimizer.step()
+            loss = backward_in_parts(embed, rows, self.workers, self.loss, size, self.parallel, self.scaler)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.schedule.step()
         if self.loss.clamped:
             clamp_logit_scale(self.clip.model.logit_scale)
@@ -228,7 +231,7 @@ class Training:
         folder = self.folder / f"epoch-{self.history[-1]['epoch']:04d}"
         shutil.rmtree(folder, ignore_errors=True)
         earlier = None if is_best or self.checkpoint is None else self.checkpoint / "best"
-        write_checkpoint(folder, self.clip, self.optimizer, self.schedule, self.history, earlier)
+        write_checkpoint(folder, self.clip, self.optimizer, self.schedule, self.history, earlier, self.scaler)
         if self.checkpoint is not None and self.checkpoint.parent == self.folder:
             shutil.rmtree(self.checkpoint)
         self.checkpoint = folder

@@ -30,7 +30,9 @@ def make_towers(model: CLIPModel, compute: Compute, workers: Workers, compiled: 
     towers: nn.Module = TwoTowers(model)
     if compute.device.type == "cuda":
         fuse_quick_gelu(model)
-        towers = InBfloat16(towers) if compute.dtype == torch.bfloat16 else towers
+        checkpointed = model.is_gradient_checkpointing
+        # Activations are computed again outside of InBfloat16, which only autocast reaches.
+        towers = InBfloat16(towers) if compute.dtype == torch.bfloat16 and not checkpointed else towers
     ready: Any = torch.compile(towers) if compiled else towers
     if workers.size == 1:
         return ready

@@ -251,3 +251,22 @@ def test_what_is_cached_for_a_model_is_not_taken_for_another(of: Any, models: Pa
     one, two = load_model(of("metaclip_2")), load_model(of("metaclip_2", model=str(folder)))
     copy = load_model(of("metaclip_2", model=str(shutil.copytree(models / "metaclip_2", tmp_path / "copy"))))
     assert one.identity() == copy.identity() != two.identity()
+
+
+@every_family
+@pytest.mark.parametrize("size", [None, 3])
+def test_activations_that_are_computed_twice_give_the_same_gradients(
+    of: Any, family: str, size: int | None, tmp_path: Path
+) -> None:
+    """To the bit, with dropout too."""
+    found = []
+    for checkpointed in (False, True):
+        training = Training(of(family, gradient_checkpointing=checkpointed, micro_batch_size=size), tmp_path)
+        assert training.clip.model.is_gradient_checkpointing == checkpointed
+        plan = np.stack(list(training.planner.plan(0)))[:1]
+        (batch,) = training.data.batches(plan, training.share, 1, 0)
+        train_mode(training.clip.model)
+        torch.manual_seed(3)
+        training.step(batch)
+        found.append({name: weight.grad for name, weight in training.clip.model.named_parameters()})
+    assert all(torch.equal(gradient, found[1][name]) for name, gradient in found[0].items())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from simclip.errors import InputError
+from simclip.runtime.device import Compute
 from simclip.train.config import TrainConfig
 from simclip.train.load import load_model
+from simclip.train.loop import Training
 from simclip.train.optimizer import clamp_logit_scale
 from tests.train.made import optimizer_of, schedule_of
 
@@ -81,3 +85,52 @@ def test_the_factor_of_the_cosines_is_at_most_100() -> None:
         clamp_logit_scale(scale)
         assert scale.exp().item() == pytest.approx(expected)
         assert scale.requires_grad
+
+
+def test_layer_decay_slows_down_what_is_near_the_input(config: TrainConfig, tmp_path: Path) -> None:
+    training = Training(config.model_copy(update={"layer_decay": 0.5}), tmp_path)
+    named = {parameter: name for name, parameter in training.clip.model.named_parameters()}
+    rates = {
+        named[parameter]: group["initial_lr"] / config.peak_learning_rate
+        for group in training.optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert rates.keys() == {*named.values()}
+    assert rates["logit_scale"] == rates["text_projection.weight"] == rates["vision_model.post_layernorm.bias"] == 1
+    assert rates["vision_model.encoder.layers.0.mlp.fc1.weight"] == 0.5
+    assert rates["text_model.embeddings.token_embedding.weight"] == rates["vision_model.pre_layrnorm.weight"] == 0.25
+    history = training.run(lambda *_: None)
+    assert history[1]["train/learning_rate"] == training.schedule.get_last_lr()[0] == config.peak_learning_rate
+
+
+def test_a_scaled_loss_takes_the_same_steps(config: TrainConfig, tmp_path: Path) -> None:
+    """By a power of two, as for fp16, which needs a card: scaling then loses nothing, in micro-batches neither."""
+    weights = []
+    for scaled in (False, True):
+        for size in (None, 3):
+            training = Training(config.model_copy(update={"micro_batch_size": size, "epochs": 1}), tmp_path)
+            training.scaler = torch.amp.GradScaler("cpu", enabled=scaled)
+            training.run(lambda *_: None)
+            weights.append(training.clip.model.state_dict())
+    for plain, scaled_too in zip(weights[:2], weights[2:], strict=True):
+        assert all(torch.equal(tensor, scaled_too[name]) for name, tensor in plain.items())
+
+
+def test_a_step_that_overflows_is_skipped_and_the_scale_is_resumed(config: TrainConfig, tmp_path: Path) -> None:
+    training = Training(config.model_copy(update={"epochs": 1}), tmp_path)
+    training.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    kept: list[Path] = []
+    training.run(lambda _, checkpoint: kept.append(checkpoint) if checkpoint else None)
+    scale = training.scaler.get_scale()
+    assert 1 < scale < 2.0**127
+    assert all(torch.isfinite(weight).all() for weight in training.clip.model.state_dict().values())
+    resumed = Training(config, tmp_path / "resumed")
+    resumed.scaler = torch.amp.GradScaler("cpu")
+    resumed.resume(kept[-1])
+    assert resumed.scaler.get_scale() == scale
+
+
+def test_fp16_needs_a_card() -> None:
+    with pytest.raises(InputError, match="precision fp16 needs a CUDA card"):
+        Compute.choose("fp16", torch.device("cpu"))
+    assert Compute.choose("fp16", torch.device("cuda")).dtype == torch.float16

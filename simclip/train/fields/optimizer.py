@@ -41,6 +41,10 @@ class OptimizerFields(ModelFields):
         None, description=f"default: {FINE_TUNING.lr_schedule}, with pretrain {PRETRAINING.lr_schedule}"
     )
     weight_decay: float = field(0.1, ge=0)
+    layer_decay: float = field(
+        1.0, gt=0, le=1, symbol="ld", label="layer decay",
+        description="factor of the learning rate per layer from the top of each tower to its input",
+    )  # fmt: skip
     beta1: float = field(0.9, ge=0, lt=1)
     beta2: float = field(0.98, ge=0, lt=1)
     epsilon: float = field(1e-6, gt=0)
