@@ -1,4 +1,4 @@
-"""Images with a true and a false caption each, from TSV files or from SugarCrepe's JSON files as published."""
+"""Images with true captions and a false one each, from TSV files or from SugarCrepe's JSON files as published."""
 
 from __future__ import annotations
 
@@ -15,19 +15,30 @@ from simclip.errors import InputError
 
 COLUMNS = ("image", "caption", "negative_caption")
 KEYS = ("filename", "caption", "negative_caption")
+#: The second true caption of SugarCrepe++, in a column or a key.
+SECOND = "caption2"
 ENTRY = '{"0": {"filename": ..., "caption": ..., "negative_caption": ...}, ...}'
 
-#: Image name, caption, negative caption and category.
-Row = tuple[str, str, str, str]
+#: Image name, caption, negative caption, second caption and category.
+Row = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True)
 class CaptionPairs:
-    """Rows of an image, its caption, a false caption (the negative), and a category: how the captions differ."""
+    """Rows of an image, its captions, a false caption (the negative), and a category: how the captions differ.
+
+    Attributes:
+        images: The image of each row.
+        captions: Its true caption.
+        negatives: Its false caption.
+        seconds: Its second true caption; the first where a row has none.
+        categories: Its category.
+    """
 
     images: list[Picture]
     captions: list[str]
     negatives: list[str]
+    seconds: list[str]
     categories: list[str]
 
     @property
@@ -42,16 +53,16 @@ def read_caption_pairs(files: Sequence[Path], image_dir: Path) -> CaptionPairs:
     The category of a row is in the TSV's column `category`; without that column, it is the name of the file.
 
     Args:
-        files: TSVs with the columns image, caption, negative_caption and, optionally, category; JSON files of entries
-            with filename, caption and negative_caption; or folders, whose JSON files are all read.
+        files: TSVs with the columns image, caption, negative_caption and, optionally, caption2 and category; JSON files
+            of entries with filename, caption, negative_caption and, in SugarCrepe++, caption2; or folders, whose JSON
+            files are all read.
         image_dir: Folder that the image names are relative to.
 
     Raises:
         InputError: A file is missing or malformed, or a caption or an image is missing.
     """
     rows = [row for path in files for file in _expanded(path) for row in _read(file, image_dir)]
-    images, captions, negatives, categories = map(list, zip(*rows, strict=True))
-    return CaptionPairs(images, captions, negatives, categories)
+    return CaptionPairs(*map(list, zip(*rows, strict=True)))
 
 
 def _expanded(path: Path) -> list[Path]:
@@ -64,14 +75,14 @@ def _expanded(path: Path) -> list[Path]:
     return files
 
 
-def _read(file: Path, image_dir: Path) -> list[tuple[Picture, str, str, str]]:
+def _read(file: Path, image_dir: Path) -> list[tuple[Picture, str, str, str, str]]:
     places, rows = _read_json(file) if file.suffix.lower() == ".json" else _read_table(file)
     for place, row in zip(places, rows, strict=True):
-        for name, text in zip((*COLUMNS, "category"), row, strict=True):
+        for name, text in zip((*COLUMNS, SECOND, "category"), row, strict=True):
             if not text:
                 raise InputError(f"{file}, {place}: no {name}; write one or remove the {place.split()[0]}")
-        if "/" in row[3]:
-            raise InputError(f"{file}, {place}: category {row[3]!r} has a slash, which metric names cannot contain")
+        if "/" in row[4]:
+            raise InputError(f"{file}, {place}: category {row[4]!r} has a slash, which metric names cannot contain")
     images = image_paths(file, [row[0] for row in rows], image_dir, lambda row: places[row])
     return [(image, *row[1:]) for image, row in zip(images, rows, strict=True)]
 
@@ -85,7 +96,8 @@ def _read_table(tsv: Path) -> tuple[list[str], list[Row]]:
             f"{', '.join(COLUMNS)} and, optionally, category"
         )
     categories = frame["category"] if "category" in frame.columns else [tsv.stem] * len(frame)
-    rows = list(zip(*(frame[name] for name in COLUMNS), categories, strict=True))
+    second = SECOND if SECOND in frame.columns else COLUMNS[1]
+    rows = list(zip(*(frame[name] for name in (*COLUMNS, second)), categories, strict=True))
     return [f"line {number + 2}" for number in frame.index], rows
 
 
@@ -99,22 +111,24 @@ def _read_json(file: Path) -> tuple[list[str], list[Row]]:
         raise InputError(f"{file} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{file}, line {error.lineno}: not JSON ({error.msg}); expected {ENTRY}") from error
+    if isinstance(content, list) and all(isinstance(entry, dict) and SECOND in entry for entry in content):
+        content = {str(number): entry for number, entry in enumerate(content)}
     if not isinstance(content, dict) or not content:
         raise InputError(f"{file}: expected {ENTRY}, found {_described(content)}")
     rows = [(*_entry(file, key, entry), file.stem) for key, entry in content.items()]
     return [f"entry {key!r}" for key in content], rows
 
 
-def _entry(file: Path, key: str, entry: Any) -> tuple[str, str, str]:
+def _entry(file: Path, key: str, entry: Any) -> tuple[str, str, str, str]:
     if not isinstance(entry, dict):
         raise InputError(f"{file}, entry {key!r}: expected {', '.join(KEYS)}, found {_described(entry)}")
     values = []
-    for name in KEYS:
+    for name in (*KEYS, SECOND if SECOND in entry else KEYS[1]):
         if not isinstance(entry.get(name), str):
             found = f"is {_described(entry[name])}, not text" if name in entry else "is missing"
             raise InputError(f"{file}, entry {key!r}: {name} {found}; every entry has {', '.join(KEYS)}")
         values.append(entry[name].strip())
-    return values[0], values[1], values[2]
+    return values[0], values[1], values[2], values[3]
 
 
 def _described(value: Any) -> str:

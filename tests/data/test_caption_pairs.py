@@ -39,6 +39,17 @@ def test_sugar_crepes_files_are_read_as_published(folder: Path) -> None:
     assert pairs.category_names == ["swap_obj", "add_att"]
 
 
+def test_sugar_crepe_plus_plus_has_a_list_and_a_second_caption(folder: Path) -> None:
+    entries = [{"id": number, **ENTRY, "caption2": f" second {number}"} for number in range(2)]
+    pairs = read_caption_pairs([written(folder, entries), written(folder, {"0": ENTRY}, "old.json")], folder)
+    assert pairs.seconds == ["second 0", "second 1", "a red dog"]
+    assert pairs.categories == ["swap_att", "swap_att", "old"]
+    tsv = written(folder, "image\tcaption\tnegative_caption\tcaption2\na.jpg\tx\ty\tz\n", "x.tsv")
+    assert read_caption_pairs([tsv], folder).seconds == ["z"]
+    with pytest.raises(InputError, match=r"swap_att.json, entry '1': no caption2; write one or remove the entry"):
+        read_caption_pairs([written(folder, [entries[0], {**ENTRY, "caption2": ""}])], folder)
+
+
 def test_a_folder_stands_for_its_json_files_by_name(folder: Path) -> None:
     for name in ("swap_obj", "add_att"):
         written(folder, {"0": ENTRY}, f"{name}.json")

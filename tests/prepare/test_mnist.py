@@ -156,11 +156,11 @@ def test_written_again_they_stay_untouched_and_damage_is_mended(tmp_path: Path) 
 def test_test_digits_are_a_classification_set(tmp_path: Path) -> None:
     write_mnist(tmp_path / "mnist", part="t10k")
     assert "60 MNIST digits to classify" in write_test_digits(tmp_path / "mnist", tmp_path / "digits")
-    classes = ClassificationSet(name="digits", image_dir=tmp_path / "digits").class_folders()
+    classes = ClassificationSet(name="digits", image_dir=tmp_path / "digits")._class_folders()
     assert [len(paths) for paths in classes.values()] == np.bincount(LABELS).tolist()
     for folder, paths in classes.items():
         for path in paths:
-            assert LABELS[int(path.stem)] == int(folder.name)
+            assert LABELS[int(path.stem)] == int(folder)
             assert np.array_equal(np.array(Image.open(path)), PIXELS[int(path.stem)])
 
 

@@ -1,4 +1,4 @@
-"""Caption pairs: does the model prefer the true caption of an image to a false one?"""
+"""Caption pairs: does the model prefer the true captions of an image to a false one?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _as_list(value: object) -> object:
 
 
 class PairsSet(EvaluationSet):
-    """Images with a true and a false caption each, scored by how often the true one is more similar to the image.
+    """Images with true captions and a false one each, scored by how often each true one is more similar to the image.
 
     If the files have several categories, the accuracy of each is a metric too.
     """
@@ -34,11 +34,14 @@ class PairsSet(EvaluationSet):
     kind: Literal["pairs"] = "pairs"
     image_dir: Path
     files: Annotated[list[Path], BeforeValidator(_as_list)] = Field(
-        min_length=1, description="TSVs (image, caption, negative_caption, category), SugarCrepe's JSON, or its folder"
+        min_length=1,
+        description="TSVs (image, caption, negative_caption, category), the JSON of SugarCrepe(++), or its folder",
     )
 
     def read(self, reading: Reading = KNOWN) -> SetContents:
-        """The texts are all true captions, then all false ones; the targets are the category of each image, [images].
+        """The texts are all true captions, second true ones if there are any, and all false ones, in this order.
+
+        The targets are the category of each image, [images].
 
         Raises:
             InputError: A file or image is missing or wrong, or a category has the name of a metric.
@@ -58,11 +61,12 @@ class PairsSet(EvaluationSet):
             raise InputError(f"{where}: category {taken[0]!r} is a metric's name: choose another")
         categories = np.array([names.index(category) for category in pairs.categories])
         metrics = (*self.metrics, *(names if len(names) > 1 else ()))
-        return SetContents(pairs.images, [*pairs.captions, *pairs.negatives], categories, metrics)
+        seconds = pairs.seconds if pairs.seconds != pairs.captions else []
+        return SetContents(pairs.images, [*pairs.captions, *seconds, *pairs.negatives], categories, metrics)
 
     def scores(self, embeddings: Embeddings) -> dict[str, float]:
         """Accuracy, over all and by category."""
-        true, false = embeddings.texts.chunk(2)
+        *true, false = embeddings.texts.split(len(embeddings.images))
         return pair_metrics(embeddings.images, true, false, embeddings.targets, embeddings.metrics[1:])
 
     def reports(self, metric: str) -> bool:
@@ -80,9 +84,9 @@ class PairsSet(EvaluationSet):
 
 
 def pair_metrics(
-    images: Tensor, captions: Tensor, negatives: Tensor, category: Tensor, names: Sequence[str]
+    images: Tensor, captions: Sequence[Tensor], negatives: Tensor, category: Tensor, names: Sequence[str]
 ) -> dict[str, float]:
-    """Share of rows whose true caption is strictly more similar to the image than the false one.
+    """Share of rows whose true captions are each strictly more similar to the image than the false one.
 
     Scored like SugarCrepe and ARO: a tie is wrong, so a model that cannot tell the captions apart scores 0, and the
     overall accuracy is the mean over categories, independent of their sizes. (clip_benchmark counts a tie as right, and
@@ -90,7 +94,7 @@ def pair_metrics(
 
     Args:
         images: float32 [n, d], L2-normalised, n at least 1.
-        captions: float32 [n, d], the true captions, L2-normalised.
+        captions: float32 [n, d] each, the first true captions and perhaps the second ones, L2-normalised.
         negatives: float32 [n, d], the false captions, L2-normalised.
         category: int64 [n], the category of each row, an index into `names`; each category has a row.
         names: Names of the categories; empty if there is only one.
@@ -99,10 +103,13 @@ def pair_metrics(
         `accuracy`, and the accuracy of each category by its name; all in [0, 1].
     """
     import numpy as np
+    import torch
 
     from simclip.evaluation.items import Items, Share
 
-    right = ((images * captions).sum(1) > (images * negatives).sum(1)).cpu().numpy()
+    false = (images * negatives).sum(1)
+    wins = torch.stack([(images * true).sum(1) > false for true in captions])
+    right = wins.all(0).cpu().numpy()
     rows, categories = np.arange(len(right)), category.cpu().numpy()
     parts = [Items(right[categories == number], rows[categories == number]) for number in range(len(names))]
     shares = {name: Share(part) for name, part in zip(names, parts, strict=True)}
