@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
+from simclip.config.uris import is_uri
 from simclip.data.sources import SOURCES, is_table
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
-from simclip.runtime.uris import is_uri
 from simclip.study.search.plan import foreseen_arms
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig

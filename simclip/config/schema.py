@@ -20,6 +20,8 @@ from pydantic import (
     WrapValidator,
 )
 
+from simclip.config.uris import is_uri, refuse_secret
+
 DEFAULT_METRIC = "val/mean_r1"
 
 
@@ -103,8 +105,11 @@ def parse_fraction(value: object) -> object:
 
 
 def parse_place(value: str | Path) -> str | Path:
-    """Turn a text into a path unless it is a URI."""
-    return value if "://" in str(value) else Path(value)
+    """Turn a text into a path unless it is a URI, which may not hold a secret."""
+    if not is_uri(value):
+        return Path(value)
+    refuse_secret(str(value))
+    return value
 
 
 def metric_weights(metric: str | Mapping[str, float]) -> Mapping[str, float]:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from simclip.config.uris import refuse_secret
 from simclip.errors import InputError, full_disk_error
-
-#: A name in a URI's query whose value is secret.
-SECRET = re.compile(r"(^|[&;])[^=&;]*(key|secret|token|password|signature|sig)=", re.I)
-
-
-def is_uri(place: str | Path) -> bool:
-    """Whether a place is a URI, e.g. in a bucket, and not a path."""
-    return "://" in str(place)
 
 
 def open_uri(uri: str) -> tuple[Any, str]:
@@ -28,12 +18,7 @@ def open_uri(uri: str) -> tuple[Any, str]:
     """
     import fsspec
 
-    parts = urlsplit(uri)
-    if parts.password or SECRET.search(parts.query):
-        raise InputError(
-            f"{parts.scheme}://{parts.hostname}: the URI holds a password or key, which commands, logs and records "
-            "would repeat: leave it out and set it in the environment (for s3:// AWS_SECRET_ACCESS_KEY)"
-        )
+    refuse_secret(uri)
     try:
         files, path = fsspec.core.url_to_fs(uri)
     except ImportError as error:

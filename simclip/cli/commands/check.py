@@ -17,6 +17,7 @@ from rich.console import Console
 from simclip.cli.exits import DONE, FAILED
 from simclip.cli.output import say
 from simclip.cli.terminal.safe_console import SafeConsole
+from simclip.config.uris import is_uri
 from simclip.data.pair_table import read_table
 from simclip.data.picture import Member, Picture
 from simclip.data.picture_file import Exif, picture_notes, unreadable
@@ -27,7 +28,6 @@ from simclip.errors import InputError
 from simclip.evaluation.evaluation_set import EvaluationSet
 from simclip.prepare.overlap import Match, find_overlaps
 from simclip.prepare.write_table import write_whole
-from simclip.runtime.uris import is_uri
 from simclip.study.execution.preflight import arms_by_input
 from simclip.study.store.study_file import load_with_data
 

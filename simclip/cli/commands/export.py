@@ -12,10 +12,10 @@ import tyro
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
 from simclip.cli.terminal.safe_console import SafeConsole
+from simclip.config.uris import is_uri
 from simclip.errors import InputError
 from simclip.models.model_folder import check_counterpart, check_model_files, check_target
 from simclip.runtime.gc import paused_gc
-from simclip.runtime.uris import is_uri
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 

@@ -18,8 +18,8 @@ from simclip.cli.terminal.safe_console import SafeConsole, safe
 from simclip.cli.terminal.study_list import studies_in, study_list, summary
 from simclip.cli.terminal.study_status import status_lines
 from simclip.config.explain import hint
+from simclip.config.uris import is_uri
 from simclip.errors import InputError
-from simclip.runtime.uris import is_uri
 from simclip.study.execution.job_bundle import check_travels, dashboard, results_of
 from simclip.study.execution.ownership import last_owner, owner
 from simclip.study.spec.overrides import read_mapping

@@ -11,8 +11,8 @@ import tyro
 from simclip.cli.exits import DONE
 from simclip.cli.output import say
 from simclip.cli.terminal.safe_console import SafeConsole
+from simclip.config.uris import is_uri
 from simclip.errors import InputError
-from simclip.runtime.uris import is_uri
 from simclip.study.analysis.rescore import rescored
 from simclip.study.analysis.results import StudyResults
 from simclip.study.analysis.write_results import read_results

@@ -11,12 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from simclip.config.uris import is_uri
 from simclip.data.sources.source import File
 from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder, fingerprint, one_process
 from simclip.runtime.progress import with_progress
 from simclip.runtime.threads import in_threads
-from simclip.runtime.uris import in_one_line, is_uri, open_uri
+from simclip.runtime.uris import in_one_line, open_uri
 
 #: {00000..00331} or {train,val}.
 BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
@@ -24,7 +25,7 @@ BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 MOST = 100_000
 #: Tables of pictures that lie in the same folder, as Hugging Face's datasets reads them.
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-#: What a bucket says about a version of a file.
+#: What a bucket says about a version of a file, of which the first that is there counts: a list may say less.
 VERSION = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime", "updated")
 
 
@@ -104,7 +105,7 @@ class _Copy:
     def __init__(self, files: Any, source: str, info: dict[str, Any]) -> None:
         self._files, self._source = files, source
         self.title, self.size = str(files.unstrip_protocol(source)), int(info.get("size") or 0)
-        version = repr([info.get(name) for name in ("size", *VERSION)])
+        version = repr((self.size, next((info[name] for name in VERSION if info.get(name)), None)))
         key = fingerprint(self.title.encode(), version.encode())
         self.path = cache_folder() / f"copy-{key}{Path(source).suffix}"
 

@@ -27,10 +27,10 @@ from ray.exceptions import (
 from ray.tune import PlacementGroupFactory
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from simclip.config.uris import is_uri
 from simclip.errors import InputError, full_disk_error, input_error
 from simclip.runtime.device import Cards
 from simclip.runtime.local_ray import prepare_private_ray
-from simclip.runtime.uris import is_uri
 from simclip.study.execution.ownership import PATIENCE_SECONDS, Owner, own_file, patiently, refusal
 from simclip.study.execution.preflight import check_study, prepare_study
 from simclip.study.execution.resources import Cluster, Node, live_nodes, worker_resources

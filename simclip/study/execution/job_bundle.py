@@ -12,8 +12,8 @@ from typing import Any
 import requests
 from pydantic import BaseModel
 
+from simclip.config.uris import is_uri
 from simclip.errors import InputError
-from simclip.runtime.uris import is_uri
 from simclip.study.spec.overrides import overridden, read_overrides
 from simclip.study.spec.portable_paths import PROJECT
 from simclip.study.spec.study import StudyConfig

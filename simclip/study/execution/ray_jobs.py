@@ -21,8 +21,8 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
+from simclip.config.uris import is_uri
 from simclip.errors import InputError
-from simclip.runtime.uris import is_uri
 from simclip.study.execution.cluster import TOKEN
 from simclip.study.execution.job_bundle import NO_DASHBOARD, bundle, dashboard
 from simclip.study.execution.ownership import COMMAND, JOB, typed_again

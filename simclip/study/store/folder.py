@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
+from simclip.config.uris import is_uri
 from simclip.errors import InputError
 from simclip.runtime.files import write_atomically
-from simclip.runtime.uris import is_uri
 from simclip.study.spec.overrides import read_mapping
 from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
