@@ -20,9 +20,9 @@ from simclip.data.input_format import InputFormat
 from simclip.errors import InputError
 from simclip.models.families import family_of
 from simclip.models.family import Family
-from simclip.models.from_open_clip import hugging_face_folder
 from simclip.models.loss import LOSSES, Loss
 from simclip.models.model_folder import check_model_files, is_local, known_loss, open_clip_files
+from simclip.models.open_clip.load import hugging_face_folder
 from simclip.models.weights import freeze, model_config, trained_model, untrained_model
 from simclip.runtime.cache import fingerprint, weights_bytes
 from simclip.runtime.randomness import generator

@@ -10,7 +10,7 @@ from simclip.config.explain import hint
 from simclip.errors import InputError
 from simclip.models.families import DEFAULT, FAMILIES
 from simclip.models.family import Family
-from simclip.models.open_clip_config import CONFIG, clip_config, read_config
+from simclip.models.open_clip.config import CONFIG, clip_config, read_config
 
 #: OpenCLIP's files of weights, in the order in which they are looked for.
 OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

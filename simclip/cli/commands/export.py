@@ -44,7 +44,7 @@ def export(
         with paused_gc():
             from transformers.utils.logging import disable_progress_bar
 
-            from simclip.models.open_clip import export_model
+            from simclip.models.open_clip.export import export_model
         disable_progress_bar()  # loading takes a second
         clip = export_model(model, target)
     say(console, f"{target}: a CLIP of {clip.model.num_parameters():,} parameters, for Hugging Face and OpenCLIP")

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from simclip.models.open_clip import write_both
+from simclip.models.open_clip.export import write_both
 from simclip.models.tiny import make_tiny_clip
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training

@@ -15,7 +15,7 @@ from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
 from simclip.models.model_folder import is_local, open_clip_files
-from simclip.models.open_clip_config import CONFIG, NAMES, clip_config, image_processor, read_config
+from simclip.models.open_clip.config import CONFIG, NAMES, clip_config, image_processor, read_config
 from simclip.runtime.cache import file_stamps, fingerprint, one_process
 from simclip.runtime.files import cache_folder
 
@@ -98,7 +98,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def converted_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Convert names and shapes, in fp32: the inverse of `open_clip.open_clip_weights`."""
+    """Convert names and shapes, in fp32: the inverse of `export.open_clip_weights`."""
     found = {}
     for name, tensor in weights.items():
         ours, tensor = _renamed(name), tensor.float()

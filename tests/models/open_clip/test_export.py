@@ -36,10 +36,10 @@ from simclip.demo.dataset import BASE
 from simclip.errors import InputError
 from simclip.models.clip import Clip, load_clip
 from simclip.models.loss import sigmoid_loss_of_rows
-from simclip.models.open_clip import export_model, open_clip_config, write_both
+from simclip.models.open_clip.export import export_model, open_clip_config, write_both
 from tune import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CAPTIONS = [
     "A red  square\tleft of a GREEN ring",
     "Tom &amp;amp; Jerry &lt;3, aren&#39;t they?",

@@ -22,7 +22,7 @@ from simclip.data.images import resize_bicubic
 from simclip.errors import InputError
 from simclip.models.clip import Clip, load_clip
 from simclip.models.model_folder import check_counterpart, check_target
-from simclip.models.open_clip_config import CONFIG, NAMES
+from simclip.models.open_clip.config import CONFIG, NAMES
 
 
 def export_model(source: str, to: Path) -> Clip:

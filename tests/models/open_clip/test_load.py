@@ -16,16 +16,16 @@ from transformers import AutoImageProcessor, MetaClip2Model
 from simclip.data.images import resize_bicubic
 from simclip.errors import InputError
 from simclip.models.clip import Clip, load_clip
-from simclip.models.from_open_clip import hugging_face_folder
 from simclip.models.model_folder import check_model_files
-from simclip.models.open_clip import write_both
-from simclip.models.open_clip_config import CONFIG
+from simclip.models.open_clip.config import CONFIG
+from simclip.models.open_clip.export import write_both
+from simclip.models.open_clip.load import hugging_face_folder
 from simclip.models.weights import trained_model
 from simclip.runtime.files import cache_folder
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from simclip.train.preflight import check_inputs
-from tests.models.test_open_clip import CAPTIONS, changed, shaken
+from tests.models.open_clip.test_export import CAPTIONS, changed, shaken
 
 WEIGHTS = "open_clip_model.safetensors"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
