@@ -124,10 +124,11 @@ def grow(
     """
     nearest = neighbours.nearest(anchor, neighborhood * (size - 1), taken)
     if len(nearest) < size - 1:
-        remedy = "raise it" if neighbours.limits.startswith("max_similarity") else "lower it"
+        by_similarity = neighbours.limits.startswith("max_similarity")
+        remedy = "raise it or lower k" if by_similarity else "loosen it or lower k"
         raise ArmError(
             f"{neighbours.limits} leaves row {anchor} of the training set {len(nearest)} free neighbours, "
-            f"a cluster of {size} needs {size - 1}: {remedy} or lower k"
+            f"a cluster of {size} needs {size - 1}: {remedy}"
         )
     members: list[int] = draw.choice(nearest, size - 1, replace=False).tolist()
     return members

@@ -115,7 +115,13 @@ def _scores(embeddings: np.ndarray, anchors: np.ndarray) -> Iterator[torch.Tenso
 
 
 def examples(
-    embeddings: np.ndarray, recipe: Recipe, found: Survey, max_similarity: float | None, count: int, seed: int
+    embeddings: np.ndarray,
+    recipe: Recipe,
+    found: Survey,
+    max_similarity: float | None,
+    count: int,
+    seed: int,
+    skip_nearest: int = 0,
 ) -> list[Example]:
     """Make clusters as training would, from the tightest to the loosest: one from each of `count` equal parts.
 
@@ -126,6 +132,7 @@ def examples(
         max_similarity: See `Neighbours`.
         count: Number of examples, at most the number of surveyed anchors.
         seed: Seed that draws the anchor of each part, and the members.
+        skip_nearest: See `Neighbours`.
     """
     size = recipe.cluster_size
     tightness = found.cosines.mean(axis=1)
@@ -133,7 +140,10 @@ def examples(
     edges = np.linspace(0, len(order), count + 1).astype(int)
     draw = generator(seed, "examples")
     positions = [int(draw.integers(low, high)) for low, high in pairwise(edges)]
-    neighbours, free = Neighbours(embeddings, max_similarity), np.zeros(len(embeddings), dtype=bool)
+    neighbours, free = (
+        Neighbours(embeddings, max_similarity, skip_nearest=skip_nearest),
+        np.zeros(len(embeddings), dtype=bool),
+    )
     whole = Neighbours(embeddings)
     made = []
     for position in positions:

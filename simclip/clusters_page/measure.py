@@ -9,8 +9,10 @@ from rich.console import Console
 from torch import nn
 
 from simclip.clusters.embeddings import OFFLINE_SEED, offline_embeddings
+from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe
 from simclip.clusters.survey import examples, pairs, survey
+from simclip.clusters_page.coverage import coverage_table
 from simclip.clusters_page.duplicates import PageRow
 from simclip.clusters_page.page import ClustersPage
 from simclip.clusters_page.subject import Subject
@@ -41,13 +43,17 @@ def survey_clusters(chosen: Subject, anchors: int, seed: int, console: Console) 
         embeddings = offline_embeddings(config.similarity, data, encoder)
     limit = config.max_similarity
     found = survey(embeddings, recipe, limit, seed)
-    made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed)
+    skipped = config.skip_nearest
+    made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed, skipped)
+    whole = Recipe(min(chosen.batch_size, len(data)), chosen.proportion, config.cluster_size, config.neighborhood)
+    neighbours = Neighbours(embeddings, limit, compute.device, skip_nearest=skipped)
     return ClustersPage(
         subject=chosen,
         rows=page_rows(data),
         survey=found,
         examples=made,
         pairs=pairs(embeddings, found),
+        coverage=coverage_table(neighbours, whole, seed),
         seed=seed,
     )
 

@@ -33,6 +33,7 @@ class ClustersPage:
         survey: Similarities of the surveyed anchors.
         examples: Clusters, from the tightest to the loosest.
         pairs: Rows, their nearest neighbours and the cosine similarity of both, the most similar first.
+        coverage: How much an epoch shows of these data, by method.
         seed: Seed that the anchors are drawn with.
     """
 
@@ -41,6 +42,7 @@ class ClustersPage:
     survey: Survey
     examples: Sequence[Example]
     pairs: Sequence[tuple[int, int, float]]
+    coverage: Table
     seed: int
 
     @property
@@ -69,6 +71,7 @@ def content(page: ClustersPage) -> dict[str, Any]:
         "rule": str(page.rule),
         "notes": [*notes(page)],
         "levels": levels(page),
+        "coverage": page.coverage,
         "pairs": [*cards.pairs(page.pairs)],
         "clusters": [*cards.clusters(page.examples)],
         "seed": page.seed,
@@ -97,6 +100,10 @@ def facts(page: ClustersPage) -> Iterator[str]:
     yield f"cluster size k = {config.cluster_size}"
     yield f"neighbourhood s = {config.neighborhood}"
     yield f"max_similarity {'off' if config.max_similarity is None else format(config.max_similarity, 'g')}"
+    if config.skip_nearest:
+        yield f"skip_nearest {config.skip_nearest}"
+    if config.relative_margin is not None:
+        yield f"relative_margin {config.relative_margin:g}, which this page leaves out"
 
 
 def tiles(page: ClustersPage) -> Iterator[dict[str, str]]:

@@ -30,11 +30,15 @@ class Subject:
         name: Title of the page.
         config: Data, model and cluster fields.
         folder: The study's results; None for a study file or a table.
+        batch_size: N of the training whose coverage is counted, at most all rows.
+        proportion: Its final p, 1 if it has no clusters.
     """
 
     name: str
     config: TrainConfig
     folder: StudyFolder | None = None
+    batch_size: int = TrainConfig.model_fields["batch_size"].default
+    proportion: float = 1.0
 
 
 def load_subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) -> Subject:
@@ -63,10 +67,11 @@ def load_subject(place: str, image_dir: Path | None, fields: Mapping[str, Any]) 
         raise InputError(f"--image-dir is for a table; {place} is a study and names its own data")
     folder = None if path.suffix.lower() in (".yaml", ".yml") else StudyFolder.at(place)
     study = load_with_data(path) if folder is None else folder.study()
-    config = _with(_largest(study), fields)
+    largest = _largest(study)
+    config = _with(largest, fields)
     if DEMO_DATA in config.model_dump_json():
         ensure_dataset()
-    return Subject(study.name, config, folder)
+    return Subject(study.name, config, folder, largest.batch_size, largest.final_proportion or 1.0)
 
 
 def _largest(study: StudyConfig) -> TrainConfig:

@@ -85,6 +85,15 @@ def test_every_row_is_an_anchor_if_asked_and_duplicates_are_marked(typed: Typed,
     assert len(re.findall("tighter than", page)) == 42
 
 
+def test_the_page_counts_what_an_epoch_shows_by_method(typed: Typed) -> None:
+    page = typed("--k", "4")
+    table = re.findall(r"What an epoch shows of these data.*?</table>", page, flags=re.DOTALL)[0]
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, flags=re.DOTALL) for row in table.split("<tr")]
+    lines = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows if len(cells) == 4}
+    for name in ("plain fine-tuning", "clusters", "graph", "partition"):
+        assert lines[name] == ["0.0%", "1", "42"]  # one batch of all 42 rows, whatever is similar
+
+
 def test_pictures_are_within_the_page_and_copies_are_found(typed: Typed) -> None:
     page = typed("--k", "2", "--anchors", "42", "--similarity", "image")
     sources = re.findall(r'<img src="([^"]{30})', page)

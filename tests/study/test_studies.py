@@ -50,6 +50,18 @@ ASKED = {
         ("cluster_size", "proportion", "neighborhood", "proportion_warmup"),
         [(2, 1, 3, False), (2, 1, 1, False), (16, 1, 1, True)],
     ),
+    "methods": (
+        ("batching", "cluster_size", "neighborhood", "proportion", "skip_nearest", "hardness"),
+        [
+            ("clusters", 16, 1, 1, 0, 0),
+            ("clusters", 2, 3, 1, 0, 0),
+            ("partition", 16, 1, 1, 0, 0),
+            ("partition", 16, 1, 1, 30, 0),
+            ("graph", 16, 3, 1, 30, 0),
+            ("clusters", 16, 1, 0, 0, 0.25),
+            ("clusters", 16, 1, 1, 0, 0.25),
+        ],
+    ),
     "large": (("cluster_size", "proportion", "proportion_warmup", "epochs"), [(16, 1, True, 5)]),
 }
 
