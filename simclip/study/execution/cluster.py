@@ -65,6 +65,7 @@ def connect(address: str | None = None) -> Cluster:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # nobody reads the state of all trials that Tune would write
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"  # the executor decides how many trials wait
     os.environ["TUNE_ONLY_STORE_CHECKPOINT_SCORE_ATTRIBUTE"] = "1"  # and not the results of all epochs
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

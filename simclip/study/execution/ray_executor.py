@@ -8,10 +8,13 @@ import os
 import pickle
 import re
 import stat
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 from ray.train import Checkpoint
@@ -22,8 +25,9 @@ from simclip.errors import LostError, causes, full_disk_error, input_error
 from simclip.study.analysis.write_results import hardware
 from simclip.study.execution.cluster import is_lost, placement
 from simclip.study.execution.recorder import Recorder
-from simclip.study.execution.resources import Cluster, concurrency, worker_resources
+from simclip.study.execution.resources import Cluster, concurrency, live_nodes, worker_resources
 from simclip.study.execution.trial import Placement, run_trial
+from simclip.study.search.plan import searcher_of
 from simclip.study.search.under_tune import StageSearcher
 from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import StudyConfig
@@ -51,11 +55,31 @@ class RayExecutor:
 
     def __init__(self, study: StudyConfig, cluster: Cluster, folder: StudyFolder) -> None:
         self._study, self._cluster, self._folder = study, cluster, folder
+        self._counted = float("-inf")  # monotonic seconds
+        self._fits = self.concurrency
 
     @property
     def concurrency(self) -> int:
-        """Maximum number of trials at a time."""
+        """Maximum number of trials at a time on the nodes that the study begins with."""
         return concurrency(self._study, self._cluster)
+
+    def room(self) -> int:
+        """Number of trials to hand to Tune at a time: those that fit the nodes that are up now, and some that wait.
+
+        Waiting trials are the demand that an autoscaler sees. They are handed out on clusters that may have one, where
+        it costs nothing: a searcher that decides as it goes would decide too early, and so would a budget.
+        """
+        if time.monotonic() >= self._counted + CHECK_SECONDS:
+            nodes = live_nodes(ray.nodes())
+            self._counted = time.monotonic()
+            self._fits = concurrency(self._study, replace(self._cluster, nodes=nodes))
+        return min(self._fits * (1 + self._may_wait), self._study.max_concurrent or sys.maxsize)
+
+    @property
+    def _may_wait(self) -> bool:
+        study = self._study
+        planned = searcher_of(study).plans_ahead and not study.budget.model_dump(exclude_none=True)
+        return self._cluster.shared and study.resources.workers == 1 and planned
 
     @property
     def hardware(self) -> dict[str, Any]:
@@ -66,13 +90,13 @@ class RayExecutor:
         """Run one stage as one Tune experiment; see `Executor.run_stage`."""
         storage = self._folder.storage
         where = Placement(self._study.resources.workers, worker_resources(self._study), storage)
+        searcher.room = self.room
         tuner = tune.Tuner(
             tune.with_resources(functools.partial(run_trial, placement=where), placement(self._study)),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,  # the searcher ends the stage
-                max_concurrent_trials=self.concurrency,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_attempt_name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,9 @@ class StageSearcher(Searcher):
 
     Give Tune num_samples=-1: this searcher ends the stage, when no trial is left and none runs that could come back.
 
+    Attributes:
+        room: Returns the number of trials that may have been handed out and not ended; by default there is no limit.
+
     Args:
         study: The study.
         source: The trials.
@@ -50,6 +54,7 @@ class StageSearcher(Searcher):
         self._source = source
         self._checkpoints = dict(checkpoints or {})
         self._budget = budget
+        self.room: Callable[[], int] = lambda: sys.maxsize
         self._lost: deque[Trial] = deque()
         self._running: dict[str, Trial] = {}  # by Tune's id
         self.trials: dict[str, Trial] = {}  # every trial suggested so far, by name
@@ -60,7 +65,9 @@ class StageSearcher(Searcher):
         return self._source.redrawn
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial as a `tune_config`; None while only running trials are left; else Searcher.FINISHED."""
+        """The next trial as a `tune_config`; None without room or while only running trials are left; else FINISHED."""
+        if len(self._running) >= self.room():
+            return None
         affordable = self._budget is None or self._budget.allows_another()
         trial = self._lost.popleft() if self._lost else self._source.next() if affordable else None
         if trial is None:

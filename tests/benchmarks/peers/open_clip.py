@@ -59,7 +59,7 @@ def rows(full: bool) -> Iterator[Row]:
             yield Row(
                 f"an epoch of training, {variant}", size, theirs / ours, "x", theirs, ours, goal=1,
                 note="CPU seconds, the least of the epochs, after one that warms up; data, steps and our checkpoint "
-                "included. Reference: OpenCLIP's train_one_epoch with its own loader, in this process; it draws no "
+                "included. Reference: OpenCLIP's train_one_epoch with its own loader, in one process; it draws no "
                 "captions. A CLIP of width 128, 3 layers, 224 pixels in patches of 32, 32 tokens, fp32.",
             )  # fmt: skip
 

@@ -82,6 +82,45 @@ def test_each_node_prepares_and_checks_for_itself(
     assert re.fullmatch(r"node [\d.]+: .*images.*007\.png", missing)
 
 
+@pytest.mark.slow
+def test_nodes_that_join_are_used_and_waiting_trials_ask_for_them(
+    make_study: Callable[..., StudyConfig], tmp_path: Path, ray_folder: str
+) -> None:
+    make_study(train={"epochs": 10_000}, seeds=[1, 2])  # the first trial lasts until the second one runs beside it
+    as_program(__file__, ray_folder, "join", str(tmp_path))
+
+
+def join(nodes: Nodes, far: Any, cluster: Cluster, study: StudyConfig, tmp: Path) -> None:
+    """Begin on two nodes, lose one of them for good, and add another one; stop when two trials run at a time."""
+    nodes.remove_node(far, allow_graceful=False)
+    running: set[str] = set()
+    most: dict[bool, int] = {}  # whether the new node is there, trials at a time
+    asked: list[int] = []
+
+    class Adder(Listener):
+        def trial_started(self, trial: Trial) -> None:
+            running.add(trial.name)
+            most[added] = max(most.get(added, 0), len(running))
+
+        def epoch_ended(self, trial: Trial, row: Row) -> None:
+            nonlocal added
+            if len(running) == 2:
+                raise KeyboardInterrupt
+            if not added and row["epoch"] == 2:
+                table = ray.util.placement_group_table().values()
+                asked.append(sum(group["state"] == "PENDING" for group in table))
+                nodes.add_node(num_cpus=1, env_vars={"SIMCLIP_CACHE": str(tmp / "far")})
+                added = True
+
+    added = False
+    folder = StudyFolder.at(tmp / "results")
+    folder.claim(study)
+    prepare_nodes(study, folder.storage)
+    end = run_study(study, RayExecutor(study, cluster, folder), folder, [Adder()])
+    assert end.interrupted and most == {False: 1, True: 2}, most
+    assert asked[0] >= 1  # what an autoscaler reads
+
+
 def lose(nodes: Nodes, far: Any, cluster: Cluster, study: StudyConfig, tmp: Path) -> None:
     """Kill a node once both are in mid-trial."""
     epochs: dict[str, int] = {}
@@ -131,7 +170,7 @@ def main(scene: str, tmp: Path) -> None:
     assert cluster.cpus == 2 and cluster.shared
     assert "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER" not in os.environ  # which is on by default, as spot nodes want it
     study = resolved(load_study(tmp / "tiny.yaml"), cluster)
-    {"lose": lose, "prepare": prepare}[scene](nodes, far, cluster, study, tmp)
+    {"join": join, "lose": lose, "prepare": prepare}[scene](nodes, far, cluster, study, tmp)
     ray.shutdown()
     nodes.shutdown()
 
