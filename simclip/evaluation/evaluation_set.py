@@ -49,6 +49,7 @@ class Embeddings:
         metrics: Names of the metrics, from the set's contents.
         loss: The model's loss of a batch of pairs, from their images and texts [n, d].
         batch_size: Number of pairs in a batch of the loss.
+        ranks: Ranks queries among candidates, with all workers of the run together (see `ranks.ranks`).
     """
 
     images: Tensor
@@ -57,6 +58,7 @@ class Embeddings:
     metrics: tuple[str, ...]
     loss: Callable[[Tensor, Tensor], Tensor]
     batch_size: int
+    ranks: Callable[[Tensor, Tensor, Callable[[Tensor], Tensor]], Tensor]
 
 
 class EvaluationSet(Strict):

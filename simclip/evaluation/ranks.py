@@ -1,4 +1,4 @@
-"""Rank of the right answer among candidates sorted by score, computed without sorting."""
+"""Rank of the right answer among candidates sorted by score, computed without sorting and by all workers together."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from simclip.evaluation.items import Items
+from simclip.runtime.workers import Workers
 
 #: Maximum number of scores in memory at once; queries are processed in blocks of rows.
 BLOCK_ELEMENTS = 2**22
 
 
-def ranks(queries: Tensor, candidates: Tensor, relevant: Callable[[Tensor], Tensor]) -> Tensor:
+def ranks(
+    queries: Tensor, candidates: Tensor, relevant: Callable[[Tensor], Tensor], workers: Workers | None = None
+) -> Tensor:
     """The rank of every query's best relevant candidate, from 0.
+
+    Each worker ranks some of the blocks that a single one would rank, so that the ranks are the same to the bit.
 
     Candidates are sorted by score, ties by index: a model that maps everything to one point gains nothing by ties. A
     score that is NaN ranks before the relevant ones, and a relevant score that is NaN ranks last, at c: a diverged
@@ -25,12 +30,18 @@ def ranks(queries: Tensor, candidates: Tensor, relevant: Callable[[Tensor], Tens
         queries: Floating point [q, d].
         candidates: Floating point [c, d], c at least 1.
         relevant: Maps row numbers [b] to a boolean [b, c], the candidates that are right for each of these queries.
+        workers: All workers, each of which has the queries and the candidates; every one must make the same calls. By
+            default this one alone.
 
     Returns:
-        int64 [q], values from 0 to c.
+        int64 [q] on the CPU, values from 0 to c.
     """
+    workers = workers or Workers()
     blocks = torch.arange(len(queries), device=queries.device).split(max(1, BLOCK_ELEMENTS // len(candidates)))
-    return torch.cat([_block_ranks(queries[rows] @ candidates.T, relevant(rows)) for rows in blocks])
+    found = torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
+    for rows in blocks[workers.rank :: workers.size]:
+        found[rows] = _block_ranks(queries[rows] @ candidates.T, relevant(rows))
+    return workers.total(found.cpu())
 
 
 def _block_ranks(scores: Tensor, relevant: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from simclip.data.table import KNOWN, Reading
 from simclip.data.tokens import Tokens
 from simclip.evaluation.evaluation_set import Embeddings, EvaluationSet, SetContents
 from simclip.evaluation.items import Items, Share
+from simclip.evaluation.ranks import ranks
 from simclip.models.caching_encoder import CachingEncoder
 from simclip.models.encoder import Encoder
 
@@ -60,6 +62,7 @@ class LoadedSet:
             metrics=self.contents.metrics,
             loss=encoder.clip.contrastive_loss,
             batch_size=encoder.batch_size,
+            ranks=partial(ranks, workers=encoder.workers),
         )
         scores = self.source.scores(embeddings)
         values = (self._by_picture(scores[metric]) for metric in self.contents.metrics)

@@ -19,7 +19,8 @@ class CachingEncoder:
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        self.clip, self.batch_size, self._encoder = encoder.clip, encoder.batch_size, encoder
+        self.clip, self.batch_size, self.workers = encoder.clip, encoder.batch_size, encoder.workers
+        self._encoder = encoder
         self._images, self._texts = _Cache(), _Cache()
 
     def images(self, pictures: Pictures, rows: np.ndarray | int) -> torch.Tensor:

@@ -103,6 +103,12 @@ class Workers:
             dist.gather(local, parts, dst=0, group=self.channel)
         return whole
 
+    def total(self, counts: torch.Tensor) -> torch.Tensor:
+        """The sum over all workers of a tensor on the CPU; without gradients."""
+        if self.size > 1:
+            dist.all_reduce(counts, group=self.channel)
+        return counts
+
     def wait(self) -> None:
         """Wait for all workers, longer than NCCL would."""
         if self.size > 1:

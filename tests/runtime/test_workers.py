@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import torch
 import torch.distributed as dist
 
 from simclip.errors import InputError
-from simclip.evaluation.kinds.retrieval import RetrievalSet
+from simclip.evaluation import ranks
+from simclip.evaluation.kinds.retrieval import RetrievalSet, recall_metrics
 from simclip.runtime.timer import Timer
 from simclip.runtime.workers import Workers
 from simclip.train import loop
@@ -89,8 +91,22 @@ def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
         "broken": broken_stream(workers),
         "gathered": workers.gather(torch.full((1, 2), float(workers.rank))),
         "on_host": [workers.gather_on_host(torch.full((1, 2), float(workers.rank)), each) for each in (True, False)],
+        "recall": shared_recall(workers),
         "any": [workers.any(flag, torch.device("cpu")) for flag in (False, workers.rank == workers.size - 1, True)],
     }
+
+
+def shared_recall(workers: Workers) -> dict[str, Any]:
+    """The recall of made-up embeddings, ranked in blocks of a few queries, and how many of these this worker ranked."""
+    draw = torch.Generator().manual_seed(0)
+    images, captions = (torch.randn(n, 8, generator=draw) for n in (7, 31))
+    ranked: list[int] = []
+    block = ranks._block_ranks
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "BLOCK_ELEMENTS", 64)
+        patch.setattr(ranks, "_block_ranks", lambda *of: (ranked.append(len(of[0])), block(*of))[1])
+        found = recall_metrics(images, captions, torch.arange(31) % 7, ranking=partial(ranks.ranks, workers=workers))
+    return {"metrics": {name: float(value) for name, value in found.items()}, "ranked": sum(ranked)}
 
 
 def counting(workers: Workers) -> Iterator[np.ndarray] | None:
@@ -269,6 +285,14 @@ def test_messages_between_workers(together: list[dict[str, Any]], alone: dict[st
     assert [len(worker["on_host"][1]) for worker in together] == [2, 0]
     assert alone["gathered"].tolist() == [[0.0, 0.0]]
     assert alone["any"] == [False, True, True]
+
+
+def test_recall_is_shared_and_the_same_to_the_bit(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
+    expected, found = alone["recall"], [worker["recall"] for worker in together]
+    assert 0 < expected["metrics"]["t2i_r5"] < 1
+    assert [each["metrics"] for each in found] == [expected["metrics"]] * WORKERS
+    assert expected["ranked"] == 7 + 31 == sum(each["ranked"] for each in found)
+    assert all(each["ranked"] > 12 for each in found)
 
 
 def test_only_the_worker_that_plans_has_neighbours(together: list[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -63,7 +63,7 @@ class ClassificationSet(EvaluationSet):
         """Zero-shot accuracy."""
         prompts = embeddings.texts
         by_class = prompts.view(-1, len(self._templates()), prompts.shape[1])
-        return zero_shot_metrics(embeddings.images, embeddings.targets, class_embeddings(by_class))
+        return zero_shot_metrics(embeddings.images, embeddings.targets, class_embeddings(by_class), embeddings.ranks)
 
     def _templates(self) -> list[str]:
         if self.prompts is not None and self.templates != USUAL:
@@ -163,13 +163,16 @@ def class_embeddings(prompts: Tensor) -> Tensor:
     return normalize(normalize(prompts, dim=-1).mean(1), dim=-1)
 
 
-def zero_shot_metrics(images: Tensor, labels: Tensor, class_embeddings: Tensor) -> dict[str, float]:
+def zero_shot_metrics(
+    images: Tensor, labels: Tensor, class_embeddings: Tensor, ranking: Callable[..., Tensor] | None = None
+) -> dict[str, float]:
     """Share of images whose class has the highest score, or one of the five highest; ties go to the lower class.
 
     Args:
         images: float32 [n, d], L2-normalised, n at least 1.
         labels: int64 [n], the class of each image, from 0 to c - 1.
         class_embeddings: float32 [c, d], L2-normalised.
+        ranking: Ranks queries among candidates; by default `ranks` with this worker alone.
 
     Returns:
         `top1` and `top5`, in [0, 1]; `top5` is 1 with at most five classes.
@@ -181,6 +184,6 @@ def zero_shot_metrics(images: Tensor, labels: Tensor, class_embeddings: Tensor) 
     from simclip.evaluation.ranks import ranks, within
 
     classes = torch.arange(len(class_embeddings), device=labels.device)
-    class_ranks = ranks(images, class_embeddings, lambda block: labels[block, None] == classes)
+    class_ranks = (ranking or ranks)(images, class_embeddings, lambda block: labels[block, None] == classes)
     rows = np.arange(len(images))
     return {f"top{k}": Share(within(class_ranks, k, len(class_embeddings), rows)) for k in (1, 5)}

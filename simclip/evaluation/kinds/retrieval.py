@@ -42,7 +42,7 @@ class RetrievalSet(EvaluationSet):
         """Recalls and loss over all captions."""
         images, captions, image_of_caption = embeddings.images, embeddings.texts, embeddings.targets
         return {
-            **recall_metrics(images, captions, image_of_caption),
+            **recall_metrics(images, captions, image_of_caption, ranking=embeddings.ranks),
             "loss": mean_loss(images, captions, image_of_caption, embeddings.loss, embeddings.batch_size),
         }
 
@@ -52,7 +52,11 @@ class RetrievalSet(EvaluationSet):
 
 
 def recall_metrics(
-    images: Tensor, captions: Tensor, image_of_caption: Tensor, ks: Sequence[int] = KS
+    images: Tensor,
+    captions: Tensor,
+    image_of_caption: Tensor,
+    ks: Sequence[int] = KS,
+    ranking: Callable[..., Tensor] | None = None,
 ) -> dict[str, float]:
     """Recall at k from text to image and from image to text, by clip_benchmark's conventions.
 
@@ -64,6 +68,7 @@ def recall_metrics(
         captions: float32 [m, d], L2-normalised.
         image_of_caption: int64 [m], the row of each caption's image, in any order; every image has a caption.
         ks: Positive numbers.
+        ranking: Ranks queries among candidates; by default `ranks` with this worker alone.
 
     Returns:
         `t2i_r{k}` and `i2t_r{k}` for every k, and `mean_r1`, the mean of both recalls at 1; all in [0, 1].
@@ -73,9 +78,10 @@ def recall_metrics(
     from simclip.evaluation.items import Share
     from simclip.evaluation.ranks import ranks, within
 
+    ranking = ranking or ranks
     rows = torch.arange(len(images), device=images.device)
-    image_ranks = ranks(captions, images, lambda block: image_of_caption[block, None] == rows)
-    caption_ranks = ranks(images, captions, lambda block: block[:, None] == image_of_caption)
+    image_ranks = ranking(captions, images, lambda block: image_of_caption[block, None] == rows)
+    caption_ranks = ranking(images, captions, lambda block: block[:, None] == image_of_caption)
     of_captions, of_images = image_of_caption.cpu().numpy(), rows.cpu().numpy()
     text_to_image = {k: within(image_ranks, k, len(images), of_captions) for k in {1, *ks}}
     image_to_text = {k: within(caption_ranks, k, len(captions), of_images) for k in {1, *ks}}
