@@ -55,6 +55,8 @@ class Neighbours:
         self._exact = torch.from_numpy(embeddings).to(device or "cpu")
         # Of its own, so that ranking waits for no training step on the card.
         self._stream = torch.cuda.Stream(device) if self._exact.is_cuda else None
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(device))  # which copies the embeddings
         self._ranked: dict[int, np.ndarray] = {}
         self._among: np.ndarray | None = None
 

@@ -14,6 +14,9 @@ from transformers import PreTrainedTokenizerBase
 from simclip.data.pair_table import offsets
 from simclip.runtime.cache import cached_array, fingerprint
 
+#: The lengths of batches on a card, or for compiled towers, are multiples of this: few shapes, and aligned masks.
+ALIGNED = 8
+
 
 def clean_caption(text: str) -> str:
     """Clean a text as OpenCLIP does before tokenising: fix mojibake and HTML entities, collapse white space."""
@@ -30,6 +33,7 @@ class Tokens:
         pad_id: Padding token of shorter captions in a batch.
         shortened: Number of captions that were truncated to the model's maximum.
         width: Number of tokens that a batch is padded to; None for its longest caption's.
+        most: The model's maximum of tokens, which no batch exceeds; None if there is none.
     """
 
     ids: np.ndarray
@@ -37,6 +41,7 @@ class Tokens:
     pad_id: int
     shortened: int
     width: int | None = None
+    most: int | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -46,10 +51,18 @@ class Tokens:
         """Number of tokens in each caption, int64 [captions]."""
         return np.diff(self.starts)
 
-    def batch(self, captions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and attention mask of several captions, both int64 [n, longest] or [n, width]."""
+    def batch(self, captions: np.ndarray, multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and attention mask of several captions, both int64 [n, longest] or [n, width].
+
+        Args:
+            captions: The captions, int [n].
+            multiple: The longest is rounded up to a multiple of this, but not beyond the model's maximum.
+        """
         lengths = self.lengths[captions]
-        mask = np.arange(self.width or lengths.max()) < lengths[:, None]
+        longest = int(lengths.max())
+        rounded = -(-longest // multiple) * multiple
+        length = self.width or (rounded if self.most is None else max(longest, min(rounded, self.most)))
+        mask = np.arange(length) < lengths[:, None]
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
         ids[mask] = np.concatenate([self.ids[self.starts[c] : self.starts[c + 1]] for c in captions])
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
@@ -73,7 +86,7 @@ def tokenise(
     packed = cached_array("tokens", key, lambda: _packed(tokenizer, captions, most, lower_case))
     shortened, lengths, ids = packed[0], packed[1 : len(captions) + 1], packed[len(captions) + 1 :]
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    return Tokens(ids, offsets(lengths), pad_id, int(shortened))
+    return Tokens(ids, offsets(lengths), pad_id, int(shortened), most=most)
 
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> bytes:

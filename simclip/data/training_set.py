@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import tee
@@ -22,6 +23,9 @@ from simclip.data.table import KNOWN, Reading, Table
 from simclip.data.tokens import Tokens
 from simclip.runtime.prefetch import prefetch
 from simclip.runtime.randomness import row_uniforms
+
+#: Number of batches that are planned before they are asked for: the neighbours of about as many are ranked at once.
+PLANS_AHEAD = 32
 
 
 @dataclass(frozen=True)
@@ -101,29 +105,38 @@ class TrainingData:
         )
 
     def batches(
-        self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool = False
+        self,
+        plan: Iterable[np.ndarray],
+        share: slice,
+        seed: int,
+        epoch: int,
+        pin: bool = False,
+        multiple: int = 1,
     ) -> Generator[Batch, None, None]:
         """The batches of an epoch, prepared in a thread while earlier ones are trained on.
 
         Args:
-            plan: Rows of each batch, int64 [N]; consumed in that thread, one or two batches ahead (a few more with
-                decoding processes).
+            plan: Rows of each batch, int64 [N]; made in a thread of its own, up to PLANS_AHEAD batches ahead.
             share: This worker's part of each batch.
             seed: Seed of the run.
             epoch: Epoch, counted from 0.
-            pin: Whether to use page-locked memory, for fast copies to a GPU.
+            pin: Whether to use page-locked memory, for fast copies to a GPU. Torch keeps the memory of batches that are
+                gone for later ones.
+            multiple: See `Tokens.batch`.
         """
-        return prefetch(self._batches(plan, share, seed, epoch, pin))
+        return prefetch(self._batches(plan, share, seed, epoch, pin, multiple))
 
     def _batches(
-        self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool
+        self, plan: Iterable[np.ndarray], share: slice, seed: int, epoch: int, pin: bool, multiple: int
     ) -> Generator[Batch, None, None]:
-        mine, same = tee(batch[share] for batch in plan)
-        images = self.images.batches(same, self.data_workers, pin)
-        for rows, pixels in zip(mine, images, strict=True):
-            boxes = random_crops(rows, self.crop_scale, seed, epoch, flip=self.flip)
-            rest = torch.from_numpy(boxes).float(), *self.tokens.batch(self.drawn_captions(seed, epoch, rows))
-            yield Batch(pixels, *(each.pin_memory() if pin else each for each in rest))
+        with closing(prefetch(iter(plan), PLANS_AHEAD)) as planned:
+            mine, same = tee(batch[share] for batch in planned)
+            images = self.images.batches(same, self.data_workers, pin)
+            for rows, pixels in zip(mine, images, strict=True):
+                boxes = random_crops(rows, self.crop_scale, seed, epoch, flip=self.flip)
+                tokens = self.tokens.batch(self.drawn_captions(seed, epoch, rows), multiple)
+                rest = torch.from_numpy(boxes).float(), *tokens
+                yield Batch(pixels, *(each.pin_memory() if pin else each for each in rest))
 
 
 def load_training_data(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from simclip.data.images import Pictures, normalised
-from simclip.data.tokens import Tokens
+from simclip.data.tokens import ALIGNED, Tokens
 from simclip.models.clip import Clip, embed_images, embed_texts
 from simclip.runtime.device import Compute
 from simclip.runtime.prefetch import prefetch
@@ -59,7 +59,7 @@ class Encoder:
 
         def embed(mine: np.ndarray) -> Iterator[torch.Tensor]:
             for part in self._blocks(captions[mine]):
-                ids, mask = tokens.batch(part)
+                ids, mask = tokens.batch(part, 1 if self.compute.device.type == "cpu" else ALIGNED)
                 yield embed_texts(self.clip.model, ids.to(self.compute.device), mask.to(self.compute.device))
 
         order = np.argsort(tokens.lengths[captions], kind="stable")

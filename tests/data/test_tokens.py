@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simclip.data.tokens import clean_caption, tokenise
+from simclip.data.tokens import ALIGNED, clean_caption, tokenise
 from simclip.models.clip import Clip, embed_texts, load_clip
 
 
@@ -73,9 +73,26 @@ def test_a_batch_is_as_wide_as_its_longest_caption(clip: Clip, chosen: list[int]
         assert mask[row].tolist() == [1] * len(own) + [0] * (ids.shape[1] - len(own))
 
 
+@pytest.mark.parametrize(("chosen", "width"), [([1], 8), ([0, 1, 2], 8), ([3], 16), ([3, 1], 16)])
+def test_lengths_of_few_multiples(clip: Clip, chosen: list[int], width: int) -> None:
+    tokens = tokenise(clip.tokenizer, CAPTIONS, clip.max_tokens)
+    plain, rounded = tokens.batch(np.array(chosen)), tokens.batch(np.array(chosen), ALIGNED)
+    assert rounded[0].shape == rounded[1].shape == (len(chosen), width)
+    for before, after, padding in zip(plain, rounded, (tokens.pad_id, 0), strict=True):
+        assert torch.equal(after[:, : before.shape[1]], before)
+        assert (after[:, before.shape[1] :] == padding).all()
+
+
+def test_no_length_beyond_the_models_maximum(clip: Clip) -> None:
+    tokens = tokenise(clip.tokenizer, CAPTIONS, 13)
+    assert tokens.batch(np.array([3]), ALIGNED)[0].shape == (1, 13)
+
+
 @torch.inference_mode()
 def test_padding_does_not_change_an_embedding(clip: Clip) -> None:
     tokens = tokenise(clip.tokenizer, CAPTIONS, clip.max_tokens)
     together = embed_texts(clip.model, *tokens.batch(np.arange(5)))
     alone = torch.cat([embed_texts(clip.model, *tokens.batch(np.array([c]))) for c in range(5)])
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+    aligned = embed_texts(clip.model, *tokens.batch(np.array([1]), ALIGNED))
+    torch.testing.assert_close(aligned, alone[1:2], atol=1e-6, rtol=0)

@@ -15,7 +15,7 @@ from simclip.data.augment import random_crops
 from simclip.data.image_store import ImageStore
 from simclip.data.images import ImageFiles, read_image, resize_antialiased
 from simclip.data.table import Table
-from simclip.data.training_set import Batch, TrainingData, iterations_of, training_size
+from simclip.data.training_set import PLANS_AHEAD, Batch, TrainingData, iterations_of, training_size
 from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder
 from simclip.train.config import TrainConfig
@@ -144,6 +144,25 @@ def test_a_repeated_row_is_a_row_of_its_own(config: TrainConfig) -> None:
     assert all(torch.equal(data.images[row], data.images[row + 5]) for row in range(5))
     boxes = random_crops(np.arange(10), config.crop_scale, 1, 0)
     assert not np.isclose(boxes[:5], boxes[5:]).any()
+
+
+def test_plans_are_made_ahead_in_a_thread_of_their_own(config: TrainConfig) -> None:
+    """While a batch is trained on; as many as planned at once and no more."""
+    far, made, threads = threading.Event(), [], set()
+
+    def plan() -> Iterator[np.ndarray]:
+        for number in range(3 * PLANS_AHEAD):
+            made.append(number)
+            threads.add(threading.current_thread())
+            if number == PLANS_AHEAD - 1:
+                far.set()
+            yield PLAN[number % 3]
+
+    ready = opened(config).batches(plan(), slice(0, 4), 1, 0)
+    next(ready)
+    assert far.wait(60) and len(made) <= PLANS_AHEAD + 5
+    assert len(list(ready)) == 3 * PLANS_AHEAD - 1
+    assert len(threads) == 1 and threading.current_thread() not in threads
 
 
 def test_batches_of_an_epoch(config: TrainConfig) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.overrides import TorchFunctionMode
 from transformers import CLIPConfig, CLIPModel
 from transformers.models.clip.modeling_clip import CLIPMLP
@@ -13,8 +15,11 @@ from transformers.models.clip.modeling_clip import CLIPMLP
 from simclip.models.clip import TwoTowers, load_clip
 from simclip.models.in_bfloat16 import InBfloat16
 from simclip.models.quick_gelu import QuickGeluMlp, fuse_quick_gelu
+from simclip.runtime.device import Compute
+from simclip.runtime.workers import Workers
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
+from simclip.train.towers import make_towers
 
 STEPS = 50
 
@@ -71,6 +76,29 @@ def test_a_frozen_tower_gets_no_gradient(tiny_model: Path) -> None:
     (images * texts).sum().backward()
     assert all(weight.grad is None for weight in model.vision_model.parameters())
     assert all(weight.grad is not None for weight in model.text_model.parameters())
+
+
+@pytest.mark.parametrize("device", ["as on a CPU", pytest.param("as on a card", marks=pytest.mark.slow)])
+def test_compiled_towers_are_not_compiled_again_for_each_length(
+    tiny_model: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the first length, and once for all others; in one graph."""
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    torch._dynamo.reset()
+    model: CLIPModel = load_clip(str(tiny_model)).model
+    cpu = Compute(torch.device("cpu"), torch.float32)
+    towers = make_towers(model, cpu, Workers(), compiled=device == "as on a CPU")
+    if device == "as on a card":
+        fuse_quick_gelu(model)
+        towers = torch.compile(InBfloat16(towers))
+    counts = []
+    for length in (8, 16, 11):
+        ids = torch.ones(4, length, dtype=torch.long)
+        images, texts, _ = towers(torch.randn(4, 3, 32, 32), ids, ids)
+        (images * texts).sum().backward()
+        counts.append(counter.frame_count)
+    assert counts == [1, 2, 2]
 
 
 def losses(config: TrainConfig, folder: Path, precision: str) -> list[float]:
