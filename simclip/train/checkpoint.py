@@ -8,17 +8,24 @@ A checkpoint is a folder:
     history.json        one row per finished epoch
     checksums.json      CRC-32 of the files above, which show damage on disk
     manifest.json       sizes of all files, which show whether the checkpoint was written or copied completely
+
+The checkpoint of an epoch that no run resumes from (see `Checkpoints`) has best/ alone.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils._pytree import tree_leaves
 
 from simclip.models.clip import Clip
 from simclip.models.weights import trained_model
@@ -28,34 +35,65 @@ from simclip.train.history import Row
 #: Settings of an optimizer that say how it computes, not what.
 IMPLEMENTATION = ("fused", "foreach", "capturable")
 
+T = TypeVar("T")
 
-def write_checkpoint(
-    folder: Path,
-    clip: Clip,
-    optimizer: torch.optim.Optimizer,
-    schedule: LambdaLR,
-    history: list[Row],
-    earlier_best: Path | None,
-    scaler: GradScaler | None = None,
-) -> None:
-    """Write a checkpoint into a new folder.
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of a run in main memory, which stays as it is while the run goes on.
+
+    Attributes:
+        clip: The model.
+        state: The states of optimizer, schedule and scaler; None if no run is to resume from it.
+    """
+
+    clip: Clip
+    state: dict[str, Any] | None
+
+    @classmethod
+    def of(
+        cls,
+        clip: Clip,
+        optimizer: torch.optim.Optimizer,
+        schedule: LambdaLR,
+        scaler: GradScaler | None = None,
+    ) -> Snapshot:
+        """Copy what a run needs to resume; a scaler without state, or None, means that the loss is not scaled."""
+        state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+        if scaler and (scaled := scaler.state_dict()):
+            state["scaler"] = scaled
+        tensors = [leaf for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor)]
+        return cls(cls.of_model(clip).clip, _copied(state, tensors))
+
+    @classmethod
+    def of_model(cls, clip: Clip) -> Snapshot:
+        """Copy the model alone."""
+        tensors = [*clip.model.parameters(), *clip.model.buffers()]
+        return cls(replace(clip, model=_copied(clip.model, tensors)), None)
+
+
+def _copied(original: T, tensors: list[torch.Tensor]) -> T:
+    """A deep copy whose tensors are in main memory; nothing is allocated on their device."""
+    memo: dict[int, Any] = {}
+    for tensor in tensors:
+        there = tensor.detach().to("cpu", copy=True)
+        memo[id(tensor)] = nn.Parameter(there, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else there
+    return copy.deepcopy(original, memo)
+
+
+def write_checkpoint(folder: Path, snapshot: Snapshot, history: list[Row], earlier_best: Path | None) -> None:
+    """Write a checkpoint that a run can resume from into a new folder.
 
     Args:
         folder: The new folder.
-        clip: The model.
-        optimizer: Its state is saved.
-        schedule: Its state is saved.
+        snapshot: The run.
         history: Rows of all epochs so far.
         earlier_best: Model folder of the best epoch; None if this epoch is the best.
-        scaler: Its state is saved; None, or without state, if the loss is not scaled.
     """
     folder.mkdir(parents=True)
-    clip.save(folder / "last")
+    snapshot.clip.save(folder / "last")
     shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=link)
-    state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    if scaler and (scaled := scaler.state_dict()):
-        state["scaler"] = scaled
-    torch.save(state, folder / "training_state.pt")
+    torch.save(snapshot.state, folder / "training_state.pt")
     (folder / "history.json").write_text(json.dumps(history))
     (folder / "checksums.json").write_text(json.dumps({name: checksum(folder / name) for name in _files(folder)}))
     sizes = {name: (folder / name).stat().st_size for name in _files(folder)}

@@ -53,6 +53,12 @@ class TrainConfig(OptimizerFields, BatchFields, ModelFields, DataFields):
     data_workers: int = field(
         0, ge=0, machine=True, description="image decoding processes; 0 decodes in the training process"
     )
+    checkpoint_every: int = field(
+        1,
+        ge=1,
+        machine=True,
+        description="epochs from one state to resume from to the next; the best model is always kept",
+    )
     log_every: int = field(10, ge=1, machine=True, description="steps from one log line to the next")
 
     @model_validator(mode="before")

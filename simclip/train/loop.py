@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from simclip.data.augment import crop_and_resize, normalise
+from simclip.data.augment import augment
+from simclip.data.tokens import ALIGNED
 from simclip.data.training_set import Batch
 from simclip.evaluation.baseline import base_scores
 from simclip.evaluation.items import Items, Share
@@ -25,11 +26,13 @@ from simclip.models.caching_encoder import CachingEncoder
 from simclip.models.encoder import Encoder
 from simclip.models.flops import FlopCounter, peak_flops
 from simclip.models.weights import train_mode
+from simclip.runtime.background import Background
 from simclip.runtime.device import Compute
 from simclip.runtime.randomness import generator
 from simclip.runtime.timer import Timer
 from simclip.runtime.workers import Workers
-from simclip.train.checkpoint import restore_checkpoint, write_checkpoint
+from simclip.train.checkpoint import restore_checkpoint
+from simclip.train.checkpoints import Checkpoints, Write
 from simclip.train.config import TrainConfig
 from simclip.train.copies import copied_ahead
 from simclip.train.gradients import backward_in_parts, backward_whole
@@ -43,6 +46,7 @@ from simclip.train.towers import make_towers
 log = logging.getLogger("simclip")
 
 Report = Callable[[list[Row], Path | None], None]
+KeepItems = Callable[[list[Row], dict[str, tuple[Items, ...]]], None]
 
 
 class Training:
@@ -53,13 +57,14 @@ class Training:
 
         Args:
             config: The run.
-            folder: Folder of the checkpoints, of which the last one is kept.
+            folder: Folder of the checkpoints (see `Checkpoints`).
             device: By default CUDA if there is a card, else the CPU.
 
         Raises:
             InputError: Model or data are missing or wrong.
         """
-        self.config, self.folder = config, folder
+        self.config = config
+        self.checkpoints = Checkpoints(folder, config)
         self.workers = Workers.current()
         self.compute = Compute.choose(config.precision, device)
         if config.threads:
@@ -79,7 +84,6 @@ class Training:
         self.peak_flops = peak_flops(self.compute.device, self.compute.dtype)
         self.flop_counter = FlopCounter(self.clip.model) if self.peak_flops else None
         self.history: list[Row] = []
-        self.checkpoint: Path | None = None
         self.items: dict[str, tuple[Items, ...]] = {}
         self._log_setup()
 
@@ -107,30 +111,43 @@ class Training:
         """Continue after the last epoch of a checkpoint."""
         restore_checkpoint(checkpoint, self.clip, self.optimizer, self.schedule, self.scaler)
         self.history = read_history(checkpoint)
-        self.checkpoint = checkpoint
+        self.checkpoints.newest = checkpoint
 
-    def run(self, report: Report) -> list[Row]:
+    def run(self, report: Report, keep_items: KeepItems | None = None) -> list[Row]:
         """Evaluate the base model, then train and evaluate epoch by epoch.
+
+        Each epoch is saved and reported in a thread while the next one is trained; a report that raises ends the run.
 
         Args:
             report: Called by every worker after each epoch with a copy of the history, and on the first worker with the
-                folder of its checkpoint (epoch 0, the base model, has none).
+                folder of the epoch's checkpoint, which is complete (epoch 0, the base model, has none).
+            keep_items: Called after each epoch, before it is saved, with the history and `items`.
 
         Returns:
             The history, a row per epoch.
         """
-        if not self.history:
-            timer = Timer()
-            with timer("evaluate"):
-                scores = base_scores(self.sets, self.encoder, self.evaluate)
-            self.history.append({"epoch": 0, **self._with_objective(scores), **timer.summary()})
-            report([*self.history], None)
-        elif len(self.history) > self.config.epochs:
-            report([*self.history], self.checkpoint)  # the run was lost after its last epoch, before the report
-        for epoch in range(len(self.history) - 1, self.config.epochs):
-            self.history.append(self._epoch(epoch))
-            report([*self.history], self._save())
+        with Background() as reports:
+            if not self.history:
+                timer = Timer()
+                with timer("evaluate"):
+                    scores = base_scores(self.sets, self.encoder, self.evaluate)
+                self.history.append({"epoch": 0, **self._with_objective(scores), **timer.summary()})
+                reports.start(partial(report, [*self.history], None))
+            elif len(self.history) > self.config.epochs:  # the run was lost after its last epoch, before the report
+                reports.start(partial(report, [*self.history], self.checkpoints.newest))
+            for epoch in range(len(self.history) - 1, self.config.epochs):
+                self.history.append(self._epoch(epoch, reports))
+                if keep_items:
+                    keep_items(self.history, self.items)
+                reports.wait()  # so that one copy of the run is in memory at a time
+                reports.start(partial(_save_and_report, self._copied(), report, [*self.history]))
         return self.history
+
+    def _copied(self) -> Write | None:
+        """What writes the checkpoint of the epoch that has just ended; None on other workers than the first."""
+        if not self.workers.is_first:
+            return None
+        return self.checkpoints.of_epoch(self.history, self.clip, self.optimizer, self.schedule, self.scaler)
 
     def evaluate(self, epoch: int = 0) -> dict[str, float]:
         """The metrics after an epoch, by <set>/<metric>; epoch 0 is the base model.
@@ -163,9 +180,10 @@ class Training:
         )
 
         def embed(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-            cropped = crop_and_resize(pixels[rows], boxes[rows], self.clip.image_size)
+            clip = self.clip
+            images = augment(pixels[rows], boxes[rows], clip.image_size, clip.mean, clip.std)
             with self.compute.autocast():
-                return self.parallel(normalise(cropped, self.clip.mean, self.clip.std), ids[rows], mask[rows])
+                return self.parallel(images, ids[rows], mask[rows])
 
         self.optimizer.zero_grad(set_to_none=True)
         rows, size = len(ids), self.config.micro_batch_size
@@ -180,17 +198,19 @@ class Training:
             clamp_logit_scale(self.clip.model.logit_scale)
         return loss
 
-    def _epoch(self, epoch: int) -> Row:
+    def _epoch(self, epoch: int, reports: Background) -> Row:
         timer = Timer()
         plan = self.planner.plan(epoch, timer)
         on_cuda = self.compute.device.type == "cuda"
-        batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda)
+        aligned = ALIGNED if on_cuda or self.config.compile else 1
+        batches = self.data.batches(plan, self.share, self.config.seed, epoch, pin=on_cuda, multiple=aligned)
         train_mode(self.clip.model)
         torch.manual_seed(int(generator(self.config.seed, "dropout", epoch, self.workers.rank).integers(2**31)))
         losses, flops = [], 0.0
         with closing(batches):
             copied = copied_ahead(batches, self.compute.device)
             for number, batch in enumerate(timer.waits("data", copied)):
+                reports.check()
                 with timer("step"), self._memory_checked("training"):
                     losses.append(self.step(batch))
                     flops += self.flop_counter.step(*batch.ids.shape) if self.flop_counter else 0.0
@@ -222,21 +242,6 @@ class Training:
     def _with_objective(self, scores: dict[str, float]) -> dict[str, float]:
         return {"metric": objective(self.config.metric, scores), **scores}
 
-    def _save(self) -> Path | None:
-        """Write the checkpoint of the epoch that has just ended, and delete the previous one."""
-        if not self.workers.is_first:
-            return None
-        best = best_row(self.history, self.config.mode)
-        is_best = best is self.history[-1] or self.checkpoint is None
-        folder = self.folder / f"epoch-{self.history[-1]['epoch']:04d}"
-        shutil.rmtree(folder, ignore_errors=True)
-        earlier = None if is_best or self.checkpoint is None else self.checkpoint / "best"
-        write_checkpoint(folder, self.clip, self.optimizer, self.schedule, self.history, earlier, self.scaler)
-        if self.checkpoint is not None and self.checkpoint.parent == self.folder:
-            shutil.rmtree(self.checkpoint)
-        self.checkpoint = folder
-        return folder
-
     def _log_setup(self) -> None:
         log.info(
             "%d rows, %d captions, %d iterations of %d pairs in each of %d epochs; %s, %d worker(s), %d thread(s)",
@@ -264,6 +269,10 @@ class Training:
             self.config.proportion_by_epoch[epoch], step * self.config.batch_size / looped, mfu,
             100 * timer.seconds("data") / looped,
         )  # fmt: skip
+
+
+def _save_and_report(write: Write | None, report: Report, history: list[Row]) -> None:
+    report(history, write() if write else None)
 
 
 def describe(config: TrainConfig, row: Row) -> str:

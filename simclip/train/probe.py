@@ -25,7 +25,7 @@ from simclip.data.images import Pictures
 from simclip.data.picture import Picture
 from simclip.data.training_set import Batch, iterations_of
 from simclip.runtime.device import reserved_device
-from simclip.train.checkpoint import write_checkpoint
+from simclip.train.checkpoint import Snapshot, write_checkpoint
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
 from simclip.train.memory import memory_checked
@@ -83,7 +83,7 @@ class Costs:
         decode = self.decode / max(1, config.data_workers) if config.image_store == "off" else 0.0
         step = max(self.step * config.batch_size / batch_size, decode * config.batch_size)
         evaluation = self.images * max(self.image, decode) + self.captions * self.caption
-        epoch = iterations * step + evaluation + self.save
+        epoch = max(iterations * step + evaluation, self.save)  # a checkpoint is written beside the next epoch
         embedded = {config.similarity} if config.relative_margin is None else {"image", "text"}
         each = {"image": max(self.image, decode), "text": self.caption}
         refresh = self.rows * sum(each[modality] for modality in embedded)
@@ -151,9 +151,8 @@ def probe(config: TrainConfig, workers: int = 1, gpus: float = 0.0) -> Costs:
         image = timed(lambda: training.encoder.images(whole, len(sample)))[1] / len(sample)
         caption = timed(lambda: training.encoder.texts(training.data.tokens, captions))[1] / len(sample)
         folder = Path(scratch) / "checkpoint"
-        save = timed(lambda: write_checkpoint(folder, training.clip, training.optimizer, training.schedule, [], None))[
-            1
-        ]
+        parts = training.clip, training.optimizer, training.schedule
+        save = timed(lambda: write_checkpoint(folder, Snapshot.of(*parts), [], None))[1]
         return Costs(
             rows=len(rows),
             images=len({path for each in training.sets for path in each.images.paths}),

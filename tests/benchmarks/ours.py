@@ -9,7 +9,7 @@ import torch
 
 from simclip.clusters.neighbours import Neighbours
 from simclip.clusters.plan import Recipe, plan_epoch
-from simclip.data.augment import crop_and_resize, normalise
+from simclip.data.augment import augment
 from simclip.data.training_set import Batch, TrainingData
 from simclip.models.clip import Clip
 from simclip.models.encoder import Encoder
@@ -37,5 +37,4 @@ def batches(data: TrainingData, rows: np.ndarray, pin: bool = False) -> Iterator
 
 def pixels(batch: Batch, clip: Clip, device: torch.device) -> torch.Tensor:
     """float32 [n, 3, s, s], what the device makes of the host's bytes: copied, cropped, resized, normalised."""
-    cropped = crop_and_resize(batch.pixels.to(device), batch.boxes.to(device), clip.image_size)
-    return normalise(cropped, clip.mean, clip.std)
+    return augment(batch.pixels.to(device), batch.boxes.to(device), clip.image_size, clip.mean, clip.std)

@@ -140,6 +140,28 @@ def test_every_picture_has_its_own_box(way: str) -> None:
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
+def test_standardising_before_sampling_changes_the_rounding_alone(
+    channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of a GPU, in its ways, beside the other order and the CPU's, whose crops are whole bytes."""
+    pixels, mean, std = pictures(6, 40, channels_last), (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+    boxes = torch.from_numpy(random_crops(np.arange(6), (0.3, 0.9), 0, 0, flip=True)).float()
+    on_cpu = augment.augment(pixels, boxes, 24, mean, std)
+    assert torch.equal(on_cpu, normalise(crop_and_resize(pixels, boxes, 24), mean, std))
+
+    def at_once(pixels: torch.Tensor, middle: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        return torch.addcmul((-middle * factor).view(1, 3, 1, 1), pixels, factor.view(1, 3, 1, 1))
+
+    monkeypatch.setattr(augment, "_cut_and_resize", augment._sample)
+    after = normalise(crop_and_resize(pixels, boxes, 24), mean, std)
+    monkeypatch.setattr(augment, "_normalise_lines", at_once)
+    before = crop_and_resize(normalise(pixels, mean, std), boxes, 24)
+    assert before.dtype == torch.float32
+    torch.testing.assert_close(before, after, atol=2e-6, rtol=0)
+    torch.testing.assert_close(before, on_cpu, atol=1.01 / 255 / min(std), rtol=0)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_normalise_many(channels_last: bool, dtype: torch.dtype) -> None:
     pixels = pictures(21, 9, channels_last).to(dtype)

@@ -71,16 +71,16 @@ def test_a_plan_may_be_made_while_it_is_used(config: TrainConfig, changes: dict[
     planned: list[int] = []
 
     def plan() -> Iterator[np.ndarray]:
-        for number, rows in enumerate(np.tile(PLAN, (9, 1))):
+        for number, rows in enumerate(np.tile(PLAN, (PLANS_AHEAD, 1))):
             assert threading.current_thread() is not main
             planned.append(number)
             yield rows
 
     streamed = data.batches(plan(), slice(0, 4), 1, 0)
     first = next(streamed)
-    assert len(planned) < 27
+    assert len(planned) < 2 * PLANS_AHEAD
     once = batches(data)
-    for batch, expected in zip([first, *streamed], once * 9, strict=True):
+    for batch, expected in zip([first, *streamed], once * PLANS_AHEAD, strict=True):
         assert equal(batch, expected)
 
 

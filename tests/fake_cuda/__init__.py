@@ -1,7 +1,7 @@
 """A pretended CUDA card: real code runs on fake tensors, which have devices, shapes and number types but no data.
 
 It shows devices, number types, copies, host synchronisation, kernels, bytes and memory; not missing kernels, results
-or times. `run` starts a script of this folder in a process of its own; from a shell:
+or times. `run` starts scripts of this folder in a process of their own; from a shell:
 
     python -m tests.fake_cuda step vit-b-32:1024:31
 """
@@ -44,12 +44,16 @@ def library(folder: Path) -> Path:
     return built
 
 
-def run(script: str, card: Path, *arguments: str) -> Any:
-    """Run a module of this folder on the card; returns the JSON of its last line."""
+def run(card: Path, *scripts: str) -> list[Any]:
+    """Run modules of this folder on the card, each with its arguments, one after the other in a process.
+
+    Returns:
+        The JSON that each of them prints.
+    """
     environment = {**os.environ, "FAKE_CUDA": str(card), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.fake_cuda.load", script, *arguments]
+    command = [sys.executable, "-m", "tests.fake_cuda.load", *" -- ".join(scripts).split()]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE, env=environment, cwd=HERE.parents[1]
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -1,5 +1,4 @@
 // A CUDA device without kernels, for fake tensors on a CPU build of torch: hooks and a device guard that do nothing.
-#include <ATen/ATen.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 namespace at {

@@ -1,4 +1,7 @@
-"""Run another module of this folder on the pretended card, which is loaded before torch."""
+"""Run other modules of this folder on the pretended card, which is loaded before torch.
+
+Several modules, each with its arguments, are separated by `--`.
+"""
 
 # ruff: noqa: E402
 from __future__ import annotations
@@ -67,5 +70,6 @@ own_kernels = torch.library.Library("aten", "IMPL")
 own_kernels.impl("silu_backward", no_kernel, "CUDA")
 
 if __name__ == "__main__":
-    name, *sys.argv[1:] = sys.argv[1:]
-    runpy.run_module(f"tests.fake_cuda.{name}", run_name="__main__", alter_sys=True)
+    for script in " ".join(sys.argv[1:]).split(" -- "):
+        name, *sys.argv[1:] = script.split()
+        runpy.run_module(f"tests.fake_cuda.{name}", run_name="__main__", alter_sys=True)

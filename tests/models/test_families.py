@@ -107,7 +107,7 @@ def test_trains_resumes_and_reloads(of: Any, family: str, fields: dict[str, Any]
     assert without_clocks(resumed.run(lambda *_: None)) == without_clocks(history)
     assert all(torch.equal(tensor, after[name]) for name, tensor in resumed.clip.model.state_dict().items())
 
-    last = straight.folder / "epoch-0002" / "last"
+    last = straight.checkpoints.folder / "epoch-0002" / "last"
     again = AutoModel.from_pretrained(last).state_dict()
     assert again.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in again.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,6 @@ from simclip.study.execution.run import StudyEnd, run_study
 from simclip.study.execution.trial import Placement, train_trial, tune_result
 from simclip.study.search.under_tune import StageSearcher
 from simclip.study.spec.study import StudyConfig
-from simclip.study.store import layout
 from simclip.study.store.folder import ATTEMPT, StudyFolder
 from simclip.train.history import Row
 
@@ -54,7 +52,7 @@ class InProcess:
             job = None if recorder.halted_by else searcher.suggest(str(number))
             if job in (None, Searcher.FINISHED):
                 return
-            _Attempt(str(number), job, searcher, recorder, scheduler).run(self._folder, self._placement)
+            _Attempt(str(number), job, searcher, recorder, scheduler).run(self._placement)
 
 
 class _Attempt:
@@ -76,30 +74,23 @@ class _Attempt:
         self.trial = searcher.trials[job["trial"]]
         self.seen_by_scheduler: Any = SimpleNamespace(trial_id=number, config=job)
         self.last: dict[str, Any] | None = None
-        self.checkpoint: Path | None = None
 
-    def run(self, folder: StudyFolder, placement: Placement) -> None:
-        self.checkpoints = folder.path / layout.TUNE / f"{self.trial.name}{ATTEMPT}{self.number}"
+    def run(self, placement: Placement) -> None:
         if self.scheduler:
             self.scheduler.on_trial_add(self.scheduler, self.seen_by_scheduler)
         self.recorder.trial_started(self.trial)
         try:
-            train_trial(self.job, placement, self._report, torch.device("cpu"))
+            attempt = f"{self.trial.name}{ATTEMPT}{self.number}"
+            train_trial(self.job, placement, attempt, self._report, torch.device("cpu"))
         except _StoppedEarly:
             pass
         except Exception as error:
             self._failed(error)
             return
         self.searcher.on_trial_complete(self.number, self.last)
-        self.recorder.trial_finished(self.trial, folder.storage.key(str(self.checkpoint)) if self.checkpoint else None)
+        self.recorder.trial_finished(self.trial)
 
     def _report(self, history: list[Row], folder: Path | None) -> None:
-        if folder:
-            earlier, epoch = self.checkpoint, history[-1]["epoch"]
-            self.checkpoint = self.checkpoints / f"checkpoint_{epoch:06d}"
-            shutil.copytree(folder, self.checkpoint)
-            if earlier:
-                shutil.rmtree(earlier)
         self.last = tune_result(history, "CPU")
         decision = TrialScheduler.CONTINUE
         if self.scheduler:

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import CLIPModel
 
 from simclip.models.clip import Clip
-from simclip.train.checkpoint import restore_checkpoint, write_checkpoint
+from simclip.train.checkpoint import Snapshot, restore_checkpoint, write_checkpoint
 from simclip.train.config import TrainConfig
 from simclip.train.history import read_history
 from simclip.train.load import load_model
@@ -46,7 +46,7 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_nothing_had_been(config: TrainCon
     for seed in range(15):
         step(straight, seed)
     history = [{"epoch": 0, "metric": 0.1}, {"epoch": 1, "metric": float("nan")}]
-    write_checkpoint(tmp_path / "one", *straight, history, None)
+    write_checkpoint(tmp_path / "one", Snapshot.of(*straight), history, None)
     restore_checkpoint(tmp_path / "one", *resumed)
     for state in (straight, resumed):
         step(state, 99)
@@ -69,10 +69,10 @@ def test_the_best_epoch_is_kept_while_its_checkpoint_goes(
     state = parts(config)
     step(state, 1)
     best = weights(state[0])
-    write_checkpoint(tmp_path / "1", *state, [], None)
+    write_checkpoint(tmp_path / "1", Snapshot.of(*state), [], None)
     for epoch in (2, 3):
         step(state, epoch)
-        write_checkpoint(tmp_path / str(epoch), *state, [], tmp_path / str(epoch - 1) / "best")
+        write_checkpoint(tmp_path / str(epoch), Snapshot.of(*state), [], tmp_path / str(epoch - 1) / "best")
         shutil.rmtree(tmp_path / str(epoch - 1))
     for name, expected in (("best", best), ("last", weights(state[0]))):
         found = CLIPModel.from_pretrained(tmp_path / "3" / name).state_dict()
@@ -94,7 +94,7 @@ def test_an_optimizer_keeps_its_own_implementation(config: TrainConfig, tmp_path
     """As where a run goes on on another device: AdamW is fused on cards, not on CPUs."""
     state = parts(config)
     step(state, 1)
-    write_checkpoint(tmp_path / "1", *state, [{"epoch": 0, "metric": 0.0}], None)
+    write_checkpoint(tmp_path / "1", Snapshot.of(*state), [{"epoch": 0, "metric": 0.0}], None)
     clip, optimizer, schedule = parts(config)
     for group in optimizer.param_groups:
         group["fused"], group["lr"] = fused, 0.5

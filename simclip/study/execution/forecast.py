@@ -21,8 +21,8 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.store.records import Record
 from simclip.train.probe import Costs, probe
 
-#: Checkpoints of a running trial: two in its process and two in Ray Tune's folder while one replaces the other.
-CHECKPOINTS_PER_TRIAL = 4
+#: Checkpoints of a running trial while one replaces the other.
+CHECKPOINTS_PER_TRIAL = 2
 
 
 @dataclass(frozen=True)

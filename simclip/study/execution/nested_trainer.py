@@ -1,8 +1,8 @@
 """A trial of several workers: a Ray Train run nested in a Tune trial, whose reports are passed on to Tune.
 
-Ray's own TuneReportCallback passes no checkpoint to Tune, and deadlocks if Tune is slow near a trial's last report: its
-one-item queue is emptied by the thread that waits for it. Here the controller puts into an unbounded queue, and the
-trial's thread empties it while another one waits for the run to end.
+Ray's own TuneReportCallback deadlocks if Tune is slow near a trial's last report: its one-item queue is emptied by the
+thread that waits for it. Here the controller puts into an unbounded queue, and the trial's thread empties it while
+another one waits for the run to end.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ POLL_SECONDS = 0.2
 
 
 class ReportsToQueue(UserCallback):
-    """Puts every report of a Train run and the path of its checkpoint into a queue; runs in Train's controller."""
+    """Puts every report of a Train run into a queue; runs in Train's controller."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
         """Queue the report of the first worker."""
-        self.queue.put((metrics[0], checkpoint.path if checkpoint else None))
+        self.queue.put(metrics[0])
 
 
 class _Backend(_TorchBackend):
@@ -109,13 +109,8 @@ def fit_nested(
     outcome: list[BaseException] = []
     runner = threading.Thread(target=_fit, args=(trainer, outcome), daemon=True)
     runner.start()
-    earlier = None
-    for metrics, path in _reports(queue, runner):
-        ray.tune.report(metrics, checkpoint=ray.tune.Checkpoint(path, storage.arrow) if path else None)
-        # Tune has its own copy; Train needs only the newest one, to restart workers.
-        if earlier:
-            storage.delete(storage.key(earlier))
-        earlier = path
+    for metrics in _reports(queue, runner):
+        ray.tune.report(metrics)
     queue.shutdown()
     if outcome:
         raise outcome[0]
@@ -129,7 +124,7 @@ def _fit(trainer: TorchTrainer, outcome: list[BaseException]) -> None:
         outcome.append(error)
 
 
-def _reports(queue: Queue, runner: threading.Thread) -> Iterator[tuple[dict[str, Any], str | None]]:
+def _reports(queue: Queue, runner: threading.Thread) -> Iterator[dict[str, Any]]:
     """The queued reports, until the run has ended and the queue is empty."""
     while True:
         ended = not runner.is_alive()

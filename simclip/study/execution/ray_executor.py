@@ -17,7 +17,6 @@ from typing import Any
 import ray
 from ray import tune
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
-from ray.train import Checkpoint
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import TrialScheduler
 
@@ -164,20 +163,8 @@ class _Events(tune.Callback):
     ) -> None:
         self._recorder.epoch_ended(self._trial(trial), result["history"], result["device"])
 
-    def on_checkpoint(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, checkpoint: Checkpoint, **info: Any
-    ) -> None:
-        """Delete the checkpoint before this one.
-
-        With `num_to_keep`, Tune would delete it too, but write the state of all trials after each checkpoint.
-        """
-        if trial.checkpoint:
-            storage = self._recorder.folder.storage
-            storage.delete(storage.key(trial.checkpoint.path))
-
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        checkpoint = self._recorder.folder.storage.key(trial.checkpoint.path) if trial.checkpoint else None
-        self._recorder.trial_finished(self._trial(trial), checkpoint)
+        self._recorder.trial_finished(self._trial(trial))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         ours, error = self._trial(trial), _error_of(trial)

@@ -110,18 +110,13 @@ class Recorder:
         for listener in self.listeners:
             listener.epoch_ended(trial, history[-1])
 
-    def trial_finished(self, trial: Trial, checkpoint: str | None) -> None:
-        """Write the end of a trial that ran all its epochs, or that the scheduler stopped.
-
-        Args:
-            trial: The trial.
-            checkpoint: Key of its last checkpoint; None if it has none.
-        """
+    def trial_finished(self, trial: Trial) -> None:
+        """Write the end of a trial that ran all its epochs, or that the scheduler stopped, and keep its model."""
         if self.halted_by:
             return  # the whole study was stopped, which says nothing about this trial
-        if checkpoint and trial.seed in (self.study.seeds[0], FIRST_CONFIRM_SEED):
+        if trial.seed in (self.study.seeds[0], FIRST_CONFIRM_SEED) and (best := self.folder.best_model(trial.name)):
             # The checkpoint itself stays until the end of the trial is on record.
-            self.folder.storage.copy(f"{checkpoint}/best", f"{layout.MODELS}/{trial.name}/best")
+            self.folder.storage.copy(best, f"{layout.MODELS}/{trial.name}/best")
         epochs = self._histories[trial.name][-1]["epoch"]
         self._end(trial, self._record(trial, "finished" if epochs == trial.config.epochs else "stopped"))
 

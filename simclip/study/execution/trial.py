@@ -22,11 +22,12 @@ with paused_gc():  # processes of trials start here
     import torch
     from ray.train.torch import TorchTrainer
 
-    from simclip.evaluation.items import items_bytes
+    from simclip.evaluation.items import Items, items_bytes
     from simclip.runtime.device import device_name, reserved_device
     from simclip.runtime.scratch import scratch_folder
     from simclip.study.execution.nested_trainer import fit_nested
     from simclip.study.store import layout
+    from simclip.study.store.folder import ATTEMPT
     from simclip.study.store.storage import Storage
     from simclip.train.config import TrainConfig
     from simclip.train.history import Row, best_row
@@ -61,7 +62,8 @@ def run_trial(job: dict[str, Any], placement: Placement) -> None:
         job: The trial as a dict (see `arms.tune_config`); its checkpoint is a key of the storage.
         placement: How the trial runs.
     """
-    loop = {"job": job, "placement": placement}
+    attempt = f"{job['trial']}{ATTEMPT}{ray.tune.get_context().get_trial_id()}"
+    loop = {"job": job, "placement": placement, "attempt": attempt}
     if placement.workers == 1:
         TorchTrainer(_train_here, train_loop_config=loop, scaling_config=ray.train.ScalingConfig(num_workers=0)).fit()
     else:
@@ -71,35 +73,43 @@ def run_trial(job: dict[str, Any], placement: Placement) -> None:
 def _train_here(loop: dict[str, Any]) -> None:
     """Train in the trial's own process (local mode) and report to Tune."""
     device = reserved_device(loop["placement"].gpus)
-
-    def report(history: list[Row], folder: Path | None) -> None:
-        checkpoint = ray.tune.Checkpoint.from_directory(folder) if folder else None
-        ray.tune.report(tune_result(history, device_name(device)), checkpoint=checkpoint)
-
-    train_trial(loop["job"], loop["placement"], report, device)
+    train_trial(
+        **loop,
+        report=lambda history, folder: ray.tune.report(tune_result(history, device_name(device))),
+        device=device,
+    )
 
 
 def _train_in_worker(loop: dict[str, Any]) -> None:
     """Train as one of several workers of a nested trainer and report to Train."""
     device = reserved_device(loop["placement"].gpus, ray.train.torch.get_device())
-
-    def report(history: list[Row], folder: Path | None) -> None:
-        checkpoint = ray.train.Checkpoint.from_directory(folder) if folder else None
-        ray.train.report(tune_result(history, device_name(device)), checkpoint=checkpoint)
-
-    first = ray.train.get_context().get_world_rank() == 0
-    train_trial(loop["job"], loop["placement"], report, device, first)
+    train_trial(
+        **loop,
+        report=lambda history, folder: ray.train.report(tune_result(history, device_name(device))),
+        device=device,
+        first=ray.train.get_context().get_world_rank() == 0,
+    )
 
 
 def train_trial(
-    job: dict[str, Any], placement: Placement, report: Report, device: torch.device, first: bool = True
+    job: dict[str, Any],
+    placement: Placement,
+    attempt: str,
+    report: Report,
+    device: torch.device,
+    first: bool = True,
 ) -> None:
     """Train in this process, one of the trial's workers.
+
+    Checkpoints are written where they stay: on a disk that all nodes share into the study's results, which nothing
+    copies; for a bucket into a temporary folder, and then sent.
 
     Args:
         job: The trial, as for `run_trial`.
         placement: How the trial runs.
-        report: Called after each epoch with the history and the folder of the checkpoint, if there is one.
+        attempt: Name of the folder for its checkpoints, in `layout.TUNE`.
+        report: Called after each epoch with the history and the folder of the checkpoint, if it has one, which is in
+            the storage by then (see `Training.run`).
         device: Where to compute.
         first: Whether this is the first worker, which stores the log.
 
@@ -108,19 +118,25 @@ def train_trial(
     """
     config, checkpoint, storage = TrainConfig(**job["train"]), job["checkpoint"], placement.storage
     with scratch_folder() as scratch, _logged(storage, job["trial"], scratch, first) as send_log:
+        key = f"{layout.TUNE}/{attempt}"
+        checkpoints = storage.fetch(key, scratch)
 
         def sent(history: list[Row], folder: Path | None) -> None:
             send_log()
-            if first and job["stage"] == "confirm" and best_row(history, config.mode) is history[-1]:
-                content = items_bytes(history[-1]["epoch"], training.items)
-                storage.replace(f"{layout.TRIALS}/{job['trial']}{layout.ITEMS}", content, scratch)
+            if folder is not None:
+                storage.replicate(checkpoints, key)
             report(history, folder)
 
+        def keep_items(history: list[Row], items: dict[str, tuple[Items, ...]]) -> None:
+            if first and job["stage"] == "confirm" and best_row(history, config.mode) is history[-1]:
+                content = items_bytes(history[-1]["epoch"], items)
+                storage.replace(f"{layout.TRIALS}/{job['trial']}{layout.ITEMS}", content, scratch)
+
         with memory_checked(config, placement.workers):
-            training = Training(config, scratch / "epochs", device)
+            training = Training(config, checkpoints, device)
             if checkpoint is not None:
                 training.resume(storage.fetch(checkpoint, scratch))
-            training.run(sent)
+            training.run(sent, keep_items)
 
 
 def tune_result(history: list[Row], device: str) -> dict[str, Any]:

@@ -122,6 +122,19 @@ class Bucket(Storage):
         self._files.put_file(str(path), self._path(key))
 
     @in_one_line
+    def replicate(self, path: Path, key: str) -> None:
+        """Sends new folders before it deletes others, so that a crash leaves one that is whole."""
+        here, there = {each.name for each in path.glob("*") if each.is_dir()}, set(self.folders(key))
+        for name in here - there:
+            files = [each for each in (path / name).rglob("*") if each.is_file()]
+            targets = [self._path(f"{key}/{each.relative_to(path).as_posix()}") for each in files]
+            for folder in {posixpath.dirname(each) for each in targets}:
+                self._files.makedirs(folder, exist_ok=True)
+            self._files.put([str(each) for each in files], targets)
+        for name in there - here:
+            self.delete(f"{key}/{name}")
+
+    @in_one_line
     def move_aside(self, name: str) -> str | None:
         """Copies everything, then deletes the source."""
         if not self._sizes(""):

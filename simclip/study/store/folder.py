@@ -205,12 +205,19 @@ class StudyFolder:
         best = storage.finished_epochs(kept)
         for attempt in self._attempts(trial):
             for name in storage.folders(attempt):
-                epochs = storage.finished_epochs(f"{attempt}/{name}") if name.startswith("checkpoint_") else None
+                epochs = storage.finished_epochs(f"{attempt}/{name}")
                 if epochs is not None and (best is None or epochs > best):
                     storage.move(f"{attempt}/{name}", kept)
                     best = epochs
             storage.delete(attempt)
         return None if best is None else Path(kept)
+
+    def best_model(self, trial: str) -> str | None:
+        """The key of the model of a trial's best epoch, in its newest checkpoint; None if it has none."""
+        storage = self.storage
+        written = [f"{attempt}/{name}" for attempt in self._attempts(trial) for name in storage.folders(attempt)]
+        newest_first = [*sorted(written, key=lambda key: key.rpartition("/")[2], reverse=True), _unfinished(trial)]
+        return next((f"{key}/best" for key in newest_first if "best" in storage.folders(key)), None)
 
     def discard_checkpoints(self, trial: str) -> None:
         """Delete the checkpoints of a trial whose end is on record."""

@@ -30,9 +30,9 @@ BEST_MODEL = "best"
 MODELS = "models"
 #: The checkpoint that each unfinished trial resumes from.
 UNFINISHED = "unfinished"
-#: Ray Tune's own files; deleted when the study ends.
+#: Ray Tune's own files, and the checkpoints of running trials; deleted when the study ends.
 TUNE = "tune"
-#: Checkpoints of trials with several workers, before Tune takes them over; deleted when the study ends.
+#: Ray Train's own files of trials with several workers; deleted when the study ends.
 TRAIN = "train"
 
 #: Optuna's database of the search.

@@ -6,7 +6,6 @@ The driver, the trials and Ray Tune write to it. Each file or folder has a key, 
 
 from __future__ import annotations
 
-import posixpath
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -75,6 +74,10 @@ class Storage(ABC):
         """Store a file that was fetched and changed, or a new one."""
 
     @abstractmethod
+    def replicate(self, path: Path, key: str) -> None:
+        """Make the folders in a folder the same as those in a fetched one; a folder there does not change any more."""
+
+    @abstractmethod
     def move_aside(self, name: str) -> str | None:
         """Rename the results by replacing the last part of their path.
 
@@ -93,10 +96,6 @@ class Storage(ABC):
         path = self.fetch(key, scratch)
         write_bytes_atomically(path, content)
         self.send(path, key)
-
-    def key(self, path: str) -> str:
-        """The key of a path that Ray reports."""
-        return posixpath.relpath(path, self.root)
 
 
 @dataclass(frozen=True)
@@ -140,6 +139,9 @@ class Disk(Storage):
 
     def send(self, path: Path, key: str) -> None:
         """Does nothing: on a disk the file was changed in place."""
+
+    def replicate(self, path: Path, key: str) -> None:
+        """Does nothing: on a disk it is the same folder."""
 
     def move_aside(self, name: str) -> str | None:
         here = Path(self.root)

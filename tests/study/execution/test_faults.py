@@ -87,11 +87,11 @@ CUDA = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\n
 CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 HOST = RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried")
 PHASES = {
-    "step": ("loop.crop_and_resize", {}, CUDA, "in training (CUDA out of memory.", MICRO, EMBEDDED),
+    "step": ("loop.augment", {}, CUDA, "in training (CUDA out of memory.", MICRO, EMBEDDED),
     "evaluation": ("loop.evaluate", {}, HOST, "in evaluation ([enforce", EMBEDDED, MICRO),
     "refresh": ("planning.online_neighbours", {}, MemoryError(), "in refresh (MemoryError)", EMBEDDED, MICRO),
     "offline": ("planning.offline_neighbours", {"embeddings": "offline"}, CUDA, "in refresh (CUDA", EMBEDDED, MICRO),
-    "cublas": ("loop.crop_and_resize", {}, CUBLAS, "in training (CUDA error: CUBLAS", MICRO, EMBEDDED),
+    "cublas": ("loop.augment", {}, CUBLAS, "in training (CUDA error: CUBLAS", MICRO, EMBEDDED),
     "loading": ("loop.load_model", {}, CUDA, "out of memory (CUDA", f"{MICRO}, in parts), or {EMBEDDED}", "in refresh"),
 }
 
@@ -109,7 +109,7 @@ def test_too_little_memory_says_where_and_what_to_try(
     trial = next(trial for trial in planned_trials(study) if not trial.arm.is_control)
     placement = Placement(1, {"CPU": 1}, Disk(str(tmp_path)))
     with pytest.raises(ArmError) as said:
-        train_trial(tune_config(trial), placement, lambda history, folder: None, device=torch.device("cpu"))
+        train_trial(tune_config(trial), placement, "attempt", lambda history, folder: None, device=torch.device("cpu"))
     assert where in str(said.value) and advice in str(said.value) and useless not in str(said.value)
     assert "fewer trials at a time" in str(said.value) and "\n" not in str(said.value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,19 +150,21 @@ def test_a_trial_gives_the_same_numbers_first_fifth_or_alone(
 ) -> None:
     """With Ray, whose processes run one trial after another.
 
-    A trial has one checkpoint, or two while one replaces the other, and Tune does not write the state of all trials
+    Each checkpoint is written once, nothing copies it, and a trial has one. Tune does not write the state of all trials
     again and again, which would make a study's cost quadratic in its trials.
     """
-    states, checkpoints = set[int](), list[int]()
+    states, places = set[int](), list[list[str]]()
 
     def look(trial: Trial, row: Row) -> None:
-        tune = tmp_path / "tiny" / layout.TUNE
-        states.update(path.stat().st_mtime_ns for path in tune.glob("experiment_state*"))
-        checkpoints.append(len([*tune.glob("*/checkpoint_*")]))
+        states.update(path.stat().st_mtime_ns for path in (tmp_path / "tiny" / layout.TUNE).glob("experiment_state*"))
+        scratch = Path(tempfile.gettempdir()).glob("simclip-trial-*/*/*/history.json")
+        found = [path for path in (*tmp_path.rglob("history.json"), *scratch) if path.is_file()]
+        places.append([path.parents[2].name for path in found if json.loads(path.read_text())[-1] == row])
 
     study, events = make_study(seeds=[1, 2], max_concurrent=1, train={"pretrain": True}), Events(look)
     end = watched.run(study, cluster, tmp_path, events)
-    assert len(states) <= 1 and max(checkpoints) == 2 and len(checkpoints) == 6 * 3
+    assert len(states) <= 1 and len(places) == 6 * 3
+    assert places == [[layout.TUNE] if epoch else [] for _, epoch in events.epochs]
     assert events.started == list(end.records) == [f"{a}-s{s}" for a in ("control", "k2", "k4") for s in (1, 2)]
     for name in ("control-s1", "k4-s1"):
         record = end.records[name]

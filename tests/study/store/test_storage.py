@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -78,7 +79,6 @@ def test_a_bucket_does_what_a_disk_does(storage: Storage, tmp_path: Path) -> Non
     put_checkpoint(storage, "tune/k2-s10/checkpoint_4", 4, tmp_path / "1")
     assert sorted(storage.folders("tune")) == ["k2-s1", "k2-s10"]
     assert storage.finished_epochs("tune/k2-s1/checkpoint_3") == 3
-    assert storage.key(f"{storage.root}/tune/k2-s1") == "tune/k2-s1"
     storage.copy("tune/k2-s1/checkpoint_3/best", "models/k2-s1/best")
     storage.copy("tune/k2-s10/checkpoint_4/best", "models/k2-s1/best")
     assert read(storage, "models/k2-s1", tmp_path / "2") == {"best/model": "best 4"}
@@ -99,6 +99,24 @@ def test_a_bucket_does_what_a_disk_does(storage: Storage, tmp_path: Path) -> Non
     assert storage.move_aside("toy-until-then") is None
     moved = StudyFolder.at(aside).storage
     assert read(moved, "best", tmp_path / "6") == {"model": "best 4"}
+
+
+def test_a_bucket_has_the_checkpoints_that_a_trial_has(storage: Storage, tmp_path: Path) -> None:
+    """And the newest of them has the best model."""
+    folder = StudyFolder.at(str(storage))
+    for number in (3, 4):
+        scratch = tmp_path / str(number)
+        put_checkpoint(storage, f"unfinished/k{number}-s1", number, scratch)
+        here = storage.fetch("tune/k2-s1@7", scratch)
+        for other in [*here.glob("*")]:
+            shutil.rmtree(other)
+        shutil.copytree(storage.fetch(f"unfinished/k{number}-s1", scratch), here / f"epoch-{number:04d}")
+        storage.replicate(here, "tune/k2-s1@7")
+        assert storage.folders("tune/k2-s1@7") == [f"epoch-{number:04d}"]
+        assert storage.finished_epochs(f"tune/k2-s1@7/epoch-{number:04d}") == number
+    assert folder.best_model("k2-s1") == "tune/k2-s1@7/epoch-0004/best"
+    assert folder.best_model("k3-s1") == "unfinished/k3-s1/best"
+    assert folder.best_model("k9-s1") is None
 
 
 def test_a_trial_goes_on_from_its_newest_whole_checkpoint(storage: Storage, tmp_path: Path) -> None:
