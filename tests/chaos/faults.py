@@ -80,7 +80,7 @@ def damage(results: Path, ledger: Ledger, random: np.random.Generator) -> list[s
             _cut(state, random.uniform(0, 0.9))
         done.append("Tune's state")
     found = [
-        *results.glob("tune/*/checkpoint_*/last/model.safetensors"),
+        *results.glob("tune/*/epoch-*/last/model.safetensors"),
         *results.glob("unfinished/*/last/*.safetensors"),
     ]
     checkpoints = [path.parents[1] for path in found if _trial(path.parents[1]) in ledger.unfinished]
@@ -97,7 +97,7 @@ def damage(results: Path, ledger: Ledger, random: np.random.Generator) -> list[s
 
 def _trial(checkpoint: Path) -> str:
     attempt = checkpoint.parent.name.rpartition(ATTEMPT)[0]
-    return attempt if checkpoint.name.startswith("checkpoint_") else checkpoint.name
+    return attempt if checkpoint.name.startswith("epoch-") else checkpoint.name
 
 
 def _cut(path: Path, share: float) -> None:

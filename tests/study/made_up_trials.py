@@ -48,7 +48,7 @@ class MadeUpTrials:
                 continue
             recorder.epoch_ended(trial, history(0.1, *[score] * trial.config.epochs), "CPU")
             searcher.on_trial_complete(str(number), {})
-            recorder.trial_finished(trial, None)
+            recorder.trial_finished(trial)
 
 
 def made_up(

@@ -41,8 +41,8 @@ def test_a_late_trial_costs_what_an_early_one_costs(tmp_path: Path, monkeypatch:
         looked.clear()
         recorder.trial_started(trial)
         for epochs in (1, 2):
-            recorder.epoch_ended(trial, history(0.1, 0.2 + number / 1000)[:epochs])
-        recorder.trial_finished(trial, None)
+            recorder.epoch_ended(trial, history(0.1, 0.2 + number / 1000)[:epochs], "CPU")
+        recorder.trial_finished(trial)
         counts.append(len(looked))
         arms.append({name.rpartition("-s")[0] for name in looked})
     assert max(counts[-20:]) <= max(counts[:20])

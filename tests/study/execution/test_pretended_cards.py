@@ -55,7 +55,7 @@ class Given:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device) -> None:
         self.config, self.device = config, device
 
-    def run(self, report: Report) -> None:
+    def run(self, report: Report, keep_items: object) -> None:
         """Report every epoch, once all that are to run at a time have begun."""
         folder = Path(os.environ[GIVEN])
         path = folder / f"{uuid.uuid4()}.json"
