@@ -138,7 +138,10 @@ def test_failed_trials_run_again_if_asked(make_study, tmp_path: Path) -> None:
     study = make_study(parameters={"learning_rate": {"values": [1e-3, 1e18]}, "cluster_size": {"value": 4}})
     first = Events()
     assert len(here(study, tmp_path, first).failed) == 2
-    left = [trials_left(study, read_all(tmp_path / "tiny" / "trials", retry), 1.0, 1).search for retry in (False, True)]
+    left = [
+        trials_left(resolved(study, ONE_CPU), read_all(tmp_path / "tiny" / "trials", retry), 1.0, 1).search
+        for retry in (False, True)
+    ]
     assert left == [0, 2]
     second = Events()
     here(study, tmp_path, second)
