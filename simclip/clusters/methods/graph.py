@@ -37,7 +37,7 @@ class Graph(Grouping):
         if find_spec("pymetis") is None:
             raise InputError(
                 "batching graph: the package pymetis is missing; install it (pip install pymetis; it needs a C++ "
-                "compiler where there is no wheel), or take batching=partition"
+                "compiler where there is no wheel), or take train.batching=partition"
             )
 
     def measured_rows(self, rows: int, batch_size: int) -> int:
