@@ -46,7 +46,10 @@ def image_paths(
             )
     found, missing = find_images(names, image_dir)
     if missing:
-        raise InputError(f"{source}: {len(missing)} of {len(names)} images are not in {image_dir}: {_listed(missing)}")
+        absent = list(dict.fromkeys(missing))  # a table may name an image several times
+        raise InputError(
+            f"{source}: {len(absent)} of {len(set(names))} images are not in {image_dir}: {_listed(absent)}"
+        )
     return found
 
 

@@ -56,18 +56,19 @@ def test_the_traits_of_the_training_fields() -> None:
     }  # fmt: skip
     assert set(TrainConfig.fields_with("reads_data")) == {
         "train_tsv", "train_image_dir", "train_tables", "val_tsv", "val_image_dir", "evaluate", "image_column",
-        "caption_columns", "exif", "model", "pretrain", "batch_size", "metric", "preprocessor", "bad_images",
+        "caption_columns", "exif", "model", "loss", "pretrain", "batch_size", "metric", "preprocessor", "bad_images",
         "image_store", "store_size", "batching", "skip_nearest",
     }  # fmt: skip
     symbols = {name: TrainConfig.traits(name).symbol for name in TrainConfig.model_fields}
     assert {name: symbol for name, symbol in symbols.items() if symbol != f"{name}="} == {
         "cluster_size": "k", "proportion": "p", "neighborhood": "nb", "learning_rate": "lr", "similarity": "",
         "embeddings": "", "proportion_warmup": ("fixed", "warm"), "batching": "", "skip_nearest": "skip",
-        "relative_margin": "margin", "hardness": "hard",
+        "relative_margin": "margin", "hardness": "hard", "loss": "", "layer_decay": "ld",
     }  # fmt: skip
     labels = {name: TrainConfig.traits(name).label for name in TrainConfig.model_fields}
     assert {name: label for name, label in labels.items() if label != name} == {
         "cluster_size": "cluster size k", "proportion": "proportion p", "neighborhood": "neighbourhood s",
-        "proportion_warmup": "warm-up of p", "learning_rate": "learning rate", "skip_nearest": "skipped ranks r",
+        "proportion_warmup": "warm-up of p", "learning_rate": "learning rate", "layer_decay": "layer decay",
+        "skip_nearest": "skipped ranks r",
         "relative_margin": "relative margin", "hardness": "hardness a",
     }  # fmt: skip

@@ -15,6 +15,7 @@ from simclip.evaluation import prompts
 from simclip.evaluation.evaluation_set import Embeddings
 from simclip.evaluation.kinds.classification import ClassificationSet
 from simclip.evaluation.prompts import imagenet_names, published_templates
+from simclip.evaluation.ranks import ranks
 from tests.evaluation.test_cifar import content, write_cifar
 
 CODES = [f"n{number:08d}" for number in range(1000)]
@@ -60,7 +61,9 @@ def test_classes_without_pictures_are_candidates_too(package: Path, tmp_path: Pa
     texts = torch.eye(100).repeat_interleave(2, dim=0)
     images = torch.eye(100)[found.targets]
     images[0] = torch.eye(100)[99]
-    scores = each.scores(Embeddings(images, texts, torch.from_numpy(found.targets), each.metrics, 1.0, 4))
+    targets = torch.from_numpy(found.targets)
+    embeddings = Embeddings(images, texts, targets, each.metrics, lambda images, texts: images.sum(), 4, ranks)
+    scores = each.scores(embeddings)
     assert scores["top1"] == 19 / 20
 
 

@@ -270,7 +270,7 @@ def test_metrics_are_computed_on_the_device_of_the_model(config: TrainConfig) ->
     (loaded,) = training.sets
     kept = Kept(**loaded.source.model_dump())
     elsewhere = SimpleNamespace(
-        images=training.encoder.images, texts=training.encoder.texts, batch_size=8,
+        images=training.encoder.images, texts=training.encoder.texts, batch_size=8, workers=training.workers,
         clip=SimpleNamespace(model=SimpleNamespace(device=torch.device("meta")), contrastive_loss=None),
     )  # fmt: skip
     replace(loaded, source=kept).score(elsewhere)  # type: ignore[arg-type]

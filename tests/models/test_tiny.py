@@ -41,13 +41,13 @@ def test_the_command_makes_a_folder_that_loads(
 
 
 def test_a_bad_table_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    (tmp_path / "bad.tsv").write_text("image\ttext\na.png\tx\n")
+    (tmp_path / "bad.tsv").write_text("image\twords\na.png\tx\n")
     program = [sys.executable, "-m", "simclip.tiny", "--tsv", str(tmp_path / "bad.tsv"), "--to", str(tmp_path / "tiny")]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if not line.startswith("[transformers]")]
     assert lines == [
-        f"error: {tmp_path / 'bad.tsv'} has no caption column but image, text: name them caption1, caption2, ..."
+        f"error: {tmp_path / 'bad.tsv'} has no caption column but image, words: name them caption1, caption2, ..."
     ]
     assert not (tmp_path / "tiny").exists()
 

@@ -54,11 +54,12 @@ def test_shipped_studies_load_and_plan_arms_on_the_demo(path: Path) -> None:
     assert study.seeds == full.seeds
     control, *arms = planned_arms(study)
     assert control.is_control and not any(arm.is_control for arm in arms)
-    for arm in arms:
+    for arm in (arm for arm in arms if arm.config.final_proportion):  # hardness alone makes no clusters
         assert 2 <= arm.config.cluster_size <= clustered_rows(arm.config.proportion_by_epoch[-1], 64)
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+# Two rows are the share of 16 in 1024, and would not tell the methods of methods.yaml apart.
+@pytest.mark.parametrize("path", [path for path in SHIPPED if path.stem != "methods"], ids=lambda path: path.stem)
 def test_shipped_studies_ask_the_same_with_the_share_of_a_cluster_in_the_batch(path: Path) -> None:
     full = load_study(path)
 
