@@ -223,11 +223,11 @@ def kept_models(results: StudyResults) -> set[str]:
     Once the confirm stage has ended, the search's models of its arms are dropped. An arm whose seeds have not all ended
     keeps its model: its place is not known yet.
     """
-    study, looks = results.study, results.looks
+    study = results.study
     ended = Counter(record.arm for record in results.search.values())
     settled = [arm for arm in results.order.names if ended[arm] >= len(study.seeds)]
     searched = {*settled[: study.keep_models], *(ended.keys() - settled)}
     confirmed = {r.arm for r in results.confirm.values() if r.seed == FIRST_CONFIRM_SEED and r.outcome == "finished"}
-    if looks and looks.next is None:
+    if confirmed and results.looks and results.looks.next is None:
         searched -= confirmed
     return {f"{arm}-s{study.seeds[0]}" for arm in searched} | {f"{arm}-s{FIRST_CONFIRM_SEED}" for arm in confirmed}
