@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+#: A disk with less room than this after a failed write is full, in bytes.
+FULL = 1 << 20
 #: Suffix of files that are being written.
 PART = ".part"
 
@@ -50,6 +55,24 @@ def checksum(path: Path) -> int:
         while block := file.read(1 << 20):
             found = zlib.crc32(block, found)
     return found
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Raise the OSError of a full disk where a library says it in another way while it writes to a folder.
+
+    safetensors says it in words, PyTorch's zip writer says only that a write failed.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        said = str(error)
+        failed = "PytorchStreamWriter failed writing" in said and shutil.disk_usage(folder).free < FULL
+        if failed or os.strerror(errno.ENOSPC) in said:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
 
 def drop_parts(folder: Path) -> None:

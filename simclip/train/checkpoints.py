@@ -12,6 +12,7 @@ from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LambdaLR
 
 from simclip.models.clip import Clip
+from simclip.runtime.files import full_disk_named
 from simclip.train.checkpoint import Snapshot, write_checkpoint
 from simclip.train.config import TrainConfig
 from simclip.train.history import Row, best_row
@@ -55,10 +56,12 @@ class Checkpoints:
     def _write(self, snapshot: Snapshot, history: list[Row], is_best: bool) -> Path:
         folder = self.folder / f"epoch-{history[-1]['epoch']:04d}"
         shutil.rmtree(folder, ignore_errors=True)
-        if snapshot.state is None:
-            snapshot.clip.save(folder / "best")
-        else:
-            write_checkpoint(folder, snapshot, history, None if is_best or not self.newest else self.newest / "best")
+        with full_disk_named(self.folder):
+            if snapshot.state is None:
+                snapshot.clip.save(folder / "best")
+            else:
+                earlier = None if is_best or not self.newest else self.newest / "best"
+                write_checkpoint(folder, snapshot, history, earlier)
         for other in self.folder.glob("epoch-*"):
             if other != folder and (snapshot.state is not None or not (other / "training_state.pt").exists()):
                 shutil.rmtree(other)
