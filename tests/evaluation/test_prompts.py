@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (data / "en_zeroshot_classification_templates.json").write_text(json.dumps(templates))
     (data / "en_classnames.json").write_text(json.dumps({"imagenet1k": [f"class {n}" for n in range(1000)]}))
     monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "clip_benchmark", raising=False)  # another test has imported the real one
     importlib.invalidate_caches()
     prompts._shipped.cache_clear()
     yield data

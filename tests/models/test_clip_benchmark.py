@@ -103,7 +103,7 @@ def test_clip_benchmark_has_our_recalls(photographs: Path, tmp_path: Path, capsy
         tmp_path / "run",
     )  # fmt: skip
     assert 0.05 < trained["val/t2i_r1"] < 1
-    check_same_recalls(trained, model, read_table(**files), tmp_path, capsys)
+    check_same_recalls(trained, model, read_table(files["tsv"], files["image_dir"]), tmp_path, capsys)
 
 
 def test_on_real_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
