@@ -20,6 +20,7 @@ from simclip.data.input_format import InputFormat
 from simclip.errors import InputError
 from simclip.models.families import family_of
 from simclip.models.family import Family
+from simclip.models.lora import merged_weights
 from simclip.models.loss import LOSSES, Loss
 from simclip.models.model_folder import check_model_files, is_local, known_loss, open_clip_files
 from simclip.models.open_clip.load import hugging_face_folder
@@ -91,12 +92,12 @@ class Clip:
         views: tuple[Any, ...] = (self.transform.__name__, self.mean, self.std)
         if (loss := known_loss(self.family, self.loss_name)) != "infonce":  # the only one in earlier versions
             views += (loss,)
-        return fingerprint(weights_bytes(self.model.state_dict().items()), repr((shape, views)).encode())
+        return fingerprint(weights_bytes(merged_weights(self.model).items()), repr((shape, views)).encode())
 
     def save(self, folder: Path) -> None:
-        """Write a Hugging Face folder: weights, tokenizer and image processor."""
+        """Write a Hugging Face folder: weights, with adapters merged into them, tokenizer and image processor."""
         with _without_bars():  # a model is written in a moment
-            self.model.save_pretrained(folder)
+            self.model.save_pretrained(folder, state_dict=merged_weights(self.model))
         self.tokenizer.save_pretrained(folder)
         self.image_processor.save_pretrained(folder)
 

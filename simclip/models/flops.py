@@ -46,14 +46,14 @@ class FlopCounter:
     """FLOPs of training steps, counted by PyTorch on a copy of the model without data (the meta device).
 
     Only matrix products and convolutions count. A backward pass counts as two forward passes (Kaplan et al. 2020,
-    section 2.1); a frozen tower has none. The loss is left out.
+    section 2.1), or as one where adapters are trained, as the gradients of the weights are left out; a frozen tower has
+    none. The loss and the adapters are left out.
     """
 
     def __init__(self, model: CLIPModel) -> None:
         family = family_of(model.config)
         self._image_passes, self._text_passes = (
-            3 if any(weight.requires_grad for part in family.parts(model, tower) for weight in part.parameters()) else 1
-            for tower in TOWERS
+            _passes([weight for part in family.parts(model, tower) for weight in part.parameters()]) for tower in TOWERS
         )
         with torch.device("meta"):
             self._model: Any = AutoModel.from_config(model.config)
@@ -75,6 +75,12 @@ class FlopCounter:
     def _count_caption(self, tokens: int) -> int:
         ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
         return _counted(self._model.get_text_features, input_ids=ids)
+
+
+def _passes(weights: list[torch.Tensor]) -> int:
+    """Forward passes that a step of a tower is worth, by the share of its weights that are trained."""
+    trained = sum(weight.numel() for weight in weights if weight.requires_grad)
+    return 1 if not trained else 3 if 2 * trained > sum(weight.numel() for weight in weights) else 2
 
 
 @torch.no_grad()

@@ -59,8 +59,10 @@ class _Mlp(torch.autograd.Function):
 
 
 def fuse_quick_gelu(model: nn.Module) -> None:
-    """Replace every MLP of a model that has QuickGELU; names and values of its weights stay."""
+    """Replace every MLP of a model that has QuickGELU and plain layers; names and values of its weights stay."""
     for part in model.modules():
         for name, mlp in part.named_children():
-            if isinstance(getattr(mlp, "activation_fn", None), QuickGELUActivation):
+            # Layers with adapters are not plain: their weight alone would leave the adapters out.
+            plain = all(type(getattr(mlp, each, None)) is nn.Linear for each in ("fc1", "fc2"))
+            if plain and isinstance(getattr(mlp, "activation_fn", None), QuickGELUActivation):
                 setattr(part, name, QuickGeluMlp(mlp.fc1, mlp.fc2))

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder:
 
-    last/               Hugging Face folder of this epoch (its weights are the resumed weights)
+    last/               Hugging Face folder of this epoch (its weights are the resumed weights); with LoRA, the adapters
     best/               Hugging Face folder of the best epoch so far
     training_state.pt   optimizer and schedule
     history.json        one row per finished epoch
@@ -22,16 +22,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils._pytree import tree_leaves
 
 from simclip.models.clip import Clip
+from simclip.models.lora import has_adapters, trained_weights
 from simclip.models.weights import trained_model
 from simclip.runtime.files import checksum, link
 from simclip.train.history import Row
 
+#: The trained weights of a model with adapters.
+ADAPTERS = "last/adapters.safetensors"
 #: Settings of an optimizer that say how it computes, not what.
 IMPLEMENTATION = ("fused", "foreach", "capturable")
 
@@ -91,8 +95,16 @@ def write_checkpoint(folder: Path, snapshot: Snapshot, history: list[Row], earli
         earlier_best: Model folder of the best epoch; None if this epoch is the best.
     """
     folder.mkdir(parents=True)
-    snapshot.clip.save(folder / "last")
-    shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=link)
+    model = snapshot.clip.model
+    if has_adapters(model):
+        (folder / "last").mkdir()
+        save_file(trained_weights(model), folder / ADAPTERS)
+        if earlier_best is None:
+            snapshot.clip.save(folder / "best")
+    else:
+        snapshot.clip.save(folder / "last")
+    if not (folder / "best").exists():
+        shutil.copytree(earlier_best or folder / "last", folder / "best", copy_function=link)
     torch.save(snapshot.state, folder / "training_state.pt")
     (folder / "history.json").write_text(json.dumps(history))
     (folder / "checksums.json").write_text(json.dumps({name: checksum(folder / name) for name in _files(folder)}))
@@ -107,7 +119,10 @@ def restore_checkpoint(
 
     The optimizer keeps its own implementation: a checkpoint from a CPU would turn off the fused one of a card.
     """
-    clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # names in the file may differ
+    if has_adapters(clip.model):
+        clip.model.load_state_dict(load_file(folder / ADAPTERS), strict=False)
+    else:
+        clip.model.load_state_dict(trained_model(str(folder / "last")).state_dict())  # names in the file may differ
     state = torch.load(folder / "training_state.pt", map_location=clip.model.device, weights_only=True)
     for saved, own in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
         saved |= {name: own[name] for name in IMPLEMENTATION}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from simclip.data.training_set import TrainingData, load_training_data
 from simclip.evaluation.sets import LoadedSet, load_sets
 from simclip.models.clip import Clip, load_clip
+from simclip.models.lora import add_adapters
 from simclip.models.model_folder import known_loss
 from simclip.train.config import TrainConfig
 
@@ -19,6 +20,8 @@ def load_model(config: TrainConfig) -> Clip:
         loss=config.loss,
         seed=config.seed,
     )
+    if config.lora_rank:
+        add_adapters(clip.model, config.lora_rank, config.lora_alpha, config.lora_targets, config.freeze, config.seed)
     if config.gradient_checkpointing:
         clip.model.gradient_checkpointing_enable({"use_reentrant": False})
     known_loss(clip.family, config.loss, config.hardness)  # a hub name's family was not known before

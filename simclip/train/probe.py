@@ -167,7 +167,7 @@ def probe(config: TrainConfig, workers: int = 1, gpus: float = 0.0) -> Costs:
             memory=_peak_memory(),
             gpu_memory=torch.cuda.max_memory_allocated() if cuda else 0,
             checkpoint=_size(folder),
-            model=_size(folder / "last"),
+            model=_size(folder / "best"),
         )
 
 

@@ -24,14 +24,18 @@ class LearningRateDefaults(NamedTuple):
 
 FINE_TUNING = LearningRateDefaults(1e-5, 200, "constant")
 PRETRAINING = LearningRateDefaults(5e-4, 2000, "cosine")
+#: Adapters start from zero and are few: they take about ten times the rate of whole matrices. Weight decay, which pulls
+#: them towards the base model, stays as it is.
+LORA = LearningRateDefaults(1e-4, 200, "constant")
 
 
 class OptimizerFields(ModelFields):
-    """The optimizer and its schedule; the defaults of the learning-rate fields depend on `pretrain`."""
+    """The optimizer and its schedule; the defaults of the learning-rate fields depend on `pretrain` and `lora_rank`."""
 
     learning_rate: float | None = field(
         None, gt=0, symbol="lr", label="learning rate",
-        description=f"peak; default: {FINE_TUNING.learning_rate:g}, with pretrain {PRETRAINING.learning_rate:g}",
+        description=f"peak; default: {FINE_TUNING.learning_rate:g}, with pretrain {PRETRAINING.learning_rate:g}, with "
+        f"lora_rank {LORA.learning_rate:g}",
     )  # fmt: skip
     lr_warmup_steps: int | None = field(
         None, ge=0, description=f"default: {FINE_TUNING.lr_warmup_steps}, with pretrain {PRETRAINING.lr_warmup_steps}, "
@@ -52,7 +56,7 @@ class OptimizerFields(ModelFields):
     @property
     def lr_defaults(self) -> LearningRateDefaults:
         """The defaults of the learning-rate fields in this run."""
-        return PRETRAINING if self.pretrain else FINE_TUNING
+        return PRETRAINING if self.pretrain else LORA if self.lora_rank else FINE_TUNING
 
     @property
     def peak_learning_rate(self) -> float:
