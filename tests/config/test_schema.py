@@ -64,11 +64,12 @@ def test_the_traits_of_the_training_fields() -> None:
         "cluster_size": "k", "proportion": "p", "neighborhood": "nb", "learning_rate": "lr", "similarity": "",
         "embeddings": "", "proportion_warmup": ("fixed", "warm"), "batching": "", "skip_nearest": "skip",
         "relative_margin": "margin", "hardness": "hard", "loss": "", "layer_decay": "ld",
+        "lora_rank": "lora",
     }  # fmt: skip
     labels = {name: TrainConfig.traits(name).label for name in TrainConfig.model_fields}
     assert {name: label for name, label in labels.items() if label != name} == {
         "cluster_size": "cluster size k", "proportion": "proportion p", "neighborhood": "neighbourhood s",
         "proportion_warmup": "warm-up of p", "learning_rate": "learning rate", "layer_decay": "layer decay",
-        "skip_nearest": "skipped ranks r",
+        "skip_nearest": "skipped ranks r", "lora_rank": "LoRA rank",
         "relative_margin": "relative margin", "hardness": "hardness a",
     }  # fmt: skip

@@ -119,7 +119,7 @@ def test_every_family_has_layers_for_them(family: str, lora: TrainConfig, tmp_pa
     run = lora.model_copy(update={"model": str(tmp_path / "model"), "epochs": 1})
     training = Training(run, tmp_path / "run")
     assert len(training.run(lambda *_: None)) == 2
-    saved = AutoModel.from_pretrained(training.folder / "epoch-0001" / "best").state_dict()
+    saved = AutoModel.from_pretrained(tmp_path / "run" / "epoch-0001" / "best").state_dict()
     assert all(torch.equal(saved[name], tensor) for name, tensor in merged_weights(training.clip.model).items())
 
 
