@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -20,6 +21,7 @@ from simclip.study.store.study_file import load_study
 from simclip.train.config import TrainConfig
 from tests.conftest import tiny_run, write_study
 from tests.study.in_process import run_here
+from tests.study.made_up_trials import made_up
 
 ROOT = Path(__file__).parents[2]
 MODES = "online, offline, shared, disabled or dryrun"
@@ -146,6 +148,13 @@ def test_a_finished_study_prints_its_outcome_without_ray(
     for more in (["seeds=[1,2]"], ["confirm.seeds=2"], ["--fresh"], ["--dry-run"]):
         with pytest.raises(Connected):
             tune.main([*command, *more])
+
+
+def test_the_verdict_of_a_finished_study_imports_nothing_heavy(config: TrainConfig, tmp_path: Path) -> None:
+    study = load_study(write_study(config, tmp_path / "tiny.yaml", confirm={"arms": 1, "seeds": 3}))
+    _, folder = made_up(study, tmp_path, lambda trial: crc32(trial.name.encode()) / 2**33)
+    ((code, out, _, heavy),) = answers(["status", str(folder.path)])
+    assert (code, heavy) == (0, []) and "No arm with clusters is shown to be better" in out
 
 
 def test_a_finished_single_run_needs_no_ray(

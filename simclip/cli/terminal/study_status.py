@@ -34,11 +34,12 @@ def status_lines(folder: StudyFolder, overrides: Sequence[str] = ()) -> Iterator
         InputError: The folder holds no study's results, or the records do not hold the metric.
     """
     results = rescored(StudyResults.read(folder), overrides)
-    now, last = owner(folder.path), last_owner(folder.path)
-    yield f"{results.study.name}: {_state(folder, results, now, last)}"
+    now, last, waiting = owner(folder.path), last_owner(folder.path), _not_begun(results)
+    left = _trials_left(results, waiting, last)
+    yield f"{results.study.name}: {_state(folder, left, now, last)}"
     for path in damaged(folder.trials):
         yield f"{path}: damaged; only what precedes the damage counts here, and the study's command runs the rest again"
-    yield _trials(results, running=now is not None)
+    yield _trials(results, len(waiting), running=now is not None)
     for record in results.records.values():
         if not record.outcome:
             yield f"  {_epochs(record)}"
@@ -54,7 +55,7 @@ def status_lines(folder: StudyFolder, overrides: Sequence[str] = ()) -> Iterator
         yield from (f"  {line}" for line in failures)
         if now is None and not isinstance(results.study, SingleRun):
             yield f"To try again: {_command(folder, last, '--retry-failed')}"
-    if now is None and _unfinished(results, last):
+    if now is None and left:
         yield f"To resume: {_command(folder, last)}"
     else:
         yield f"Report: {shlex.join(['python', 'tune.py', 'report', folder.place()])}"
@@ -64,23 +65,24 @@ def state_of(folder: StudyFolder, results: StudyResults) -> str:
     """The state of a study in a word: running, interrupted or finished."""
     if owner(folder.path):
         return "running"
-    return "interrupted" if _unfinished(results, last_owner(folder.path)) else "finished"
+    last = last_owner(folder.path)
+    return "interrupted" if _trials_left(results, [] if last else _not_begun(results), last) else "finished"
 
 
-def _state(folder: StudyFolder, results: StudyResults, now: Owner | None, last: Owner | None) -> str:
+def _state(folder: StudyFolder, left: bool, now: Owner | None, last: Owner | None) -> str:
     if now:
         return f"running ({now})"
-    word = "interrupted" if _unfinished(results, last) else "finished"
+    word = "interrupted" if left else "finished"
     if folder.mirror and word == "interrupted":
         return "unfinished; results in a bucket do not tell whether the study is running"
     return f"{word} (last run: {last})" if last else word
 
 
-def _unfinished(results: StudyResults, last: Owner | None) -> bool:
-    """Whether a study that is not running has trials left."""
+def _trials_left(results: StudyResults, waiting: Sequence[Trial], last: Owner | None) -> bool:
+    """Whether a study that is not running has trials left; without a last run, also those that have not begun."""
     if last:
         return not last.done  # a search may end early: the budget is spent, or all settings have been tried
-    return bool(_not_begun(results)) or len(results.ended) < len(results.records)
+    return bool(waiting) or len(results.ended) < len(results.records)
 
 
 def _not_begun(results: StudyResults) -> list[Trial]:
@@ -91,11 +93,11 @@ def _not_begun(results: StudyResults) -> list[Trial]:
     return [trial for trial in [*planned, *confirm_trials(results)] if trial.name not in results.records]
 
 
-def _trials(results: StudyResults, running: bool) -> str:
+def _trials(results: StudyResults, waiting: int, running: bool) -> str:
     outcomes: list[str | None] = [record.outcome for record in results.records.values()]
     counts = [(outcomes.count(outcome), said) for outcome, said in OUTCOMES.items()]
     counts += [(outcomes.count(None), "in progress" if running else "unfinished")]
-    counts += [(len(_not_begun(results)), "not begun")]
+    counts += [(waiting, "not begun")]
     return f"Trials: {', '.join(f'{number} {said}' for number, said in counts if number) or 'none yet'}"
 
 

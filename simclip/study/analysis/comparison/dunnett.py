@@ -13,7 +13,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import scipy  # imports scipy.stats, scipy.special and scipy.optimize, which take a second, on first use
+import scipy  # its subpackages are imported on first use; scipy.stats, which would take a second, is not needed
 
 from simclip.study.analysis.comparison.two_way import Floats
 
@@ -52,26 +52,35 @@ def p_value(statistic: float, arms: int, df: int, correlation: float = COMPLETE)
 def _normal_grid() -> tuple[Floats, Floats]:
     """Points and weights of a standard normal deviate, float64 (points,)."""
     points = np.linspace(-8.5, 8.5, NORMAL_POINTS)
-    return points, scipy.stats.norm.pdf(points) * (points[1] - points[0])
+    return points, np.exp(-(points**2) / 2) / math.sqrt(2 * math.pi) * (points[1] - points[0])
 
 
 @lru_cache(maxsize=256)
 def _scale_grid(df: int) -> tuple[Floats, Floats]:
     """Points and weights of the estimated over the true standard deviation of the noise, float64 (points,)."""
-    chi = scipy.stats.chi(df)
-    logs = np.linspace(math.log(chi.ppf(1e-13)), math.log(chi.isf(1e-13)), SCALE_POINTS)
-    return np.exp(logs) / math.sqrt(df), chi.pdf(np.exp(logs)) * np.exp(logs) * (logs[1] - logs[0])
+    # In logarithms, the chi distribution: x is chi where x^2 / 2 has a gamma distribution of shape df / 2.
+    shape = df / 2
+    lowest, highest = scipy.special.gammaincinv(shape, 1e-13), scipy.special.gammainccinv(shape, 1e-13)
+    logs = np.linspace(math.log(2 * lowest) / 2, math.log(2 * highest) / 2, SCALE_POINTS)
+    halves = np.exp(2 * logs) / 2
+    density = 2 * np.exp(shape * np.log(halves) - halves - scipy.special.gammaln(shape))
+    return np.exp(logs) / math.sqrt(df), density * (logs[1] - logs[0])
 
 
 @lru_cache(maxsize=4096)
 def critical(level: float, arms: int, df: int, correlation: float = COMPLETE) -> float:
     """The value that the largest statistic exceeds with a probability of `level` (see `p_value`)."""
-    single = float(scipy.stats.t.isf(level / 2, df))
+    single = _t_quantile(level / 2, df)
     if arms == 1:
         return single
-    bonferroni = float(scipy.stats.t.isf(level / 2 / arms, df))
+    bonferroni = _t_quantile(level / 2 / arms, df)
     excess = lambda size: p_value(size, arms, df, correlation) - level  # noqa: E731
     return float(scipy.optimize.brentq(excess, 0.999 * single, 1.001 * bonferroni, xtol=1e-6))
+
+
+def _t_quantile(tail: float, df: int) -> float:
+    """The value that a t statistic exceeds with probability `tail`."""
+    return float(-scipy.special.stdtrit(df, tail))
 
 
 def power(effect: float, seeds: int, arms: int, level: float) -> float:
@@ -84,7 +93,7 @@ def power(effect: float, seeds: int, arms: int, level: float) -> float:
         level: Probability of a false detection in any arm.
     """
     df = arms * (seeds - 1)
-    return float(scipy.stats.nct.sf(critical(level, arms, df), df, abs(effect) * math.sqrt(seeds)))
+    return float(1 - scipy.special.nctdtr(df, abs(effect) * math.sqrt(seeds), critical(level, arms, df)))
 
 
 def detectable(seeds: int, arms: int, level: float, chance: float) -> float:
