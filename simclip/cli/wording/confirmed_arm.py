@@ -64,24 +64,29 @@ def method_sentences(verdict: Verdict) -> Iterator[str]:
                 "few pairs instead of all arms'; the verdict relies on noise that is about equal in all arms."
             )
         yield line
-    for arm in verdict.arms:
-        if arm.difference and arm.difference.widening >= NOTABLE:
-            yield _scatter_sentence(arm)
+    if widened := [arm for arm in verdict.arms if arm.difference and arm.difference.widening >= NOTABLE]:
+        factors = ", ".join(_widened(arm) for arm in widened)
+        line = f"Noise may not be the same in all arms: intervals are wider than equal noise would make them, {factors}"
+        if careful := [arm.name for arm in widened if _more_careful(arm)]:
+            line += f". The word undecided of {', '.join(careful)} is due to that"
+        yield f"{line}."
 
 
-def _scatter_sentence(arm: ConfirmedArm) -> str:
-    """How much more an arm scatters, and what that does to its interval and its verdict."""
+def _widened(arm: ConfirmedArm) -> str:
+    """How much wider an arm's interval is, and how much more it scatters."""
     assert arm.difference is not None
-    difference = arm.difference
-    line = f"Noise is not the same in all arms: the interval of {arm.name} was made {difference.widening:.1f} times as "
-    line += "wide"
-    if difference.scatter is not None:
-        line += f", as its differences from the control scatter {difference.scatter:.1f} times as much as equal noise"
-        line += " would give"
-    half = (difference.high - difference.low) / 2 / difference.widening
-    if arm.word == "undecided" and abs(difference.value) > half:
-        line += "; the more careful word, undecided, is due to that"
-    return f"{line}."
+    found = arm.difference
+    line = f"that of {arm.name} {found.widening:.1f} times"
+    if found.scatter is not None and found.scatter >= NOTABLE:
+        line += f" (its differences from the control scatter {found.scatter:.1f} times as much)"
+    return line
+
+
+def _more_careful(arm: ConfirmedArm) -> bool:
+    """Whether an undecided arm would be better or worse with equal noise."""
+    assert arm.difference is not None
+    half = (arm.difference.high - arm.difference.low) / 2 / arm.difference.widening
+    return arm.word == "undecided" and abs(arm.difference.value) > half
 
 
 def _stated(verdict: Verdict, word: Word | None, metric: Metric) -> str:

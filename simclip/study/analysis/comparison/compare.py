@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from simclip.study.analysis.comparison.dunnett import COMPLETE, critical, p_value
-from simclip.study.analysis.comparison.two_way import Fit, Floats, Scores, fit
+from simclip.study.analysis.comparison.dunnett import p_value
+from simclip.study.analysis.comparison.noise import Noise, noise
+from simclip.study.analysis.comparison.two_way import Floats, Scores, Table, fit
 from simclip.study.analysis.statistics import MIN_PAIRS
 
 Word = Literal["better", "worse", "no different", "undecided"]
-
-#: The share of an arm's own variance that its interval takes into account. An arm's own variance, from few seeds, is
-#: often larger than that of all arms by chance; below 1 / 0.7 times as much, that changes nothing.
-OWN_SHARE = 0.7
+Words = NDArray[np.str_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +33,13 @@ class Difference:
         correlation: Smallest correlation of two of the differences.
         scatter: Standard deviation of the arm's differences seed by seed, as a multiple of the one that all arms'
             residuals suggest; None without enough seeds that both have.
-        widening: How much wider the interval is than with the same noise in all arms; 1 where nothing speaks against
-            that.
+        widening: How much wider the interval is, before the noise of items, than with the same noise in all arms; 1
+            where nothing speaks against that.
     """
 
     value: float
     error: float
-    df: int
+    df: float
     low: float
     high: float
     level: float
@@ -55,12 +54,46 @@ class Difference:
         return p_value(self.value / self.error, self.arms, self.df, self.correlation)
 
 
+@dataclass(frozen=True)
+class Differences:
+    """Arms' differences from the control in several studies with the same trials.
+
+    Attributes:
+        names: The arms that share seeds with the control, directly or through other arms.
+        testable: Whether each arm allows a verdict: it and the control have at least three scored seeds.
+        values: Estimated differences, arm minus control, float64 (arms, studies).
+        noise: Their noise over seeds; NaN where scores do not vary.
+    """
+
+    names: tuple[str, ...]
+    testable: tuple[bool, ...]
+    values: Floats
+    noise: Noise
+
+    def words(self, mode: Literal["max", "min"], margin: float | None) -> Words:
+        """The verdict about each arm in each study, str (arms, studies); arms without one are undecided."""
+        half = np.where(np.array(self.testable)[:, None], self.noise.reach * self.noise.errors, np.nan)
+        return words(self.values - half, self.values + half, mode, margin)
+
+
+def compare_each(scores: Table, control: str, level: float) -> Differences:
+    """Compare every arm with the control in each of several studies, as `compare` does it in one.
+
+    Args:
+        scores: By arm and seed, float64 (studies,) each.
+        control: Name of the control.
+        level: Probability that any of the intervals misses the true difference.
+    """
+    found = fit(scores, control)
+    enough = len(scores[control]) >= MIN_PAIRS
+    testable = tuple(enough and len(scores[name]) >= MIN_PAIRS for name in found.names)
+    return Differences(found.names, testable, found.values, noise(scores, control, found, level))
+
+
 def compare(scores: Scores, control: str, level: float, items: Floats | None = None) -> dict[str, Difference]:
     """Compare every arm with the control by Dunnett's method in the model score = arm + seed + noise.
 
-    The standard error of an arm is the largest of three, because noise may differ between arms: that of the residuals
-    of all arms; that of the mean variance of all differences seed by seed, which is larger if the control's noise is;
-    and that of 0.7 times the variance of the arm's own.
+    The intervals are Dunnett's where noise seems to be the same in all arms, and wider where it is not; see `noise`.
 
     Args:
         scores: By arm and seed.
@@ -73,86 +106,57 @@ def compare(scores: Scores, control: str, level: float, items: Floats | None = N
         The differences of the arms that allow a verdict, by name: those with at least three scored seeds, if the
         control has as many and the scores vary.
     """
-    found = fit(scores, control)
-    if found.variance is None or len(scores[control]) < MIN_PAIRS:
-        return {}
-    own = {name: _paired_variance(scores, name, control) for name in found.names}
-    known = [each for each in own.values() if each]
-    shared = sum(squares for squares, _ in known) / max(1, sum(df for _, df in known))
-    alone = {name: each[0] / each[1] for name, each in own.items() if each}
+    single = {arm: {seed: np.array([score]) for seed, score in own.items()} for arm, own in scores.items()}
+    found = compare_each(single, control, level)
     order = [name for name in scores if name != control]
     compared = {}
     for place, name in enumerate(found.names):
-        if len(scores[name]) < MIN_PAIRS:
+        if not found.testable[place] or math.isnan(found.noise.errors[place, 0]):
             continue
-        pooled = 2 * found.variance
-        widening = math.sqrt(max(1.0, shared / pooled, OWN_SHARE * alone.get(name, 0.0) / pooled))
-        squared = found.design[place, place] * found.variance * widening**2
-        if items is not None:
-            squared += items[order.index(name), order.index(name)]
-        compared[name] = _difference(
-            value=float(found.values[place]),
-            error=math.sqrt(squared),
-            fitted=found,
-            level=level,
-            scatter=math.sqrt(alone[name] / pooled) if name in alone else None,
-            widening=widening,
-        )
+        more = 0.0 if items is None else float(items[order.index(name), order.index(name)])
+        compared[name] = _difference(found, place, level, more)
     return compared
 
 
 def word(difference: Difference | None, mode: Literal["max", "min"], margin: float | None) -> Word | None:
-    """The verdict about an arm: what the whole of its interval says.
+    """The verdict about an arm, see `words`; None without a difference."""
+    if difference is None:
+        return None
+    return cast(Word, words(np.array(difference.low), np.array(difference.high), mode, margin).item())
+
+
+def words(low: Floats, high: Floats, mode: Literal["max", "min"], margin: float | None) -> Words:
+    """The verdicts about differences: what the whole of each interval says.
 
     An interval within the margin on both sides of zero means no difference worth having, even if it excludes zero. That
     is wrong about a difference of the margin or more with half of the level at most: these are two one-sided tests at
     that level (Schuirmann 1987).
 
     Args:
-        difference: The arm's difference; None gives no verdict.
+        low: Lower ends of the intervals, of any shape; NaN is undecided.
+        high: Upper ends.
         mode: Whether larger or smaller scores are better.
         margin: The largest difference that does not matter; None if none was stated.
     """
-    if difference is None:
-        return None
-    low, high = difference.low, difference.high
-    if margin is not None and -margin < low and high < margin:
-        return "no different"
-    if low <= 0 <= high:
-        return "undecided"
-    return "better" if (low > 0) == (mode == "max") else "worse"
+    up, down = ("better", "worse") if mode == "max" else ("worse", "better")
+    within = np.full(low.shape, False) if margin is None else (-margin < low) & (high < margin)
+    return np.select([within, low > 0, high < 0], ["no different", up, down], "undecided")
 
 
-def _paired_variance(scores: Scores, name: str, control: str) -> tuple[float, int] | None:
-    """Sum of squares and degrees of freedom of an arm's differences seed by seed; None below three pairs."""
-    differences = [score - scores[control][seed] for seed, score in scores[name].items() if seed in scores[control]]
-    if len(differences) < MIN_PAIRS:
-        return None
-    return float(np.var(differences)) * len(differences), len(differences) - 1
-
-
-def _difference(
-    *, value: float, error: float, fitted: Fit, level: float, scatter: float | None, widening: float
-) -> Difference:
-    arms, correlation = len(fitted.names), _correlation(fitted.design)
-    half = critical(level, arms, fitted.df, correlation) * error
+def _difference(found: Differences, place: int, level: float, items: float) -> Difference:
+    """One arm's difference in the only study, with a further variance from items."""
+    noise, value = found.noise, float(found.values[place, 0])
+    error = math.hypot(float(noise.errors[place, 0]), math.sqrt(items))
+    half, scatter = float(noise.reach[place, 0]) * error, float(noise.scatter[place, 0])
     return Difference(
         value=value,
         error=error,
-        df=fitted.df,
+        df=float(noise.df[place, 0]),
         low=value - half,
         high=value + half,
         level=level,
-        arms=arms,
-        correlation=correlation,
-        scatter=scatter,
-        widening=widening,
+        arms=len(found.names),
+        correlation=noise.correlation,
+        scatter=None if math.isnan(scatter) else scatter,
+        widening=float(noise.widening[place, 0]),
     )
-
-
-def _correlation(design: Floats) -> float:
-    """The smallest correlation of two differences, to six digits."""
-    if len(design) < 2:
-        return COMPLETE
-    errors = np.sqrt(np.diag(design))
-    return round(min(COMPLETE, float((design / np.outer(errors, errors)).min())), 6)

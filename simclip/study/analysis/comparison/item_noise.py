@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from simclip.study.analysis.comparison.two_way import Floats, fit_each
+from simclip.study.analysis.comparison.two_way import Floats, Table, fit
 
 
-def item_covariance(moves: Mapping[str, Mapping[int, Floats]], control: str) -> Floats | None:
+def item_covariance(moves: Table, control: str) -> Floats | None:
     """The covariance of the arms' differences from the control over draws of test images.
 
     Seeds and images are crossed: the variance of a difference has a part from seeds, one from images and one from both
@@ -29,9 +27,9 @@ def item_covariance(moves: Mapping[str, Mapping[int, Floats]], control: str) -> 
     """
     if len({len(each) for own in moves.values() for each in own.values()}) != 1:
         return None
-    found = fit_each(moves, control)
+    found = fit(moves, control)
     if found.names != tuple(name for name in moves if name != control) or found.df < 1:
         return None
-    covariance = found.values @ found.values.T - found.squares / found.df * found.design
+    covariance = found.values @ found.values.T - found.squares.sum() / found.df * found.design
     variances, axes = np.linalg.eigh(covariance)
     return (axes * np.maximum(variances, 0)) @ axes.T

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+#: One score by arm and seed, and several of the same trials, float64 (scores,) each.
 Scores = Mapping[str, Mapping[int, float]]
+Table = Mapping[str, Mapping[int, Floats]]
 
 #: Noise below this share of the largest score is rounding: scores that never vary allow no test.
 ROUNDING = 1e-12
@@ -17,66 +19,34 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Fit:
-    """Differences from the control in the two-way model.
+    """Differences from the control in the two-way model, for each of several scores of the same trials.
 
     Attributes:
         names: The arms besides the control that share seeds with it, directly or through other arms.
-        values: Estimated differences, arm minus control, in the order of the names.
+        values: Estimated differences, arm minus control, in the order of the names, float64 (arms, scores).
         design: Covariance of the differences as a multiple of the noise's variance, float64 (arms, arms). It is
             (1 + identity) / seeds if every arm has every seed.
         df: Degrees of freedom of the noise's variance: arms x (seeds - 1) if every arm has every seed.
-        variance: Variance of the noise, from the residuals of all arms; None without degrees of freedom, or if the
-            scores do not vary but for rounding.
+        squares: Sum of the squared residuals of all arms, float64 (scores,).
+        variance: Variance of the noise, from these residuals, float64 (scores,); NaN without degrees of freedom, or if
+            the scores do not vary but for rounding.
     """
 
     names: tuple[str, ...]
     values: Floats
     design: Floats
     df: int
-    variance: float | None
+    squares: Floats
+    variance: Floats
 
 
-def fit(scores: Scores, control: str) -> Fit:
+def fit(scores: Table, control: str) -> Fit:
     """Fit the model score = arm + seed + noise with equal noise in all arms.
 
     A seed that some arms lack still tells how the others differ on it, so trials that failed cost their own scores
     alone. With every seed in every arm, the differences are the mean differences seed by seed.
 
     Source: least squares of a two-way layout without interaction, e.g. Scheffe, The Analysis of Variance (1959).
-
-    Args:
-        scores: By arm and seed.
-        control: Name of the arm that the others are compared with.
-    """
-    found = fit_each(
-        {arm: {seed: np.array([score]) for seed, score in own.items()} for arm, own in scores.items()}, control
-    )
-    squares, scale = found.squares, max((abs(score) for own in scores.values() for score in own.values()), default=0.0)
-    variance = squares / found.df if found.df > 0 and squares > found.df * (ROUNDING * scale) ** 2 else None
-    return Fit(found.names, found.values[:, 0], found.design, found.df, variance)
-
-
-@dataclass(frozen=True)
-class Fits:
-    """Differences from the control in the two-way models of several scores of the same trials.
-
-    Attributes:
-        names: As in `Fit`.
-        values: Estimated differences, float64 (arms, scores).
-        design: As in `Fit`.
-        df: As in `Fit`.
-        squares: Sum of the squared residuals of all scores.
-    """
-
-    names: tuple[str, ...]
-    values: Floats
-    design: Floats
-    df: int
-    squares: float
-
-
-def fit_each(scores: Mapping[str, Mapping[int, Floats]], control: str) -> Fits:
-    """Fit the model to each of several scores, as `fit` does it for one.
 
     Args:
         scores: By arm and seed, float64 (scores,) each.
@@ -99,7 +69,10 @@ def fit_each(scores: Mapping[str, Mapping[int, Floats]], control: str) -> Fits:
     residuals = np.where(present[:, :, None], table - effects[:, None], 0.0)
     residuals -= present[:, :, None] * (residuals.sum(0) / counts[:, None])
     df = int(present.sum()) - len(arms) - len(seeds) + 1
-    return Fits(tuple(arms[1:]), values, design, df, float((residuals**2).sum()))
+    squares, scale = (residuals**2).sum((0, 1)), np.abs(table).max((0, 1), initial=0.0)
+    varies = squares > df * (ROUNDING * scale) ** 2
+    variance = np.where(varies, squares / max(1, df), np.nan) if df > 0 else np.full_like(squares, np.nan)
+    return Fit(tuple(arms[1:]), values, design, df, squares, variance)
 
 
 def _connected(scores: Mapping[str, Mapping[int, object]], control: str) -> list[str]:
