@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from matplotlib.axes import Axes
 
+from simclip.cli.wording.confirmed_arm import within
 from simclip.cli.wording.formatting import Metric, counted
 from simclip.html.figure import BETTER, FAINT, INK, WORSE, Picture, panel, shortened
 from simclip.report.findings import Findings
@@ -17,6 +18,8 @@ Limits: TypeAlias = tuple[float, float]
 
 #: Maximum number of arms in the plot of the search.
 MOST_ARMS = 20
+#: Opacity of the band of differences that do not matter.
+MARGIN_SHADE = 0.08
 WORD_COLOURS = {"better": BETTER, "worse": WORSE}
 
 
@@ -33,9 +36,12 @@ def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture
     control = next(arm for arm in verdict.arms if arm.control)
     title = "Difference from plain fine-tuning"
     figure, axes = panel(title, 1.1 + 0.62 * len(shown))
+    if verdict.margin is not None:
+        margin = verdict.margin * (100 if metric.percent else 1)
+        axes.axvspan(-margin, margin, color=INK, alpha=MARGIN_SHADE, linewidth=0)
     for place, arm in enumerate(shown):
         by_seed = [score - control.scores[seed] for seed, score in arm.scores.items() if seed in control.scores]
-        _row(axes, place, arm, by_seed, metric)
+        _row(axes, place, arm, by_seed, metric, at=_look(verdict, arm))
     axes.set_ylim(len(shown) - 0.5, -0.62)
     low, high = limits or extent(findings) or (0.0, 0.0)
     pad = 0.05 * (high - low)
@@ -49,7 +55,7 @@ def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture
         "forest",
         title,
         f"Diamond: difference in {metric.name} on the same seeds; bar: its 95% interval, which holds for all arms "
-        f"together; dots: the {counted(most, 'seed')}; vertical line: the control.",
+        f"together; dots: the {counted(most, 'seed')}; vertical line: the control{_band(verdict, metric)}.",
         f"Forest plot of {metric.name}: " + "; ".join(f"{arm.name} {_written(metric, arm)}" for arm in shown),
         figure,
     )
@@ -63,16 +69,27 @@ def extent(findings: Findings) -> Limits | None:
     ends = [arm.gain for arm in shown if arm.gain is not None]
     ends += [end for arm in shown if arm.difference for end in (arm.difference.low, arm.difference.high)]
     ends += [arm.scores[seed] - control.scores[seed] for arm in shown for seed in arm.scores if seed in control.scores]
-    factor = 100 if findings.confirmed.percent else 1
-    return factor * min(0.0, *ends), factor * max(0.0, *ends)
+    margin, factor = verdict.margin or 0.0, 100 if findings.confirmed.percent else 1
+    return factor * min(-margin, *ends), factor * max(margin, *ends)
 
 
 def _compared(verdict: Verdict) -> list[ConfirmedArm]:
     return [arm for arm in verdict.arms if arm.gain is not None]
 
 
-def _row(axes: Axes, place: int, arm: ConfirmedArm, by_seed: Sequence[float], metric: Metric) -> None:
-    """Draw an arm: its name and difference above its bar, its seeds below."""
+def _look(verdict: Verdict, arm: ConfirmedArm) -> str:
+    """The look that decided about an arm, if not all arms were judged at the same."""
+    several = len({each.look for each in verdict.arms if each.look}) > 1
+    return f" (look at {counted(arm.look, 'seed')})" if several and arm.look else ""
+
+
+def _band(verdict: Verdict, metric: Metric) -> str:
+    """What the band of the margin is, at the end of the caption."""
+    return f"; band: {within(metric, verdict.margin)}, which does not matter" if verdict.margin else ""
+
+
+def _row(axes: Axes, place: int, arm: ConfirmedArm, by_seed: Sequence[float], metric: Metric, at: str) -> None:
+    """Draw an arm: its name, its look and its difference above its bar, its seeds below."""
     colour, factor = WORD_COLOURS.get(arm.word or "", INK), 100 if metric.percent else 1
     axes.plot([0, 0], [place - 0.12, place + 0.36], color=INK, linewidth=1.2)
     if arm.difference:
@@ -81,7 +98,7 @@ def _row(axes: Axes, place: int, arm: ConfirmedArm, by_seed: Sequence[float], me
     axes.plot([factor * (arm.gain or 0.0)], [place], marker="D", markersize=7.5, color=colour)
     dots = [factor * each for each in by_seed]
     axes.scatter(dots, [place + 0.22] * len(dots), s=22, color=colour, alpha=0.45, linewidths=0)
-    sides = ((0, "left", shortened(arm.name), "bold"), (1, "right", _written(metric, arm), "normal"))
+    sides = ((0, "left", shortened(arm.name) + at, "bold"), (1, "right", _written(metric, arm), "normal"))
     for x, side, text, weight in sides:
         axes.text(
             x, place - 0.32, text, color=colour, fontweight=weight, va="center", ha=side,

@@ -18,6 +18,7 @@ from simclip.report.forest_plot import forest, ranking
 from simclip.report.gain_plot import gains
 from simclip.report.header import facts, mark, notes, tiles
 from simclip.report.learning_curves import learning_curves
+from simclip.report.looks_table import looks_table
 from simclip.report.metric_tables import confirmed_metrics, searched_metrics
 from simclip.report.parameter_plots import effect_lines, maps
 from simclip.report.search_plots import importance_bars, rung_correlations
@@ -69,6 +70,7 @@ def tables(findings: Findings) -> list[Table]:
     """The tables of a study, as far as there is something to show."""
     found = [
         confirm_table(findings),
+        looks_table(findings),
         search_table(findings),
         confirmed_metrics(findings),
         searched_metrics(findings),

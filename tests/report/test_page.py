@@ -1,3 +1,4 @@
+import csv
 import re
 from html.parser import HTMLParser
 
@@ -6,6 +7,7 @@ import pytest
 from simclip.cli.wording.verdict import sentences
 from simclip.errors import InputError
 from simclip.report import write_comparison, write_report
+from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.search.plan import planned_trials
 from simclip.study.store.folder import StudyFolder
 
@@ -105,6 +107,23 @@ def test_a_confirm_stage_that_has_only_begun(make_up):
     made = make_up().search().confirm(5)
     page = read(write_report(made.folder))
     assert "confirming" in page.text and "curves-confirm" in pictures(made.folder)
+
+
+def test_looks_and_margin_are_shown(make_up):
+    """Arms are crippled or the same: the first end at three seeds, the others at five."""
+    made = make_up(
+        gain=lambda config: -0.3 * (config.cluster_size == 8), confirm={"arms": 4, "seeds": [3, 5, 8], "margin": "3%"}
+    ).search()
+    while trials := [each for each in confirm_trials(made.results) if each.name not in made.results.records]:
+        for trial in trials:
+            made.play(trial)
+    page = read(write_report(made.close().folder))
+    assert "(look at 3 seeds)" in page.text and "band: within ±3.0 points, which does not matter" in page.text
+    with (made.folder.path / "report" / "looks.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(line["seeds"], line["arm"], line["verdict"]) for line in csv.DictReader(file)]
+    taken = made.results.looks.taken
+    assert rows == [(str(look.seeds), name, arm.word) for look in taken for name, arm in look.arms.items()]
+    assert "Looks at the confirm stage" in page.text and len(taken) > 1
 
 
 def test_a_single_arm_that_minimises_a_loss(make_up):

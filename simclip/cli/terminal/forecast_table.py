@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -9,6 +11,7 @@ from simclip.cli.terminal.fitting_table import FittingTable
 from simclip.cli.wording.arm_tables import setting_cells, setting_columns, unnamed_settings
 from simclip.cli.wording.formatting import counted, duration
 from simclip.cli.wording.table import Column, Row, Table, text_cell
+from simclip.study.analysis.comparison.planning import Prospect
 from simclip.study.execution.forecast import Forecast
 from simclip.study.search.plan import searcher_of
 from simclip.study.spec.study import StudyConfig
@@ -58,6 +61,7 @@ def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:
         given = ", ".join(f"{name}: {limit:g}" for name, limit in limits.items())
         cut = f"leaves out {counted(forecast.cut, 'trial')} of the search" if forecast.cut else "suffices"
         lines.append(f"The budget ({given}) {cut}")
+    lines += _outlook_lines(study, forecast)
     if redrawn := searcher_of(study).redrawn(study):
         lines.append(f"{counted(redrawn, 'setting')} made no valid training run and others were drawn instead")
     if forecast.preparation > 1:
@@ -69,6 +73,41 @@ def _lines(study: StudyConfig, forecast: Forecast) -> list[str]:
     if study.scheduler == "asha":
         lines.append("The time that ASHA saves is not included")
     return lines
+
+
+def _outlook_lines(study: StudyConfig, forecast: Forecast) -> Iterator[str]:
+    """What the confirm stage takes on average, and how likely each look is to show a difference."""
+    found = forecast.outlook
+    if found is None or study.confirm is None:
+        return
+    looks = study.confirm.looks
+    effect = f"{found.one.effect:.1f} standard deviations of its differences seed by seed"
+    seen = [f"{100 * chance:.0f}% by {seeds} seeds" for seeds, chance in found.one.detected.items()]
+    line = f"Confirm stage: {counted(found.arms, 'arm')} and the control, {_looks(looks)}"
+    if len(looks) == 1:
+        yield f"{line}: shows with 80% probability that an arm differs by {effect}"
+        return
+    yield f"{line}; on average it takes"
+    yield f"- {_cost(study, forecast, found.none)}, if nothing differs"
+    yield (
+        f"- {_cost(study, forecast, found.one)}, if one arm differs by {effect}, which it shows with a probability of "
+        f"{', '.join(seen)}"
+    )
+    if study.margin is not None:
+        yield "- less, if arms turn out to be no different within the margin"
+
+
+def _looks(looks: Sequence[int]) -> str:
+    """The looks of a plan, e.g. looks at 3, 5 and 8 seeds."""
+    first, last = ", ".join(map(str, looks[:-1])), counted(looks[-1], "seed")
+    return f"looks at {first} and {last}" if first else last
+
+
+def _cost(study: StudyConfig, forecast: Forecast, expected: Prospect) -> str:
+    """The trials of a confirm stage, and their share of the hours of all trials."""
+    share = expected.trials / forecast.trials
+    hours, kind = (forecast.gpu_hours, "GPU") if study.resources.gpus else (forecast.cpu_hours, "CPU")
+    return f"{expected.trials:.1f} trials, {expected.seeds:.1f} seeds per arm, {share * hours:.2g} {kind} hours"
 
 
 def _bytes(count: float) -> str:

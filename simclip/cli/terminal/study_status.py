@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from simclip.cli.wording.failures import failure_lines
 from simclip.cli.wording.formatting import Metric, counted, duration
+from simclip.cli.wording.looks import look_sentences, next_look
 from simclip.cli.wording.verdict import headline, unconfirmed
 from simclip.study.analysis.confirm import confirm_trials
 from simclip.study.analysis.rescore import rescored
@@ -49,6 +50,9 @@ def status_lines(folder: StudyFolder, overrides: Sequence[str] = ()) -> Iterator
         yield headline(results)
         if why := unconfirmed(results):
             yield why
+        yield from look_sentences(results)
+        if coming := next_look(results):
+            yield coming
         yield f"Cost: {_cost(results)}"
     if failures := [*failure_lines(results, folder)]:
         yield "Failed:"

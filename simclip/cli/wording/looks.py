@@ -40,5 +40,14 @@ def look_sentences(results: StudyResults) -> Iterator[str]:
         )
 
 
+def next_look(results: StudyResults) -> str | None:
+    """When the confirm stage is looked at next, and which arms go on until then; None unless it has begun."""
+    looks = results.looks
+    if looks is None or looks.next is None or not results.of_stage("confirm"):
+        return None
+    arms = [arm.name for arm in results.contenders[1:] if arm.name not in looks.decided]
+    return f"Next look at {counted(looks.next, 'seed')}: {', '.join(arms)}."
+
+
 def _margin(metric: Metric, margin: float | None) -> str:
     return "none" if margin is None else metric.points(margin).lstrip("+")

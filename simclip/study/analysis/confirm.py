@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import statistics
 
-from simclip.study.analysis.comparison.dunnett import detectable
-from simclip.study.analysis.comparison.spending import spent_per_look
+from simclip.study.analysis.comparison.planning import Outlook, detectable, outlook
 from simclip.study.analysis.results import StudyResults
-from simclip.study.analysis.statistics import ALPHA, MIN_PAIRS, POWER, paired
+from simclip.study.analysis.statistics import MIN_PAIRS, POWER, paired
 from simclip.study.search.plan import planned_trials, searcher_of
 from simclip.study.spec.arms import Arm, Trial, on_this_machine, unseeded
 from simclip.study.spec.study import StudyConfig
@@ -75,13 +74,25 @@ def confirm_trial_count(study: StudyConfig, others: int) -> int:
     return (arms + 1) * len(study.confirm_seeds) if arms else 0
 
 
+def confirm_outlook(study: StudyConfig, others: int) -> Outlook | None:
+    """What to expect of the confirm stage before it begins; None without one, or with too few seeds for a verdict.
+
+    Args:
+        study: The study.
+        others: Number of arms in the search besides controls.
+    """
+    if study.confirm is None or not others or study.confirm.most_seeds < MIN_PAIRS:
+        return None
+    return outlook(min(study.confirm.arms, others), study.confirm.looks, POWER)
+
+
 def confirm_config(study: StudyConfig, config: TrainConfig) -> TrainConfig:
     """An arm's configuration in the confirm stage: it also evaluates the test sets, which leaves training as it is."""
     return config.model_copy(update={"evaluate": [*config.evaluate, *study.test]})
 
 
 def detectable_difference(results: StudyResults) -> tuple[float | None, float | None]:
-    """The smallest difference that the last look of the confirm stage alone detects with 80% probability.
+    """The smallest difference that the confirm stage detects with 80% probability, at any of its looks.
 
     Returns:
         The difference in standard deviations of the paired differences, None below three seeds; and in the metric's
@@ -91,10 +102,9 @@ def detectable_difference(results: StudyResults) -> tuple[float | None, float | 
     if study.confirm is None or not contenders:
         return None, None
     control, *others = contenders
-    most = study.confirm.most_seeds
-    if most < MIN_PAIRS:
+    if study.confirm.most_seeds < MIN_PAIRS:
         return None, None
-    relative = detectable(most, len(others), spent_per_look(study.confirm.looks, ALPHA)[most], POWER)
+    relative = detectable(len(others), study.confirm.looks, POWER)
     deviations = [paired(arm.scores, control.scores).spread.std for arm in others]
     variances = [deviation**2 for deviation in deviations if deviation is not None]
     if not variances:

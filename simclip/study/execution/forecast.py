@@ -10,7 +10,8 @@ import ray
 
 from simclip.evaluation.items import most_bytes
 from simclip.models.clip import check_model_folder
-from simclip.study.analysis.confirm import confirm_config, confirm_trial_count
+from simclip.study.analysis.comparison.planning import Outlook
+from simclip.study.analysis.confirm import confirm_config, confirm_outlook, confirm_trial_count
 from simclip.study.execution.budget import trials_left
 from simclip.study.execution.cluster import result_of
 from simclip.study.execution.preflight import arms_by_input
@@ -43,6 +44,7 @@ class Forecast:
         gpu_hours: GPU hours of all trials.
         wall_hours: Hours by the clock at this concurrency.
         disk: Maximum bytes on disk.
+        outlook: What to expect of the confirm stage; None if it has begun, or without one that gives a verdict.
     """
 
     arms: list[tuple[Arm, float]]
@@ -58,6 +60,7 @@ class Forecast:
     gpu_hours: float
     wall_hours: float
     disk: int
+    outlook: Outlook | None
 
 
 def check_models(study: StudyConfig) -> None:
@@ -98,6 +101,7 @@ def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record]
     models = models_at_once(study, at_a_time, len(arms) - controls)
     tested = confirm_config(study, probed.config).evaluation_sets if left.confirming else []
     items = left.confirming * sum(most_bytes(each.read(probed.config.reading)) for each in tested)
+    begun = any(record.stage == "confirm" for record in (records or {}).values())
     return Forecast(
         arms=timed,
         trials=trials,
@@ -112,6 +116,7 @@ def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record]
         gpu_hours=hours * resources.workers * (resources.gpus or 0),
         wall_hours=hours / at_a_time,
         disk=at_a_time * CHECKPOINTS_PER_TRIAL * checkpoint + models * costs.model + items,
+        outlook=None if begun or not left.confirming else confirm_outlook(study, len(arms) - controls),
     )
 
 

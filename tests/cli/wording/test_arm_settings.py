@@ -44,7 +44,7 @@ def forecast() -> Forecast:
     return Forecast(
         arms=[(arm, 1.0) for arm in ARMS.values()], trials=4, confirming=0, ended=0, cut=0, concurrency=1,
         probed="arm-01", costs=Costs(**dict.fromkeys(names, 1)),
-        preparation=0, cpu_hours=1, gpu_hours=0, wall_hours=1, disk=1,
+        preparation=0, cpu_hours=1, gpu_hours=0, wall_hours=1, disk=1, outlook=None,
     )  # fmt: skip
 
 

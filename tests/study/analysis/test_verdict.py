@@ -218,7 +218,7 @@ def test_the_detectable_difference_comes_from_the_searchs_own_pairs(make) -> Non
     deviation = math.sqrt((np.std([0.05, 0.07], ddof=1) ** 2 + np.std([0.0, -0.02], ddof=1) ** 2) / 2)
     assert relative is not None
     assert absolute == pytest.approx(relative * deviation)
-    assert power(relative, 5, 2, 0.05) == pytest.approx(0.8, abs=1e-6)
+    assert 0.8 < power(relative, 5, 2, 0.05) < 0.9  # of equal noise; allowing for unequal noise costs some
     one = make(seeds=(1,))
     assert detectable_difference(StudyResults(one, recorded(one, {"control": {1: 0.4}, "k4": {1: 0.5}})))[1] is None
 

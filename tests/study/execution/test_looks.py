@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simclip.cli.terminal.study_status import status_lines
 from simclip.errors import InputError
 from simclip.study.analysis.rescore import rescored
 from simclip.study.analysis.results import StudyResults
@@ -57,6 +58,13 @@ def test_a_crippled_arm_stops_at_the_first_look_and_the_other_goes_to_the_last(m
     confirmed = json.loads((folder.path / layout.RESULTS).read_text())["confirm"]
     assert confirmed["complete"] and [look["seeds"] for look in confirmed["looks"]["taken"]] == [3, 5, 6]
     assert {arm["name"]: arm["look"] for arm in confirmed["arms"]} == {"control": None, "k2": 3, "k4": 6}
+
+
+def test_status_tells_the_looks_and_the_next_one(make, tmp_path: Path) -> None:
+    made_up(make([3, 5]), tmp_path, scores(k2=-0.3), [Events(interrupt_at("k4-s1003", 2))])
+    said = [*status_lines(StudyFolder(tmp_path / "tiny"))]
+    assert "Look at 3 seeds: k4 undecided, k2 worse. Its level was 1.8%." in said
+    assert "Next look at 5 seeds: k4." in said
 
 
 def test_a_study_in_which_all_is_decided_stops(make, tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ def _t_quantile(tail: float, df: float) -> float:
 def power(effect: float, seeds: int, arms: int, level: float) -> float:
     """The probability of detecting one arm's difference in the right direction, if every arm has every seed.
 
+    It is that of the method with equal noise. Intervals that allow for unequal noise need a little more; how much, with
+    few seeds, `planning` simulates.
+
     Args:
         effect: The true difference in standard deviations of the differences seed by seed.
         seeds: Number of seeds, at least 2.
@@ -96,14 +99,6 @@ def power(effect: float, seeds: int, arms: int, level: float) -> float:
     """
     df = arms * (seeds - 1)
     return float(1 - scipy.special.nctdtr(df, abs(effect) * math.sqrt(seeds), critical(level, arms, df)))
-
-
-def detectable(seeds: int, arms: int, level: float, chance: float) -> float:
-    """The smallest true difference that is detected with probability `chance`, in the unit of `power`."""
-    largest = 2.0
-    while power(largest, seeds, arms, level) < chance:
-        largest *= 2
-    return float(scipy.optimize.brentq(lambda effect: power(effect, seeds, arms, level) - chance, 1e-6, largest))
 
 
 def seeds_needed(effect: float, arms: int, level: float, chance: float, fewest: int, most: int) -> int | None:
