@@ -18,7 +18,7 @@ INSIDE = re.compile(r"(.+?\.(?:tar|parquet))/(.+)")
 
 
 def image_paths(
-    source: Path | str, names: Sequence[str], image_dir: Path, place: Callable[[int], str]
+    source: Path | str, names: Sequence[str], image_dir: Path, place: Callable[[int], str], remedy: str = ""
 ) -> Sequence[Picture]:
     """Check and join the paths of a table's images.
 
@@ -27,6 +27,7 @@ def image_paths(
         names: Image of each row, relative to `image_dir`, or an absolute path inside it.
         image_dir: Folder of the images.
         place: Describes where a row is in the file, e.g. "line 7".
+        remedy: What to do about images elsewhere, for error messages.
 
     Raises:
         InputError: The folder or an image is missing, or a name is empty or leads out of the folder.
@@ -42,13 +43,15 @@ def image_paths(
         # Many times faster than pathlib.
         if (os.path.isabs(name) and not name.startswith(inside)) or ".." in name.split("/"):
             raise InputError(
-                f"{source}, {place(row)}: image {name!r} leaves its folder {image_dir}; use a path inside it"
+                f"{source}, {place(row)}: image {name!r} leaves its folder {image_dir}"
+                f"{f', {remedy}' if remedy else '; use a path inside it'}"
             )
     found, missing = find_images(names, image_dir)
     if missing:
         absent = list(dict.fromkeys(missing))  # a table may name an image several times
         raise InputError(
-            f"{source}: {len(absent)} of {len(set(names))} images are not in {image_dir}: {_listed(absent)}"
+            f"{source}: {len(absent)} of {len(set(names))} images are not in {image_dir}"
+            f"{f', {remedy}' if remedy else ''}: {_listed(absent)}"
         )
     return found
 

@@ -15,6 +15,9 @@ from simclip.data.sources import File, Rows, read_files
 from simclip.data.table import KNOWN, Reading, Table
 from simclip.errors import InputError
 
+#: What to do about images that are not beside their table, where no image folder was given.
+OWN_FOLDER = "the table's own folder; name theirs with --images (check), --image-dir (clusters) or train_image_dir"
+
 
 @dataclass(frozen=True)
 class CaptionTable:
@@ -143,7 +146,8 @@ def _table(file: File, rows: Rows, image_dir: Path | None) -> CaptionTable:
     if isinstance(rows.images, Members):
         images = rows.images
     else:
-        images = image_paths(file.title, rows.images, image_dir or file.path.parent, rows.place)
+        remedy = "" if image_dir else OWN_FOLDER
+        images = image_paths(file.title, rows.images, image_dir or file.path.parent, rows.place, remedy)
     return CaptionTable(images, rows.captions, offsets(rows.counts), left_out=rows.left_out)
 
 

@@ -1,4 +1,4 @@
-"""Data sets of other libraries' writers are read: pyarrow's always, webdataset's and datasets' where installed."""
+"""Data of other libraries' writers: pyarrow's always, webdataset's and datasets' with requirements-evaluation.txt."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from simclip.data.pair_table import CaptionTable, read_table
+from simclip.errors import InputError
 from tests.data.formats import Row, rows_of
 
 
@@ -47,12 +48,20 @@ def test_webdatasets_shards(kind: str, pairs: Path, rows: list[Row], tmp_path: P
     check(read_table(tmp_path / "{00000..00002}.tar"), first, pairs / "images")
 
 
-def test_datasets_parquet_and_image_folder(pairs: Path, rows: list[Row], tmp_path: Path) -> None:
-    reason = "Hugging Face's datasets is large: install it by hand"
+def test_datasets_parquet(pairs: Path, rows: list[Row], tmp_path: Path) -> None:
+    reason = "Hugging Face's datasets is in requirements-evaluation.txt"
     pytest.importorskip("datasets.arrow_writer", reason=reason)  # the project has a folder of the package's name
+    from datasets.table import embed_table_storage
+
     import datasets
 
-    files = [str(pairs / "images" / name) for name, _ in rows]
-    made = datasets.Dataset.from_dict({"image": files, "text": [captions for _, captions in rows]})
-    made.cast_column("image", datasets.Image()).to_parquet(str(tmp_path / "train.parquet"))
-    check(read_table(tmp_path / "train.parquet"), rows, pairs / "images")
+    images = pairs / "images"
+    files, captions = [str(images / name) for name, _ in rows], [captions for _, captions in rows]
+    made = datasets.Dataset.from_dict({"image": files, "text": captions}).cast_column("image", datasets.Image())
+    made.to_parquet(str(tmp_path / "paths.parquet"))
+    check(read_table(tmp_path / "paths.parquet", images), rows, images)
+    with pytest.raises(InputError, match=r"row 0: image '.*000.png' leaves .*own folder; name theirs with --images"):
+        read_table(tmp_path / "paths.parquet")
+    made = made.with_format("arrow").map(embed_table_storage, batched=True, batch_size=15)  # as push_to_hub does
+    made.to_parquet(str(tmp_path / "bytes.parquet"))
+    check(read_table(tmp_path / "bytes.parquet"), rows, images)
