@@ -20,6 +20,7 @@ from simclip.data.input_format import InputFormat
 from simclip.errors import InputError
 from simclip.models.families import family_of
 from simclip.models.family import Family
+from simclip.models.hub import check_reachable
 from simclip.models.lora import merged_weights
 from simclip.models.loss import LOSSES, Loss
 from simclip.models.model_folder import check_model_files, is_local, known_loss, open_clip_files
@@ -141,10 +142,12 @@ def load_clip(
         raise InputError(f"no such preprocessor folder: {preprocessor}; give a local folder or a hub name")
     loading, source = f"model {name!r}", preprocessor or name
     try:
+        check_reachable(name)
         folder = hugging_face_folder(name, with_tokenizer=preprocessor is None)
         source = preprocessor or folder
         model = _random_start(folder, seed) if pretrain else trained_model(folder)
         loading = f"tokenizer and image processor of {source!r}"
+        check_reachable(source)
         tokenizer = _tokenizer(source, model)
         processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # broken files raise exceptions of a dozen types
