@@ -14,7 +14,9 @@ from simclip.runtime.files import write_atomically
 from simclip.study.analysis.confirm import confirm_config
 from simclip.study.search.plan import foreseen_arms
 from simclip.study.spec.arms import Arm
+from simclip.study.spec.single_run import SingleRun
 from simclip.study.spec.study import StudyConfig
+from simclip.study.spec.typed_values import fields_of, settings_of
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.train.config import TrainConfig
@@ -34,6 +36,7 @@ def check_study(study: StudyConfig) -> list[str]:
         InputError: The first error, with the name of the arm if there are several inputs.
     """
     check_wandb_mode(os.environ)
+    _check_unused(study)
     inputs, warnings = arms_by_input(study), []
     for arm in inputs:
         try:
@@ -43,6 +46,23 @@ def check_study(study: StudyConfig) -> list[str]:
         except InputError as error:
             raise error if len(inputs) == 1 else InputError(f"arm {arm.name}: {error}") from None
     return list(dict.fromkeys(warnings))
+
+
+def _check_unused(study: StudyConfig) -> None:
+    """Refuse a method of batches, or a limit on neighbours, that no arm with clusters has.
+
+    Raises:
+        InputError: There is one.
+    """
+    arms = [] if isinstance(study, SingleRun) else foreseen_arms(study)
+    for name in ("batching", *study.train.limits) if arms else ():
+        set_by = {key: each for key, each in study.parameters.items() if name in fields_of(key, each)}
+        given = [settings_of(key, value)[name] for key, each in set_by.items() for value in each.ends]
+        used = [getattr(arm.config, name) for arm in arms if arm.config.has_clusters]
+        for value in given or [getattr(study.train, name)]:
+            if value not in (TrainConfig.model_fields[name].default, *used):
+                raise InputError(f"{name} {value} has no effect, since no arm with it has clusters: set proportion "
+                                 f"above 0 and cluster_size above 1, or leave {name} out")  # fmt: skip
 
 
 def check_wandb_mode(environment: Mapping[str, str]) -> None:

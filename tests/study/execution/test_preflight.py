@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +74,58 @@ def test_results_that_count_rows_as_images_are_not_added_to(
         line = capsys.readouterr().err
         assert "13 rows name 12 images" in line and "begin anew with --fresh" in line and line.count("\n") == 1
         assert main([*command, "--fresh"]) == 0
+
+
+#: Fields of a study, the training fields and the parameters, and what is said about them.
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a method without clusters": (
+        {"batching": "graph", "proportion": 0},
+        {"learning_rate": {"values": [1e-3, 1e-4]}},
+        "batching graph has no effect, since no arm with it has clusters: set proportion above 0",
+    ),
+    "a limit without clusters": (
+        {"proportion": 0},
+        {"method": {"values": [{"hardness": 0.5, "skip_nearest": 0}, {"hardness": 0, "skip_nearest": 3}]}},
+        "skip_nearest 3 has no effect, since no arm with it has clusters",
+    ),
+    "a forgotten proportion": (
+        {"cluster_size": 4},
+        {"method": {"values": [{"batching": "clusters", "proportion": 1}, {"batching": "partition", "proportion": 0}]}},
+        "batching partition has no effect, since no arm with it has clusters",
+    ),
+    "skipped ranks that leave too few rows": (
+        {"batching": "partition", "cluster_size": 4},
+        {"skip_nearest": {"values": [2, 33]}},
+        "arm skip33: skip_nearest 33 leaves 6 of 40 rows as neighbours, too few for batches of 8: expected at most 32",
+    ),
+    "groups that do not fit the batch": (
+        {"batching": "partition"},
+        {"cluster_size": {"values": [2, 8]}},
+        "arm k8: cluster_size 8 is larger than the 4 clustered rows of a batch",
+    ),
+}
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize("kind", REFUSED)
+def test_methods_that_cannot_work_are_refused_in_one_line_before_a_trial(
+    kind: str, config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, parameters, message = REFUSED[kind]
+    file = write_study(config, tmp_path / "tiny.yaml", train=train, parameters=parameters)
+    assert main(["run", str(file), "--results", str(tmp_path / "results")]) == 2
+    line = capsys.readouterr().err
+    assert message in line and line.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_method_that_some_combinations_do_without_is_no_mistake(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "show_forecast", lambda *words: None)  # which starts Ray
+    grid = {"batching": {"values": ["clusters", "partition"]}, "proportion": {"values": [0, 0.5]},
+            "learning_rate": {"min": 1e-4, "max": 1e-3}}  # fmt: skip
+    search = {"searcher": "random", "trials": 6, "parameters": grid}
+    file = write_study(config, tmp_path / "tiny.yaml", train={"cluster_size": 4}, **search)
+    assert main(["run", str(file), "--results", str(tmp_path / "results"), "--dry-run"]) == 0, capsys.readouterr().err
