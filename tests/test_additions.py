@@ -1,8 +1,9 @@
-"""A training field, a kind of evaluation set and a searcher are each added in one place, and a study uses them."""
+"""A field, a kind of evaluation set, a method of batches and a searcher are each added in one place, and used."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -60,6 +61,21 @@ class Backwards(Searcher):
     def planned(self, study):
         return corner_arms(study)[::-1]
 '''
+#: simclip/clusters/methods/in_order.py
+METHOD = '''
+"""Batches of the rows in their order."""
+
+import numpy as np
+
+from simclip.clusters.method import Method
+
+
+class InOrder(Method):
+    """Every row once, from the first to the last."""
+
+    def batches(self, recipe, neighbours, iterations, seed, epoch):
+        return iter(np.arange(len(neighbours))[: iterations * recipe.batch_size].reshape(iterations, -1))
+'''
 #: tune.py, with trials in its own process.
 PROGRAM = """
 import sys
@@ -73,7 +89,7 @@ sys.exit(tune.main(sys.argv[1:]))
 """
 
 
-def test_a_field_a_kind_of_set_and_a_searcher_are_one_place_each(config: TrainConfig, tmp_path: Path) -> None:
+def test_a_field_a_kind_of_set_a_method_and_a_searcher_are_one_place_each(config: TrainConfig, tmp_path: Path) -> None:
     code, results = tmp_path / "code", tmp_path / "results" / "study"
     package = shutil.copytree(ROOT / "simclip", code / "simclip", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "tune.py", code)
@@ -81,6 +97,7 @@ def test_a_field_a_kind_of_set_and_a_searcher_are_one_place_each(config: TrainCo
     before, mark, after = schema.read_text().partition("    weight_decay: float")
     schema.write_text(before + FIELD + mark + after)
     (package / "evaluation" / "kinds" / "alike.py").write_text(KIND)
+    (package / "clusters" / "methods" / "in_order.py").write_text(METHOD)
     (package / "study" / "search" / "searchers" / "backwards.py").write_text(SEARCHER)
 
     def tune(*words: str) -> subprocess.CompletedProcess[str]:
@@ -95,6 +112,7 @@ def test_a_field_a_kind_of_set_and_a_searcher_are_one_place_each(config: TrainCo
             "epochs": 1,
             "cluster_size": 2,
             "proportion": 0.5,
+            "batching": "in_order",
             "evaluate": [{"kind": "alike", "name": "mine", "image_dir": str(config.val_image_dir)}],
         },
         parameters={"temper": {"values": [0.5, 2]}},
@@ -109,9 +127,14 @@ def test_a_field_a_kind_of_set_and_a_searcher_are_one_place_each(config: TrainCo
     assert order == ["t2-s1", "control-t2-s1", "t0.5-s1", "control-t0.5-s1"]
     for row in trials.values():
         assert float(row["score"]) == float(row["mine/alike"])
+    for name in ("t2-s1", "t0.5-s1"):  # without the method, anchors would miss some rows
+        epoch = json.loads((results / "trials" / f"{name}.jsonl").read_text().splitlines()[2])
+        assert epoch["train/rows_seen"] == epoch["train/largest_count"] == 1
     content = yaml.safe_load((results / "study.yaml").read_text())
     assert (content["searcher"], content["parameters"]) == ("backwards", {"temper": {"values": [0.5, 2.0]}})
     assert "temper" in tune("fields").stdout
+    unknown = tune("run", str(study), "train.batching=reversed")
+    assert "train.batching: should be clusters, graph, in_order or partition; got 'reversed'" in unknown.stderr
     unknown = tune("run", str(study), "searcher=forwards")
     assert unknown.returncode == 2
     assert "searcher: should be 'backwards', 'grid', 'optuna' or 'random'; got 'forwards'" in unknown.stderr

@@ -17,6 +17,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from simclip.clusters.methods import NAMES
 from simclip.errors import InputError
 from simclip.evaluation import ranks
 from simclip.evaluation.kinds.retrieval import RetrievalSet, recall_metrics
@@ -72,6 +73,15 @@ def run(config: TrainConfig, folder: Path) -> dict[str, Any]:
     }
 
 
+def plans_by_method(config: TrainConfig, folder: Path) -> dict[str, np.ndarray]:
+    """The plan of an epoch by each method of making batches."""
+    plans = {}
+    for name in NAMES:
+        training = Training(config.model_copy(update={"batching": name, "skip_nearest": 1}), folder / name)
+        plans[name] = np.stack(list(training.planner.plan(0)))
+    return plans
+
+
 def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
     """All that the tests compare."""
     offline = config.model_copy(update={"embeddings": "offline", "similarity": "image", "epochs": 1})
@@ -81,6 +91,7 @@ def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
         "gradients": gradients_of_a_step(config, folder / "step"),
         "run": run(config, folder / "run"),
         "offline": run(offline, folder / "offline"),
+        "methods": plans_by_method(config, folder / "methods"),
         "in_parts": gradients_of_a_step(config.model_copy(update={"micro_batch_size": 3}), folder / "parts"),
         "sigmoid": gradients_of_a_step(sigmoid, folder / "sigmoid"),
         "sigmoid_in_parts": gradients_of_a_step(
@@ -264,6 +275,14 @@ def test_a_run_equals_that_of_one_worker(kind: str, together: list[dict[str, Any
     assert len(found["history"]) == len(expected["history"])
     for row, reference in zip(without_clocks(found["history"]), without_clocks(expected["history"]), strict=True):
         assert row == pytest.approx(reference, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_plans_alike_for_one_and_two_workers(
+    name: str, together: list[dict[str, Any]], alone: dict[str, Any]
+) -> None:
+    for worker in together:
+        assert np.array_equal(worker["methods"][name], alone["methods"][name])
 
 
 def test_the_untouched_model_scores_the_same(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:

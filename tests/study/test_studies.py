@@ -65,6 +65,9 @@ ASKED = {
     "large": (("cluster_size", "proportion", "proportion_warmup", "epochs"), [(16, 1, True, 5)]),
 }
 
+#: Number of arms that run at their smallest: three, but every method.
+RUN = dict.fromkeys(ASKED, 3) | {"methods": 8}
+
 
 @pytest.fixture(params=ASKED)
 def name(request: pytest.FixtureRequest) -> str:
@@ -119,11 +122,11 @@ def test_the_test_sets_in_its_comments_are_ready_to_use(name: str, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """Three arms of each file, shrunk and cut short, in one study."""
+    """A few arms of each file, shrunk and cut short, in one study."""
     ensure_dataset()
     short = ("train.epochs=2", "train.iterations_per_epoch=2", "seeds=[1]", "max_concurrent=1")
     studies = {name: resolved(study_of(name, *short, demo=True), ONE_CPU) for name in ASKED}
-    trials = [named(name, trial) for name, study in studies.items() for trial in planned_trials(study)[:3]]
+    trials = [named(name, trial) for name, study in studies.items() for trial in planned_trials(study)[: RUN[name]]]
     end, _ = run_here(studies["cluster_size"], tmp_path_factory.mktemp("studies"), trials=trials)
     return end.records
 
@@ -136,7 +139,7 @@ def named(file: str, trial: Trial) -> Trial:
 def test_it_runs_at_its_smallest_on_the_embedded_data(name: str, ended: dict[str, Record]) -> None:
     study = study_of(name, demo=True)
     records = {record.arm.partition(".")[2]: record for record in ended.values() if record.arm.startswith(f"{name}.")}
-    assert list(records) == [arm.name for arm in planned_arms(study)[:3]]
+    assert list(records) == [arm.name for arm in planned_arms(study)[: RUN[name]]]
     for record in records.values():
         assert record.outcome == "finished", record.error
         assert [row["epoch"] for row in record.history] == [0, 1, 2]
