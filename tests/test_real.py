@@ -1,11 +1,14 @@
-"""A cut of a run on real photographs, where they lie beside the project."""
+"""A run and a study on real photographs, where they lie beside the project."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 from simclip.clusters.plan import Recipe
 from simclip.data.pair_table import read_captions
@@ -14,6 +17,8 @@ from simclip.evaluation.kinds.retrieval import RetrievalSet
 from simclip.models.tiny import make_tiny_clip
 from simclip.train.config import TrainConfig
 from simclip.train.loop import Training
+from tests.data.formats import rows_of, write_shards, write_tar
+from tune import main
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 
@@ -47,3 +52,40 @@ def test_a_cut_of_real_photographs_trains_and_is_scored(real: Path, tmp_path: Pa
         assert row["val/t2i_r200"] == 1  # there are 64 images
     assert trained["train/loss"] > 0 and trained["val/loss"] != untouched["val/loss"]
     assert (tmp_path / "run" / "epoch-0001" / "best" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_ray")
+def test_a_study_on_shards_of_real_photographs(real: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both stages, with a pair that lacks its caption and one whose picture does not decode left out."""
+    for name, count in (("train", 96), ("val", 48)):
+        write_shards(tmp_path / name, rows_of(real / f"{name}.tsv")[:count], real / "images", size=40)
+    write_tar(tmp_path / "train" / "bad.tar", [("a.jpg", b"none"), ("a.txt", b"a dog"), ("b.jpg", b"alone")])
+    make_tiny_clip(read_captions(real / "train.tsv"), width=32, layers=1).save(tmp_path / "tiny")
+    study = tmp_path / "shards.yaml"
+    train = {
+        "train_tsv": str(tmp_path / "train" / "*.tar"), "val_tsv": str(tmp_path / "val" / "{00000..00001}.tar"),
+        "model": str(tmp_path / "tiny"), "pretrain": True, "bad_images": "skip", "batch_size": 16, "epochs": 2,
+        "proportion": 0.5, "learning_rate": 1e-3, "threads": 1,
+    }  # fmt: skip
+    test = {"kind": "retrieval", "name": "test", "tsv": str(tmp_path / "val" / "*.tar")}
+    parameters = {"cluster_size": {"values": [2, 4]}}
+    content = {"name": "shards", "train": train, "parameters": parameters, "confirm": {"arms": 1, "seeds": 2}}
+    study.write_text(yaml.safe_dump({**content, "test": [test]}), encoding="utf-8")
+
+    assert main(["check", str(study)]) == 1  # of the picture that does not decode
+    assert "1 images do not decode" in capsys.readouterr().out
+    assert main(["run", str(study), "--results", str(tmp_path / "results")]) == 0, capsys.readouterr().err
+    results = tmp_path / "results" / "shards"
+    trials = pd.read_csv(results / "trials.csv")
+    assert trials["stage"].value_counts().to_dict() == {"confirm": 4, "search": 3}
+    assert set(trials["outcome"]) == {"finished"} and trials["val/t2i_r50"].eq(1).all()
+    assert trials.loc[trials["stage"] == "confirm", "test/mean_r1"].between(0, 1).all()
+    left_out = (results / "left-out.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in left_out[1:]] == [
+        f"{tmp_path}/train/bad.tar/{key}" for key in ("b", "a.jpg")
+    ]
+    assert main(["clusters", str(results), "--anchors", "2"]) == 0
+    page = (results / "clusters.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg;base64," in page and re.search(r'class="file">0000[0-9]{2}.jpg', page)
+    assert main(["reproduce", str(results)]) == 0, capsys.readouterr().out
