@@ -27,7 +27,7 @@ from tests.benchmarks.table import as_json, markdown, rich_table
 
 Name = Literal[
     "selection", "refresh", "item", "loop", "overhead", "trials", "peers.open_clip", "evaluation", "memory", "methods",
-    "gpu",
+    "shards", "gpu",
 ]  # fmt: skip
 #: Those that a run without --only measures; `trials` takes a quarter of an hour.
 NAMES: tuple[Name, ...] = tuple(name for name in get_args(Name) if name != "trials")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -33,8 +34,8 @@ def own_peak() -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def printed_by(module: str, *words: str) -> float:
-    """The number that a module of this package prints as its last line, run in a process of its own."""
+def printed_by(module: str, *words: str) -> Any:
+    """What a module of this package prints as its last line, in JSON, run in a process of its own."""
     command = [sys.executable, "-m", f"tests.benchmarks.{module}", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
