@@ -114,37 +114,23 @@ def _scores(embeddings: np.ndarray, anchors: np.ndarray) -> Iterator[torch.Tenso
         yield scores
 
 
-def examples(
-    embeddings: np.ndarray,
-    recipe: Recipe,
-    found: Survey,
-    max_similarity: float | None,
-    count: int,
-    seed: int,
-    skip_nearest: int = 0,
-) -> list[Example]:
+def examples(neighbours: Neighbours, recipe: Recipe, found: Survey, count: int, seed: int) -> list[Example]:
     """Make clusters as training would, from the tightest to the loosest: one from each of `count` equal parts.
 
     Args:
-        embeddings: float32 [rows, d], L2-normalised.
+        neighbours: All rows, with the limits on neighbours.
         recipe: Its k and s are used.
-        found: Survey of these embeddings.
-        max_similarity: See `Neighbours`.
+        found: Survey of the same embeddings.
         count: Number of examples, at most the number of surveyed anchors.
         seed: Seed that draws the anchor of each part, and the members.
-        skip_nearest: See `Neighbours`.
     """
-    size = recipe.cluster_size
+    size, embeddings = recipe.cluster_size, neighbours.embeddings
     tightness = found.cosines.mean(axis=1)
     order = np.argsort(-tightness, kind="stable")
     edges = np.linspace(0, len(order), count + 1).astype(int)
     draw = generator(seed, "examples")
     positions = [int(draw.integers(low, high)) for low, high in pairwise(edges)]
-    neighbours, free = (
-        Neighbours(embeddings, max_similarity, skip_nearest=skip_nearest),
-        np.zeros(len(embeddings), dtype=bool),
-    )
-    whole = Neighbours(embeddings)
+    whole, free = Neighbours(embeddings), np.zeros(len(embeddings), dtype=bool)
     made = []
     for position in positions:
         anchor, looser = int(found.anchors[order[position]]), 1 - (position + 1) / len(order)
@@ -155,7 +141,7 @@ def examples(
             short, members = str(error), neighbours.nearest(anchor, size - 1, free).tolist()
         by_row = dict(zip(members, _cosines(embeddings, anchor, members).tolist(), strict=True))
         ranked = sorted(by_row, key=lambda row: (-by_row[row], row))
-        excluded = _excluded(whole, embeddings, anchor, recipe.neighborhood * (size - 1), max_similarity)
+        excluded = _excluded(whole, embeddings, anchor, recipe.neighborhood * (size - 1), neighbours.max_similarity)
         made.append(
             Example(
                 anchor=anchor,

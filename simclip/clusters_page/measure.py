@@ -8,8 +8,7 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
-from simclip.clusters.embeddings import OFFLINE_SEED, offline_embeddings
-from simclip.clusters.neighbours import Neighbours
+from simclip.clusters.embeddings import OFFLINE_SEED, Limits, offline_neighbours
 from simclip.clusters.plan import Recipe
 from simclip.clusters.survey import examples, pairs, survey
 from simclip.clusters_page.coverage import coverage_table
@@ -40,13 +39,13 @@ def survey_clusters(chosen: Subject, anchors: int, seed: int, console: Console) 
     nn.Module.to(clip.model, compute.device)
     encoder = Encoder(clip, compute, Workers(), config.val_batch_size, config.data_workers, config.embed_batch_size)
     with console.status(f"embedding {len(data):,} rows by {config.similarity}"):
-        embeddings = offline_embeddings(config.similarity, data, encoder)
-    limit = config.max_similarity
-    found = survey(embeddings, recipe, limit, seed)
-    skipped = config.skip_nearest
-    made = examples(embeddings, recipe, found, limit, min(anchors, len(found.anchors)), seed, skipped)
+        limits = Limits(**config.limits)
+        neighbours = offline_neighbours(config.similarity, data, encoder, recipe, 0, limits, lists=False)
+    assert neighbours is not None  # there is one worker, which plans
+    embeddings = neighbours.embeddings
+    found = survey(embeddings, recipe, config.max_similarity, seed)
+    made = examples(neighbours, recipe, found, min(anchors, len(found.anchors)), seed)
     whole = Recipe(min(chosen.batch_size, len(data)), chosen.proportion, config.cluster_size, config.neighborhood)
-    neighbours = Neighbours(embeddings, limit, compute.device, skip_nearest=skipped)
     return ClustersPage(
         subject=chosen,
         rows=page_rows(data),

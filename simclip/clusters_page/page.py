@@ -103,7 +103,7 @@ def facts(page: ClustersPage) -> Iterator[str]:
     if config.skip_nearest:
         yield f"skip_nearest {config.skip_nearest}"
     if config.relative_margin is not None:
-        yield f"relative_margin {config.relative_margin:g}, which this page leaves out"
+        yield f"relative_margin {config.relative_margin:g}"
 
 
 def tiles(page: ClustersPage) -> Iterator[dict[str, str]]:

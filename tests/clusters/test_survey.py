@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simclip.clusters.neighbours import EQUAL
+from simclip.clusters.margin import Margin
+from simclip.clusters.neighbours import EQUAL, Neighbours
 from simclip.clusters.plan import Recipe
 from simclip.clusters.survey import SAMPLE, SHARES, examples, pairs, survey
 from simclip.errors import InputError
+from tests.clusters.test_margin import slow_margin
 
 
 def unit(rows: int, seed: int = 0, dimension: int = 8) -> np.ndarray:
@@ -64,7 +66,7 @@ def test_too_few_rows() -> None:
 def test_examples_go_from_tight_to_loose_and_hold_the_nearest_rows() -> None:
     embeddings = unit(60)
     cosines, recipe = all_cosines(embeddings), Recipe(2, 1.0, 4)
-    made = examples(embeddings, recipe, survey(embeddings, recipe, None, 1), None, 6, 1)
+    made = examples(Neighbours(embeddings), recipe, survey(embeddings, recipe, None, 1), 6, 1)
     nearest = -np.sort(-cosines, axis=1)[:, :3]
     means = [float(np.mean(each.cosines)) for each in made]
     assert len(made) == len({each.anchor for each in made}) == 6 and means == sorted(means, reverse=True)
@@ -81,7 +83,7 @@ def test_a_wider_neighbourhood_is_drawn_from() -> None:
     embeddings, recipe = unit(60), Recipe(2, 1.0, 4, 5)
     found = survey(embeddings, recipe, None, 1)
     order = np.argsort(-all_cosines(embeddings), axis=1)
-    ranks = [order[each.anchor].tolist().index(row) for each in examples(embeddings, recipe, found, None, 20, 1)
+    ranks = [order[each.anchor].tolist().index(row) for each in examples(Neighbours(embeddings), recipe, found, 20, 1)
              for row in each.members]  # fmt: skip
     assert max(ranks) < 15 and min(ranks) < 3 and len(set(ranks)) > 10
 
@@ -91,12 +93,23 @@ def test_max_similarity_leaves_rows_out_and_says_where_too_few_are_left() -> Non
     embeddings[1] = embeddings[0]
     recipe = Recipe(2, 1.0, 4)
     made = {each.anchor: each for each in
-            examples(embeddings, recipe, survey(embeddings, recipe, 0.9999, 1), 0.9999, 30, 1)}  # fmt: skip
+            examples(Neighbours(embeddings, 0.9999), recipe, survey(embeddings, recipe, 0.9999, 1), 30, 1)}  # fmt: skip
     assert made[0].excluded == [1] and made[1].excluded == [0]
     assert made[0].excluded_cosines == pytest.approx([1], abs=1e-6)
     assert 1 not in made[0].members and len(made[0].members) == 3
-    low = examples(embeddings, recipe, survey(embeddings, recipe, -0.9, 1), -0.9, 3, 1)
+    low = examples(Neighbours(embeddings, -0.9), recipe, survey(embeddings, recipe, -0.9, 1), 3, 1)
     assert all(f"leaves row {each.anchor} " in each.short and len(each.members) < 3 for each in low)
+
+
+def test_examples_keep_every_limit() -> None:
+    texts, images = unit(40), unit(40, 1)
+    allowed, recipe = slow_margin(images, texts, 0.8), Recipe(2, 1.0, 4)
+    limited = Neighbours(texts, skip_nearest=2, margin=Margin(images, texts, 0.8))
+    order = np.argsort(-all_cosines(texts), axis=1)
+    made = [each for each in examples(limited, recipe, survey(texts, recipe, None, 1), 20, 1) if not each.short]
+    for each in made:
+        assert each.members == [row for row in order[each.anchor, 2:-1].tolist() if allowed[each.anchor][row]][:3]
+    assert len(made) > 5
 
 
 def test_pairs_are_nearest_neighbours_one_for_each_level() -> None:

@@ -128,6 +128,17 @@ def test_max_similarity_shows_what_is_left_out(typed: Typed, tmp_path: Path) -> 
     assert "Training would stop: max_similarity -0.9 leaves row" in typed("--k", "3", "--max-similarity", "-0.9")
 
 
+def test_a_studys_limits_hold_on_the_page(
+    config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = {"relative_margin": 1e9, "skip_nearest": 1}  # whichever sign a cosine has, this is no limit or leaves none
+    study = write_study(config, tmp_path / "limited.yaml", train=limits)
+    assert main(["clusters", str(study), "--out", str(tmp_path / "page.html"), "--k", "2", "--anchors", "40"]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "skip_nearest 1" in page and "relative_margin 1e+09" in page
+    assert "Training would stop: skip_nearest 1 with relative_margin 1000000000.0 leaves row" in page
+
+
 def test_the_same_seed_draws_the_same_anchors(typed: Typed) -> None:
     first, again, other = (typed("--k", "3", "--anchors", "5", "--seed", seed) for seed in ("1", "1", "2"))
     assert clusters_of(first) == clusters_of(again) != clusters_of(other)
