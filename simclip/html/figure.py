@@ -28,6 +28,9 @@ COLOUR_NAMES = {**ARM_COLOURS, BETTER: "better", WORSE: "worse"}
 #: Opacity of what stands in the background.
 FAINT = 0.3
 
+#: A number with more than two decimals.
+DECIMALS = re.compile(r"-?\d+\.\d{3,}")
+
 WIDTH = 4.6  # inches; on a phone's screen the text has the size of the phone's small text
 #: Fonts of the picture files for what DejaVu Sans lacks, such as Chinese; the first ones that are installed are used.
 WIDE_FONTS = (
@@ -82,7 +85,10 @@ class Picture:
         self.figure.savefig(folder / f"{self.name}.png", dpi=200, facecolor="white", metadata={"Software": None})
 
     def inline(self, prefix: str = "") -> str:
-        """The SVG for a page: colours as CSS variables, no fixed size, ids that start with the prefix and the name."""
+        """The SVG for a page: colours as CSS variables, no fixed size, ids that start with the prefix and the name.
+
+        Coordinates have two decimals and lines no indentation, so that a page of 1,000 trials stays small.
+        """
         return _inline(self.svg, prefix + self.name)
 
 
@@ -147,4 +153,9 @@ def _inline(xml: str, name: str) -> str:
     svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg).replace("xlink:href", "href")
     for colour, variable in COLOUR_NAMES.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    return svg.replace(INK, "currentColor")
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: DECIMALS.sub(_rounded, found[0]), svg)
+    return re.sub(r"\s*\n\s*", "\n", svg).replace(INK, "currentColor")
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}"

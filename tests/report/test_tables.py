@@ -116,7 +116,7 @@ def test_what_is_forgotten_is_marked(make_up):
     table = page[page.index('id="table-metrics"') :]
     line = table[table.index("flags/top1") :].split("</tr>")[0]
     # 53% before; the control has more, the arms with clusters less
-    assert line.count('class="bad number">▼') == 4
+    assert line.count('class="bad">▼') == 4
 
 
 def test_costs_are_told_apart_by_how_trials_ended(make_up):

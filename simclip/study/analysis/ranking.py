@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ class Ranking:
 
     @cached_property
     def names(self) -> list[str]:
-        """Names of the arms in order; arms that are equally good keep the order in which they came."""
-        return sorted(self._places, key=self._places.__getitem__)
+        """Names of the arms in order; of arms that are equally good, arm-2 leads arm-10, whichever ended first."""
+        return sorted(self._places, key=lambda name: (self._places[name], _numbers_apart(name)))
 
     @property
     def controls(self) -> list[str]:
@@ -97,6 +98,11 @@ class Ranking:
         mean = _mean(_scores(self._records(name)).values())
         sign = 1 if record.config.mode == "max" else -1
         self._places[name] = mean is None, -sign * (mean or 0.0)
+
+
+def _numbers_apart(name: str) -> list[str | int]:
+    """The parts of a name, texts and whole numbers in turn, so that 2 precedes 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _arm_result(name: str, records: list[Record], control: list[Record]) -> ArmResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -28,6 +29,13 @@ def test_arms_are_ranked_against_the_best_control_on_shared_seeds() -> None:
     assert arms["control-lr2"].difference == pytest.approx(-0.2)
     assert arms["k16"].mean is None
     assert arms["k16"].scores == {}
+
+
+def test_equally_good_arms_rank_alike_whichever_ended_first() -> None:
+    """A driver adds records as trials end, another command reads them by file name: both confirm the same arms."""
+    records = [record("control", 1, 0.2, control=True), *(record(f"arm-{number}", 1, 0.5) for number in (9, 153, 26))]
+    for order in itertools.permutations(records):
+        assert Ranking(order).names == ["arm-9", "arm-26", "arm-153", "control"]
 
 
 def test_of_a_loss_the_lowest_is_best() -> None:
