@@ -35,6 +35,7 @@ from simclip.study.store.records import damaged, read_all, read_records
 def prepare(console: Console, study: StudyConfig) -> None:
     """Load model and data once, cache what the trials share, and print notes about the data."""
     say(console, "Loading model and data...")
+    check_models(study)
     for line in prepare_study(study):
         say(console, line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from simclip.errors import InputError
 from simclip.models.families import family_of
 from simclip.models.family import Family
 from simclip.models.hub import check_reachable
-from simclip.models.lora import merged_weights
+from simclip.models.lora import adapted_layers, merged_weights
 from simclip.models.loss import LOSSES, Loss
 from simclip.models.model_folder import check_model_files, is_local, known_loss, open_clip_files
 from simclip.models.open_clip.load import hugging_face_folder
@@ -170,6 +170,21 @@ def check_model_folder(model: str, needs_weights: bool = True) -> None:
             model_config(model)
         except Exception as error:
             raise _not_loading(f"model {model!r}", error) from error
+
+
+def check_lora_targets(name: str, targets: Sequence[str], frozen: str) -> None:
+    """Refuse targets that name no layer of a model, without its weights (see `lora.adapted_layers`).
+
+    Raises:
+        InputError: There is no such layer, or the model cannot be loaded.
+    """
+    check_model_folder(name)
+    try:
+        with torch.device("meta"):
+            model = untrained_model(hugging_face_folder(name, with_tokenizer=False), 0)
+    except Exception as error:
+        raise _not_loading(f"model {name!r}", error) from error
+    adapted_layers(model, targets, frozen)
 
 
 def _not_loading(what: str, error: Exception) -> InputError:

@@ -39,28 +39,36 @@ def add_adapters(
     """
     from peft import LoraConfig, inject_adapter_in_model  # takes seconds
 
-    trained = [part for tower in TOWERS if tower != frozen for part in family_of(model.config).parts(model, tower)]
-    inside = {module for part in trained for module in part.modules() if isinstance(module, nn.Linear)}
-    # Only its weight is read, so that an adapter would have no effect.
-    inside -= {module.out_proj for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
-    linear = [name for name, module in model.named_modules() if module in inside]
-    if targets is None:
-        chosen = [name for name in linear if NUMBER.search(f"{name}.")]
-    else:
-        known = sorted({name.rpartition(".")[2] for name in linear})
-        if unknown := [target for target in targets if target not in known]:
-            raise InputError(
-                f"lora_targets {unknown[0]}: no linear layer of a trained tower has this name: give some of "
-                f"{', '.join(known)}"
-            )
-        chosen = [name for name in linear if name.rpartition(".")[2] in targets]
-    config = LoraConfig(r=rank, lora_alpha=alpha or 2 * rank, target_modules=chosen)
+    layers = adapted_layers(model, targets, frozen)
+    config = LoraConfig(r=rank, lora_alpha=alpha or 2 * rank, target_modules=layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "adapters").integers(2**31)))
         inject_adapter_in_model(config, model)
     for name in ALSO_TRAINED:
         if hasattr(model, name):
             getattr(model, name).requires_grad_(True)
+
+
+def adapted_layers(model: CLIPModel, targets: Sequence[str] | None, frozen: str) -> list[str]:
+    """The names of the linear layers that adapters are added to; the arguments are those of `add_adapters`.
+
+    Raises:
+        InputError: A target names no linear layer.
+    """
+    trained = [part for tower in TOWERS if tower != frozen for part in family_of(model.config).parts(model, tower)]
+    inside = {module for part in trained for module in part.modules() if isinstance(module, nn.Linear)}
+    # Only its weight is read, so that an adapter would have no effect.
+    inside -= {module.out_proj for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
+    linear = [name for name, module in model.named_modules() if module in inside]
+    if targets is None:
+        return [name for name in linear if NUMBER.search(f"{name}.")]
+    known = sorted({name.rpartition(".")[2] for name in linear})
+    if unknown := [target for target in targets if target not in known]:
+        raise InputError(
+            f"lora_targets {unknown[0]}: no linear layer of a trained tower has this name: give some of "
+            f"{', '.join(known)}"
+        )
+    return [name for name in linear if name.rpartition(".")[2] in targets]
 
 
 def has_adapters(model: nn.Module) -> bool:

@@ -89,6 +89,7 @@ class TrainConfig(OptimizerFields, BatchFields, ModelFields, DataFields):
         """A key that is equal for two configurations if they train alike on one seed, whichever fields say so."""
         schedule = self.proportion_by_epoch if self.has_clusters else [0.0] * self.epochs
         idle = {*self.fields_with("treatment")} - {"hardness"} if not self.has_clusters else set()
+        idle |= set() if self.lora_rank else {"lora_alpha", "lora_targets"}
         return f"{schedule} {self.model_dump_json(exclude={'seed', *self.fields_with('schedule'), *idle})}"
 
     @property

@@ -26,8 +26,8 @@ from tests.benchmarks.rows import Row, Skipped
 from tests.benchmarks.table import as_json, markdown, rich_table
 
 Name = Literal[
-    "selection", "refresh", "item", "loop", "overhead", "trials", "peers.open_clip", "evaluation", "memory", "methods",
-    "shards", "gpu",
+    "selection", "refresh", "item", "loop", "overhead", "trials", "peers.open_clip", "evaluation", "memory", "lora",
+    "methods", "shards", "gpu",
 ]  # fmt: skip
 #: Those that a run without --only measures; `trials` takes a quarter of an hour.
 NAMES: tuple[Name, ...] = tuple(name for name in get_args(Name) if name != "trials")

@@ -98,6 +98,9 @@ def facts(config: TrainConfig, folder: Path) -> dict[str, Any]:
             sigmoid.model_copy(update={"micro_batch_size": 3}), folder / "sigmoid-parts"
         ),
         "lora": gradients_of_a_step(config.model_copy(update={"lora_rank": 2}), folder / "lora"),
+        "lora_in_parts": gradients_of_a_step(
+            config.model_copy(update={"lora_rank": 2, "micro_batch_size": 3}), folder / "lora-parts"
+        ),
         "frozen": gradients_of_a_step(config.model_copy(update={"freeze": "image"}), folder / "frozen"),
         "streamed": [each.tolist() for each in workers.stream(counting(workers), 3, 2)],
         "broken": broken_stream(workers),
@@ -239,7 +242,10 @@ def test_the_first_worker_saves(together: list[dict[str, Any]], alone: dict[str,
 
 @pytest.mark.parametrize(
     ("kind", "reference"),
-    [(kind, kind.removesuffix("_in_parts")) for kind in ("gradients", "lora", "sigmoid", "sigmoid_in_parts")]
+    [
+        (kind, kind.removesuffix("_in_parts"))
+        for kind in ("gradients", "lora", "lora_in_parts", "sigmoid", "sigmoid_in_parts")
+    ]
     + [("in_parts", "gradients")],
 )
 def test_gradients_equal_those_of_one_worker(

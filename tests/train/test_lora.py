@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, CLIPModel
 
 from simclip.errors import InputError
-from simclip.models.clip import TwoTowers
+from simclip.models.clip import TwoTowers, check_lora_targets
 from simclip.models.families import FAMILIES
 from simclip.models.lora import merged_weights
 from simclip.models.quick_gelu import fuse_quick_gelu
@@ -99,8 +100,21 @@ def test_saved_models_are_merged_ordinary_folders(lora: TrainConfig, tmp_path: P
         assert not torch.allclose(ours, before, atol=1e-3)
 
 
-@pytest.mark.parametrize("fields", [{"micro_batch_size": 3}, {"gradient_checkpointing": True}], ids=str)
-def test_gradients_are_the_same(lora: TrainConfig, tmp_path: Path, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"micro_batch_size": 3},
+        {"gradient_checkpointing": True},
+        {"compile": True},
+        {"compile": True, "micro_batch_size": 3, "gradient_checkpointing": True},
+    ],
+    ids=lambda fields: "-".join(fields),
+)
+def test_gradients_are_the_same(
+    lora: TrainConfig, tmp_path: Path, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # graphs, without a C++ compiler
+    torch._dynamo.reset()
     whole, found = gradients(lora, tmp_path), gradients(lora.model_copy(update=fields), tmp_path)
     assert found.keys() == whole.keys() and any(".lora_B" in name for name in whole)
     largest = max(gradient.abs().max().item() for gradient in whole.values())
@@ -130,6 +144,9 @@ def test_targets(lora: TrainConfig, config: TrainConfig) -> None:
     assert adapted["q_proj"].scaling["default"] == 4
     with pytest.raises(InputError, match=r"lora_targets query: no linear layer .*: give some of fc1, .*v_proj"):
         load_model(lora.model_copy(update={"lora_targets": ["query"]}))
+    check_lora_targets(lora.model, ["q_proj", "visual_projection"], "text")
+    with pytest.raises(InputError, match=r"lora_targets visual_projection: no linear layer of a trained .* v_proj"):
+        check_lora_targets(lora.model, ["q_proj", "visual_projection"], "image")
     with pytest.raises(ValueError, match="lora_rank 2 with pretrain"):
         TrainConfig(**{**config.model_dump(), "lora_rank": 2, "pretrain": True})
     assert TrainConfig(**{**config.model_dump(), "lora_rank": 2, "learning_rate": None}).peak_learning_rate == 1e-4

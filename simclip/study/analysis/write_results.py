@@ -24,7 +24,7 @@ from simclip.study.spec.portable_paths import PROJECT, portable
 from simclip.study.store import layout
 from simclip.study.store.records import CHECKSUM
 
-PACKAGES = ("torch", "transformers", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")
+PACKAGES = ("torch", "transformers", "peft", "ray", "numpy", "pillow", "optuna", "tokenizers", "scipy")
 
 
 def write_results(folder: Path, results: StudyResults, hardware: dict[str, Any], redrawn: int = 0) -> Choice | None:

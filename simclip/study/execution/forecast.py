@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from simclip.evaluation.items import most_bytes
-from simclip.models.clip import check_model_folder
+from simclip.models.clip import check_lora_targets, check_model_folder
 from simclip.study.analysis.comparison.planning import Outlook
 from simclip.study.analysis.confirm import confirm_config, confirm_outlook, confirm_trial_count
 from simclip.study.execution.budget import trials_left
@@ -64,13 +64,18 @@ class Forecast:
 
 
 def check_models(study: StudyConfig) -> None:
-    """Refuse models that cannot be trained, before anything is spent.
+    """Refuse models that cannot be trained and adapters without a layer, before anything is spent.
 
     Raises:
-        InputError: A file is missing, or the model belongs to a family that cannot be trained.
+        InputError: A file is missing, the model belongs to a family that cannot be trained, or a target of LoRA names
+            none of its layers.
     """
     for arm in arms_by_input(study):
         check_model_folder(arm.config.model, needs_weights=not arm.config.pretrain)
+    runs = [arm.config for arm in foreseen_arms(study)]
+    targets = {(run.model, tuple(run.lora_targets), run.freeze) for run in runs if run.lora_rank and run.lora_targets}
+    for each in sorted(targets):
+        check_lora_targets(*each)
 
 
 def forecast(study: StudyConfig, cluster: Cluster, records: Mapping[str, Record] | None = None) -> Forecast:

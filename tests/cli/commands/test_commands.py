@@ -109,6 +109,14 @@ WRONG: dict[str, tuple[Wrong, list[str]]] = {
         lambda d, c: ["train.freeze=image", "train.pretrain=true"],
         ["freeze image with pretrain", "drop either"],
     ),
+    "LoRA on layers that there are not": (
+        lambda d, c: ["parameters.lora_rank.values=[0,2]", "parameters.lora_targets.values=[[fc1],[query]]"],
+        ["lora_targets query", "no linear layer", "give some of fc1, fc2, k_proj"],
+    ),
+    "LoRA of random weights": (
+        lambda d, c: ["train.lora_rank=2", "train.pretrain=true"],
+        ["lora_rank 2 with pretrain", "drop either"],
+    ),
     "an image outside its folder": (
         lambda d, c: [tsv(d, 'image|caption1', '../secret.png|a')],
         ["line 2", "../secret.png", "leaves its folder"],
