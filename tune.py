@@ -20,6 +20,10 @@ COMMANDS = {
     "run": ("run", "Run a study or resume it: finished trials are not run again, interrupted ones go on."),
     "report": ("report", "Write the report of a study, running or finished, or of several studies side by side."),
     "reproduce": ("run", "Run the best configuration again, alone, and compare its metrics to the last bit."),
+    "interpolate": (
+        "interpolate",
+        "Interpolate a study's confirmed models with the base model, and compare them again (WiSE-FT).",
+    ),
     "export": ("export", "Write a study's best model, or any CLIP, to a folder that Hugging Face and OpenCLIP load."),
     "fields": ("fields", "List the fields of a study file; a study can search every field of `train`."),
     "prepare": ("prepare", "Write a table of pairs from published annotations."),

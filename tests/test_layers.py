@@ -25,6 +25,7 @@ ORDER = [
     ("study.search",),
     ("study.store",),
     ("study.analysis",),
+    ("study.interpolation",),
     ("study.execution",),
     ("cli.wording",),
     ("html", "cli.terminal"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -54,6 +55,32 @@ def untrained_model(name: str, seed: int) -> CLIPModel:
         model: CLIPModel = AutoModel.from_config(model_config(name), dtype=torch.float32, trust_remote_code=False)
     family_of(model.config).initialise(model)
     return model
+
+
+def between(
+    base: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor], alpha: float
+) -> dict[str, torch.Tensor]:
+    """The weights (1 - alpha) base + alpha tuned; at 0 and 1 those of one model to the bit.
+
+    Source: WiSE-FT (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
+
+    Args:
+        base: Weights of a model by name.
+        tuned: Weights of a model of the same shape.
+        alpha: From 0 to 1.
+
+    Raises:
+        ValueError: A weight is missing from one of the models, or has another shape there.
+    """
+    for name in sorted({*base} ^ {*tuned}):
+        raise ValueError(f"{name} is in one of the two models only")
+    for name, weight in tuned.items():
+        if weight.shape != base[name].shape:
+            raise ValueError(f"{name} is {[*weight.shape]} in one model and {[*base[name].shape]} in the other")
+    return {
+        name: torch.lerp(base[name], weight, alpha) if weight.is_floating_point() else weight
+        for name, weight in tuned.items()
+    }
 
 
 def freeze(model: CLIPModel, tower: Tower) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simclip.cli.wording.arm_tables import confirm_table, search_table
+from simclip.cli.wording.interpolation import alpha_table, interpolation_sentences, interpolation_table
 from simclip.cli.wording.table import Table
 from simclip.cli.wording.verdict import sentences
 from simclip.html.figure import Picture, style
@@ -17,6 +18,7 @@ from simclip.report.findings import Findings
 from simclip.report.forest_plot import forest, ranking
 from simclip.report.gain_plot import gains
 from simclip.report.header import facts, mark, notes, tiles
+from simclip.report.interpolation_plot import alpha_curves
 from simclip.report.learning_curves import learning_curves
 from simclip.report.looks_table import looks_table
 from simclip.report.metric_tables import confirmed_metrics, searched_metrics
@@ -26,6 +28,7 @@ from simclip.report.trial_tables import all_trials, costs, failures
 from simclip.runtime.files import write_atomically
 from simclip.study.analysis.results import StudyResults
 from simclip.study.execution.resources import Cluster
+from simclip.study.interpolation.points import Interpolation
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 
@@ -52,14 +55,19 @@ def write_report(folder: StudyFolder, to: Path | None = None, results: StudyResu
     """
     findings, page = Findings(folder, results), to or folder.path / layout.REPORT
     beside = page.with_suffix("")
+    between = None if results else Interpolation.read(folder, findings)
     with style():
         first, others = [*forest(findings)], [picture for draw in PICTURES for picture in draw(findings)]
         found = tables(findings)
+        if between:
+            others.insert(0, alpha_curves(findings, between))
+            found[1:1] = [interpolation_table(between), alpha_table(between)]
         boxes = save_all(first + others, found, beside)
         text = render(
             TEMPLATE,
             beside=beside.name,
             boxes=boxes,
+            between=interpolation_sentences(between) if between else [],
             **content(findings, first, others, found),
         )
     write_atomically(page, text)

@@ -48,19 +48,21 @@ def rescored(results: StudyResults, words: Sequence[str]) -> StudyResults:
         except ValueError as error:
             raise InputError(f"override {word!r}: {error}") from None
         records = {name: _record(each, update) for name, each in results.records.items()}
-        results = StudyResults(_one_look(study), records, results.items, dropped=_dropped(results))
+        # What was planned was about the study's own metric.
+        once = one_look(study, margin=None)
+        results = StudyResults(once, records, results.items, dropped=dropped_arms(results))
     return results
 
 
-def _one_look(study: StudyConfig) -> StudyConfig:
-    """The study with one look at everything and no margin: what was planned was about its own metric."""
+def one_look(study: StudyConfig, **changes: Any) -> StudyConfig:
+    """The study with one look at everything, and other changes to its confirm stage."""
     if study.confirm is None:
         return study
-    update = {"seeds": study.confirm.most_seeds, "margin": None}
+    update = {"seeds": study.confirm.most_seeds, **changes}
     return study.model_copy(update={"confirm": study.confirm.model_copy(update=update)})
 
 
-def _dropped(results: StudyResults) -> dict[str, int]:
+def dropped_arms(results: StudyResults) -> dict[str, int]:
     """The arms that take no more seeds, and their numbers of seeds; all arms once the confirm stage has ended."""
     if results.looks is None or not results.looks.taken:
         return results.dropped

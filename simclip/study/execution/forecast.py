@@ -135,5 +135,7 @@ def models_at_once(study: StudyConfig, concurrency: int, others: int) -> int:
         concurrency: Maximum number of trials at a time.
         others: Number of arms besides controls.
     """
-    confirmed = confirm_trial_count(study, others) // max(1, len(study.confirm_seeds))
+    confirmed = confirm_trial_count(study, others)
+    if not study.keeps_all_confirmed:
+        confirmed //= max(1, len(study.confirm_seeds))
     return study.keep_models + max(concurrency, confirmed)

@@ -114,7 +114,10 @@ class Recorder:
         """Write the end of a trial that ran all its epochs, or that the scheduler stopped, and keep its model."""
         if self.halted_by:
             return  # the whole study was stopped, which says nothing about this trial
-        if trial.seed in (self.study.seeds[0], FIRST_CONFIRM_SEED) and (best := self.folder.best_model(trial.name)):
+        kept = trial.seed in (self.study.seeds[0], FIRST_CONFIRM_SEED) or (
+            trial.stage == "confirm" and self.study.keeps_all_confirmed
+        )
+        if kept and (best := self.folder.best_model(trial.name)):
             # The checkpoint itself stays until the end of the trial is on record.
             self.folder.storage.copy(best, f"{layout.MODELS}/{trial.name}/best")
         epochs = self._histories[trial.name][-1]["epoch"]
@@ -220,6 +223,8 @@ def drop_trailing_models(storage: Storage, results: StudyResults) -> None:
 def kept_models(results: StudyResults) -> set[str]:
     """Names of the trials whose models are kept: those of the leading and of the confirmed arms, on their first seed.
 
+    With `confirm.keep_models: all`, the confirmed arms keep those of all seeds.
+
     Once the confirm stage has ended, the search's models of its arms are dropped. An arm whose seeds have not all ended
     keeps its model: its place is not known yet.
     """
@@ -227,7 +232,8 @@ def kept_models(results: StudyResults) -> set[str]:
     ended = Counter(record.arm for record in results.search.values())
     settled = [arm for arm in results.order.names if ended[arm] >= len(study.seeds)]
     searched = {*settled[: study.keep_models], *(ended.keys() - settled)}
-    confirmed = {r.arm for r in results.confirm.values() if r.seed == FIRST_CONFIRM_SEED and r.outcome == "finished"}
+    finished = [record for record in results.confirm.values() if record.outcome == "finished"]
+    confirmed = [each for each in finished if each.seed == FIRST_CONFIRM_SEED or study.keeps_all_confirmed]
     if confirmed and results.looks and results.looks.next is None:
-        searched -= confirmed
-    return {f"{arm}-s{study.seeds[0]}" for arm in searched} | {f"{arm}-s{FIRST_CONFIRM_SEED}" for arm in confirmed}
+        searched -= {each.arm for each in confirmed}
+    return {f"{arm}-s{study.seeds[0]}" for arm in searched} | {each.trial for each in confirmed}

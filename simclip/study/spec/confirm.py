@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -22,6 +22,9 @@ class Confirm(Strict):
     arms: int = Field(3, ge=1, description="number of arms to confirm, the best ones of the search")
     seeds: int | list[int] = Field(
         5, description="fresh seeds per arm, at least 3 for a verdict; [3, 5, 8] looks at 3, 5 and 8 of them"
+    )
+    keep_models: Literal["first", "all"] = Field(
+        "first", description="models that are kept of each arm: that of its first seed, or all, for interpolate"
     )
     margin: float | str | None = Field(
         None, description="the largest difference that does not matter, in the metric's unit, e.g. 0.005 or 0.5%"

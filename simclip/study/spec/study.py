@@ -141,6 +141,11 @@ class StudyConfig(Strict):
         return range(FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + (self.confirm.most_seeds if self.confirm else 0))
 
     @property
+    def keeps_all_confirmed(self) -> bool:
+        """Whether the models of all seeds of the confirm stage are kept."""
+        return self.confirm is not None and self.confirm.keep_models == "all"
+
+    @property
     def margin(self) -> float | None:
         """The largest difference of the confirmed metric that does not matter; None if none was stated."""
         return self.confirm.margin_of(self.confirmed_metric) if self.confirm else None

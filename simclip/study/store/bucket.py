@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 #: The small files from which a study is read and resumed.
-READ = (layout.STUDY, layout.TRIALS, layout.LOOKS, layout.BEST, layout.TABLE, layout.RESULTS)
+READ = (layout.STUDY, layout.TRIALS, layout.INTERPOLATED, layout.LOOKS, layout.BEST, layout.TABLE, layout.RESULTS)
 
 
 def in_one_line(method: Callable[P, R]) -> Callable[P, R]:

@@ -17,10 +17,11 @@ class ItemFiles:
 
     Args:
         folder: Folder of the trials' records.
+        by_arm: Other folders of some arms' records, by the arms' names.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, by_arm: Mapping[str, Path] | None = None) -> None:
+        self._folder, self._by_arm = folder, by_arm or {}
         self._read: dict[tuple[str, int, str], np.ndarray] = {}
 
     def scatter(self, record: Record, metric: str | Mapping[str, float]) -> np.ndarray | None:
@@ -33,7 +34,8 @@ class ItemFiles:
             return None
         key = record.trial, record.best["epoch"], repr(metric)
         if key not in self._read:
-            shares = read_items(self._folder / f"{record.trial}{layout.ITEMS}", record.best["epoch"])
+            folder = self._by_arm.get(record.arm, self._folder)
+            shares = read_items(folder / f"{record.trial}{layout.ITEMS}", record.best["epoch"])
             found = None if shares is None else scatter(metric, shares)
             if found is None:
                 return None

@@ -11,6 +11,9 @@ ITEMS = ".items.npz"
 #: One log per trial, `<trial>.log`; each trial writes its own.
 LOGS = "logs"
 
+#: One folder per alpha, with a record and the test items of each trial that was interpolated with its base model.
+INTERPOLATED = "interpolated"
+
 #: The plan of the confirm stage, and every look that was taken.
 LOOKS = "looks.jsonl"
 #: The ranking, the verdict and what they were made on, for programs.
