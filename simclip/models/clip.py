@@ -180,6 +180,7 @@ def check_lora_targets(name: str, targets: Sequence[str], frozen: str) -> None:
     """
     check_model_folder(name)
     try:
+        check_reachable(name)
         with torch.device("meta"):
             model = untrained_model(hugging_face_folder(name, with_tokenizer=False), 0)
     except Exception as error:
