@@ -14,7 +14,6 @@ from simclip.evaluation.items import Items, Share, items_bytes
 from simclip.evaluation.kinds.classification import ClassificationSet
 from simclip.evaluation.kinds.pairs import PairsSet
 from simclip.evaluation.kinds.retrieval import RetrievalSet
-from simclip.study.analysis import verdict
 from simclip.study.analysis.comparison.dunnett import power
 from simclip.study.analysis.confirm import (
     confirm_trials,
@@ -22,11 +21,12 @@ from simclip.study.analysis.confirm import (
 )
 from simclip.study.analysis.results import StudyResults
 from simclip.study.search.plan import planned_arms
-from simclip.study.spec.arms import Stage, Trial
+from simclip.study.spec.arms import Trial
 from simclip.study.spec.study import Confirm, StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.item_files import ItemFiles
 from simclip.study.store.records import Outcome, Record
+from tests.calibration.whole_study import whole_studies
 
 Scores = Mapping[str, Mapping[int, float]]
 
@@ -257,57 +257,22 @@ def test_stages_do_not_mix(make) -> None:
     assert [arm.name for arm in results.contenders][:2] == ["control", "k4"]
 
 
-SIZES = (2, 4, 8, 16, 32)
-NOISE = 0.01
+def few(share: float, level: float, studies: int) -> bool:
+    """Whether a share is at most a level, but for sampling error."""
+    return share <= level + 3 * math.sqrt(level * (1 - level) / studies)
 
 
-def simulated(study: StudyConfig, template: Mapping[str, Record], gain: float, draw: np.random.Generator) -> bool:
-    """Run a study of made-up scores, search included; whether it calls any arm better."""
-    arms = {record.arm for record in template.values()}
-    # Paired seeds share something: half of the noise belongs to the seed.
-    seeds = [*study.seeds, *study.confirm_seeds]
-    shared = dict(zip(seeds, draw.normal(0, NOISE / math.sqrt(2), len(seeds)), strict=True))
-
-    def score(record: Record, seed: int, stage: Stage = "search") -> Record:
-        value = 0.4 + shared[seed] + draw.normal(0, NOISE / math.sqrt(2)) + (0.0 if record.control else gain)
-        rows = [{"epoch": 0, "metric": 0.1}, {"epoch": 1, "metric": value, "val/mean_r1": value}]
-        return replace(record, seed=seed, stage=stage, history=rows, outcome="finished")
-
-    records = {f"{arm}-s{seed}": score(template[arm], seed) for arm in sorted(arms) for seed in study.seeds}
-    for trial in confirm_trials(StudyResults(study, records)):
-        records[trial.name] = score(template[trial.arm.name], trial.seed, trial.stage)
-    verdict = StudyResults(study, records).verdict
-    assert verdict is not None and verdict.complete
-    return any(arm.word == "better" for arm in verdict.arms)
+@pytest.mark.parametrize("seeds", [3, [3, 4]])
+def test_without_an_effect_few_studies_say_better_or_worse(seeds) -> None:
+    studies = 150
+    words = whole_studies(Confirm(arms=3, seeds=seeds), studies, gain=0.0, key=7)
+    assert few(sum(bool({"better", "worse"} & {*said}) for said in words) / studies, 0.05, studies)
 
 
-def template_of(study: StudyConfig) -> dict[str, Record]:
-    return {arm.name: Record.of(Trial(arm, 1), []) for arm in planned_arms(study)}
-
-
-@pytest.fixture
-def no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of seeds that would be needed takes half of a verdict's time and decides nothing."""
-    monkeypatch.setattr(verdict, "seeds_needed", lambda *of: None)
-
-
-@pytest.mark.usefixtures("no_advice")
-@pytest.mark.parametrize("confirm", [(3, 3)])
-def test_without_an_effect_few_studies_say_better(make, confirm: tuple[int, int]) -> None:
-    study, studies = make(SIZES, confirm, seeds=(1, 2, 3)), 200
-    template, draw = template_of(study), np.random.default_rng(7)
-    false = sum(simulated(study, template, 0.0, draw) for _ in range(studies)) / studies
-    assert false <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
-
-
-@pytest.mark.usefixtures("no_advice")
-@pytest.mark.parametrize(("confirm", "effect"), [((1, 5), 2.0)])
-def test_a_planted_effect_is_seen_as_often_as_theory_says(make, confirm: tuple[int, int], effect: float) -> None:
-    study, studies = make(SIZES, confirm, seeds=(1,)), 150
-    template, draw = template_of(study), np.random.default_rng(8)
-    # The differences of two scores with their own noise of s / sqrt(2) each have a standard deviation of s.
-    seen = sum(simulated(study, template, effect * NOISE, draw) for _ in range(studies)) / studies
-    theory = power(effect, confirm[1], confirm[0], 0.05)
+def test_a_planted_effect_is_seen_as_often_as_theory_says() -> None:
+    studies = 120
+    words = whole_studies(Confirm(arms=1, seeds=5), studies, gain=2.0, key=8)
+    seen, theory = sum("better" in said for said in words) / studies, power(2.0, 5, 1, 0.05)
     assert seen == pytest.approx(theory, abs=3.5 * math.sqrt(theory * (1 - theory) / studies) + 0.005)
 
 

@@ -67,6 +67,8 @@ def take_looks(
                 name: {seed: score[chosen] for seed, score in scores[name].items() if seed < most}
                 for name, most in kept.items()
             }
+            if not parts[control]:  # all of its trials have failed so far
+                continue
             found = compare_each({name: own for name, own in parts.items() if own}, control, level)
             for name, said in zip(found.names, found.words(mode, margin), strict=True):
                 if going[place := names.index(name)]:
