@@ -82,7 +82,7 @@ def trials(study: StudyConfig) -> int:
     """Trials of the search and of the confirm stage."""
     assert study.confirm is not None
     arms = len(planned_arms(study)) - 1
-    return len(planned_trials(study)) + (min(arms, study.confirm.arms) + 1) * study.confirm.seeds
+    return len(planned_trials(study)) + (min(arms, study.confirm.arms) + 1) * study.confirm.most_seeds
 
 
 def test_its_arms_are_what_it_asks_about_under_the_papers_protocol(name: str) -> None:
