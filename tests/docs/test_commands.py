@@ -82,7 +82,7 @@ def test_commands_of_the_original_parse(words: list[str]) -> None:
         assert parse(words).config.epochs == 20
 
 
-@pytest.mark.parametrize("module", ["simclip.tiny", "tests.chaos", "tests.benchmarks"])
+@pytest.mark.parametrize("module", ["simclip.tiny", "tests.chaos", "tests.benchmarks", "tests.calibration"])
 def test_commands_of_other_modules_parse(module: str) -> None:
     name = module if module == "simclip.tiny" else f"{module}.__main__"
     main = importlib.import_module(name).main

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +22,12 @@ from simclip.study.spec.study import StudyConfig
 from simclip.study.store import layout
 from simclip.study.store.folder import StudyFolder
 from simclip.study.store.look_log import read_looks
-from tests.study.in_process import ONE_CPU
+from tests.study.in_process import ONE_CPU, run_here
 from tests.study.made_up_trials import made_up
 from tests.study.watched import Events, figures, interrupt_at
+from tune import main
 
+ROOT = Path(__file__).parents[3]
 MakeStudy = Callable[..., StudyConfig]
 
 
@@ -58,6 +63,46 @@ def test_a_crippled_arm_stops_at_the_first_look_and_the_other_goes_to_the_last(m
     confirmed = json.loads((folder.path / layout.RESULTS).read_text())["confirm"]
     assert confirmed["complete"] and [look["seeds"] for look in confirmed["looks"]["taken"]] == [3, 5, 6]
     assert {arm["name"]: arm["look"] for arm in confirmed["arms"]} == {"control": None, "k2": 3, "k4": 6}
+
+
+#: An arm that learns nothing, and one that learns as plain fine-tuning does.
+CRIPPLED = {
+    "metric": "val/loss",
+    "parameters": {
+        "arm": {"values": [{"cluster_size": 2, "learning_rate": 1e-3}, {"cluster_size": 4, "learning_rate": 1e-9}]}
+    },
+    "confirm": {"arms": 2, "seeds": [3, 4]},
+}
+
+
+def check_crippled(folder: StudyFolder) -> None:
+    """The crippled arm, which was trained like the others, ended at the first look; the other went to the last."""
+    results = StudyResults.read(folder)
+    looks = results.looks
+    assert looks is not None and [look.seeds for look in looks.taken] == [3, 4] and looks.next is None
+    first, last = ({("lr1e-09" in name): arm.word for name, arm in look.arms.items()} for look in looks.taken)
+    assert first == {True: "worse", False: "undecided"} and True not in last
+    confirmed = [record.arm for record in results.confirm.values() if record.outcome == "finished"]
+    assert sorted(confirmed.count(arm) for arm in {*confirmed}) == [3, 4, 4]
+    assert read_looks(folder.looks).plan == {"seeds": [3, 4], "margin": None, "metric": "val/loss"}
+
+
+def test_real_training_stops_a_crippled_arm_at_the_first_look(make_study: MakeStudy, tmp_path: Path) -> None:
+    _, folder = run_here(make_study(**CRIPPLED), tmp_path)
+    check_crippled(folder)
+
+
+@pytest.mark.slow
+def test_a_command_with_results_in_a_bucket_stops_a_crippled_arm(
+    make_study: MakeStudy, s3: dict[str, str], tmp_path: Path
+) -> None:
+    make_study(**CRIPPLED)
+    place, environment = f"s3://studies/{tmp_path.name}", {**os.environ, **s3}
+    command = [sys.executable, "tune.py", "run", str(tmp_path / "tiny.yaml"), "--results", place]
+    end = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert end.returncode == 0, end.stdout[-2000:] + end.stderr[-2000:]
+    assert "Look at 3 seeds: " in end.stdout
+    check_crippled(StudyFolder.at(f"{place}/tiny"))
 
 
 def test_status_tells_the_looks_and_the_next_one(make, tmp_path: Path) -> None:
@@ -99,6 +144,44 @@ def test_a_study_that_is_extended_says_what_that_costs(make, tmp_path: Path) -> 
     assert looks is not None and [look.seeds for look in looks.taken] == [3, 4]
     assert looks.plan.seeds == (3,) and looks.worst == pytest.approx(0.10)
     assert seeds_by_arm(end) == {"control": 4, "k2": 4, "k4": 4}
+
+
+def test_results_of_earlier_versions_are_judged_anew_without_a_trial(make, tmp_path: Path) -> None:
+    """They have records alone: no log of looks, no test items, and another verdict in results.json."""
+    _, folder = made_up(make(5), tmp_path, scores(k2=-0.3))
+    folder.looks.unlink()
+    (folder.path / layout.RESULTS).write_text('{"confirm": {"arms": [{"name": "k2", "verdict": "x", "p": 0.2}]}}')
+    before = {path: path.read_bytes() for path in folder.trials.iterdir()}
+    assert any(line.startswith("Clusters do not help") or "No arm" in line for line in status_lines(folder))
+    events = Events()
+    end, _ = made_up(make(5), tmp_path, scores(k2=-0.3), [events])
+    assert events.started == [] and {path: path.read_bytes() for path in folder.trials.iterdir()} == before
+    assert {arm.name: arm.word for arm in end.results.verdict.arms} == {
+        "control": None, "k2": "worse", "k4": "undecided",
+    }  # fmt: skip
+    assert [look["seeds"] for look in read_looks(folder.looks).looks] == [5]
+
+
+@pytest.mark.parametrize(
+    ("confirm", "said"),
+    [
+        ("{seeds: [3, 3]}", "confirm.seeds"),
+        ("{seeds: [2, 5]}", "confirm.seeds: [2, 5]: the first look needs at least 3 seeds"),
+        ("{seeds: 5, margin: 0}", "confirm.margin: 0: expected a difference above 0"),
+        ("{seeds: 5, margin: -1%}", "confirm.margin: '-1%' is not a difference of the metric"),
+        ("{seeds: 5, margin: 2%}", "confirm.margin: 2% is in percent, but val/loss is not"),
+        ("{seeds: [3, 5]}", "confirm.seeds: trials have already run on 4 seeds, too many for a look at 3"),
+    ],
+)
+def test_looks_and_margins_that_cannot_be_are_one_line_and_exit_code_2(
+    make, tmp_path: Path, capsys: pytest.CaptureFixture[str], confirm: str, said: str
+) -> None:
+    made_up(make(4), tmp_path, scores())
+    metric = ["metric=val/loss"] if "val/loss" in said else []
+    command = ["run", str(tmp_path / "tiny.yaml"), *metric, f"confirm={confirm}", "--results", str(tmp_path)]
+    assert main(command) == 2
+    line = capsys.readouterr().err
+    assert said in line and line.count("\n") == 1
 
 
 def test_failed_trials_that_run_again_are_another_look(make, tmp_path: Path) -> None:
