@@ -70,7 +70,7 @@ def before_confirming(results: StudyResults) -> str:
     names = ", ".join(arm.name for arm in results.contenders[1:] if arm.name not in looks.decided)
     if looks.taken and looks.next:
         found = look_sentence(looks.taken[-1])
-        return f"{found} {names} against {control} until {counted(looks.next, 'seed')}"
+        return f"{found} Going on to {counted(looks.next, 'seed')}: {names} against {control}"
     line = f"Confirming {names} against {control} on {counted(study.confirm.most_seeds, 'fresh seed')}"
     if len(study.confirm.looks) > 1:
         line += f", with looks at {', '.join(map(str, study.confirm.looks[:-1]))} of them"
