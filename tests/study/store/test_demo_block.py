@@ -47,7 +47,7 @@ def test_shipped_studies_load_and_plan_arms_on_the_demo(path: Path) -> None:
     assert train.iterations_per_epoch is None and train.data_workers == 0
     assert train.train_tsv == Path(STUDIES.parent, "datasets/demo/train.tsv")
     assert {each.name for each in train.evaluation_sets} == {"val", "rare", "swapped"}
-    assert study.confirm is not None and (study.confirm.arms, study.confirm.seeds) == (2, 3)
+    assert study.confirm is not None and (study.confirm.arms, study.confirm.looks) == (2, (4, 6))
     assert study.resources == StudyConfig.model_fields["resources"].default
 
     full = load_study(path)
