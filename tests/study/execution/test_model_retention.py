@@ -79,3 +79,10 @@ def test_models_of_an_earlier_version_stay_usable(make_study: MakeStudy, ended: 
     shutil.rmtree(tmp_path / "tiny" / layout.BEST_MODEL)
     run_here(make_study(), tmp_path)
     assert (tmp_path / "tiny" / layout.BEST_MODEL / "model.safetensors").is_file()
+
+
+def test_all_models_of_the_confirm_stage_stay_if_they_are_to(tmp_path: Path) -> None:
+    study = StudyConfig(name="s", keep_models=1, confirm=Confirm(arms=1, seeds=2, keep_models="all"))
+    confirmed = [record(arm, seed, 0, 0.1) for seed in (1000, 1001) for arm in ("control", "k4")]
+    assert left(tmp_path, study, *SEARCHED, *confirmed) == {each.trial for each in confirmed}
+    assert models_at_once(study, concurrency=1, others=2) == 1 + 4
