@@ -209,7 +209,7 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
     [
         ("rune", "did you mean run?"),
         ("studies/demo.yaml", "did you mean python tune.py run studies/demo.yaml?"),
-        ("xyz", "expected run, report, reproduce, export, "),
+        ("xyz", "expected run, report, reproduce, interpolate, export, "),
     ],
 )
 def test_what_is_no_command_is_one_line(first: str, meant: str, capfd: pytest.CaptureFixture[str]) -> None:
