@@ -131,7 +131,8 @@ def test_max_similarity_shows_what_is_left_out(typed: Typed, tmp_path: Path) -> 
 def test_a_studys_limits_hold_on_the_page(
     config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    limits = {"relative_margin": 1e9, "skip_nearest": 1}  # whichever sign a cosine has, this is no limit or leaves none
+    # A margin so large that an anchor keeps all of its neighbours if its own cosine is positive, and none if negative.
+    limits = {"relative_margin": 1e9, "skip_nearest": 1}
     study = write_study(config, tmp_path / "limited.yaml", train=limits)
     assert main(["clusters", str(study), "--out", str(tmp_path / "page.html"), "--k", "2", "--anchors", "40"]) == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ OWN_SHARE = 0.7
 
 #: How many seeds' worth of weight the arms' noise has in the estimate of the control's. Without any, three seeds would
 #: say so little about the control that most of what the other arms tell about the noise would be lost; with more, a
-#: control that scatters twice as much would go unseen (docs/decision.md has the table).
+#: control that scatters twice as much would go unseen (docs/calibration.md has the table).
 PRIOR_SEEDS = 0.25
 
 
@@ -65,15 +65,16 @@ def noise(scores: Table, control: str, found: Fit, level: float) -> Noise:
         values, places = np.unique(degrees, return_inverse=True)
         return np.array([critical(level, arms, each, correlation) for each in values.tolist()])[places]
 
+    usual, other = reach(df), reach(apart_df)
     larger = np.maximum(pooled, OWN_SHARE * np.nan_to_num(alone))
-    separate = reach(apart_df) ** 2 * np.nan_to_num(apart) > reach(df) ** 2 * larger
+    separate = other**2 * np.nan_to_num(apart) > usual**2 * larger
     variances, degrees = np.where(separate, apart, larger), np.where(separate, apart_df, df)
-    reaches = np.where(separate, reach(apart_df), reach(df))
+    reaches = np.where(separate, other, usual)
     return Noise(
         errors=np.sqrt(np.diag(found.design)[:, None] / 2 * variances),
         df=degrees,
         reach=reaches,
-        widening=reaches / reach(df) * np.sqrt(variances / pooled),
+        widening=reaches / usual * np.sqrt(variances / pooled),
         scatter=np.sqrt(alone / pooled),
         correlation=correlation,
     )
