@@ -45,7 +45,10 @@ RAY_FILES = tuple(
     )
 )  # fmt: skip
 #: Files that take long. They start after those of Ray and before all others.
-LONG_FILES = ("tests/cli/commands/test_commands.py", "tests/study/test_studies.py", "tests/models/test_families.py")
+LONG_FILES = (
+    "tests/cli/commands/test_reproduce.py", "tests/cli/commands/test_commands.py", "tests/study/test_studies.py",
+    "tests/models/test_families.py",
+)  # fmt: skip
 
 
 class ByFile(LoadFileScheduling):

@@ -83,6 +83,7 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
     from simclip.study.execution.ray_executor import RayExecutor
     from simclip.study.execution.resources import resolved
     from simclip.study.execution.run import run_study
+    from simclip.study.search.plan import planned_trials
     from simclip.study.spec.arms import Trial
     from simclip.study.store.folder import StudyFolder
     from simclip.study.store.study_file import load_study
@@ -102,12 +103,13 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
                 self.at[trial.name]["untouched"] = row["seconds"]
 
     folder.mkdir()
-    train = {**train, "epochs": 1, "iterations_per_epoch": 2, "log_every": 1, "learning_rate": 1e-3}
+    train = {**train, "epochs": 1, "iterations_per_epoch": 2, "log_every": 1, "learning_rate": 1e-3, "threads": 1}
     content = {
         "name": "overhead",
         "train": train,
         "parameters": {"cluster_size": {"value": 4}, "proportion": {"value": 0.5}},
         "seeds": list(range(1, TRIALS // 2 + 1)),
+        "confirm": None,
         "max_concurrent": 1,
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -117,8 +119,7 @@ def measure(name: str, cluster: Any, folder: Path, train: dict[str, Any], goal: 
     watch = LogWatch(results.logs)
     run_study(study, RayExecutor(study, cluster, results), results, [events])
     watch.stop()
-    clusters = {"threads": 1, "cluster_size": 4, "proportion": 0.5}
-    plain = trial_to_trial(folder / "plain", {**train, **clusters}, TRIALS)
+    plain = trial_to_trial(folder / "plain", planned_trials(study)[-1].config, TRIALS)
     return _row(name, list(events.at), events.at, watch, goal, plain)
 
 

@@ -7,16 +7,22 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simclip.train.config import TrainConfig
 
 
-def trial_to_trial(folder: Path, train: dict[str, Any], trials: int) -> float:
+def trial_to_trial(folder: Path, config: TrainConfig, trials: int) -> float:
     """Seconds from a trial's last log line to the end of the next one's first step, median over trials in turn.
 
     Args:
         folder: Empty folder for logs and results.
-        train: Training fields; `log_every` has to be 1.
+        config: Training fields; `log_every` has to be 1.
         trials: Number of trials, which differ in their seed.
+
+    Raises:
+        RuntimeError: A trial failed.
     """
     from ray import tune
 
@@ -25,13 +31,16 @@ def trial_to_trial(folder: Path, train: dict[str, Any], trials: int) -> float:
     logs = folder / "logs"
     logs.mkdir(parents=True)
     watch = LogWatch(logs)
-    tune.Tuner(
+    train = config.model_dump(mode="json", exclude={"seed"})
+    ends = tune.Tuner(
         tune.with_resources(run, {"cpu": 1}),
         param_space={"train": train, "seed": tune.grid_search(list(range(1, trials + 1))), "logs": str(logs)},
         tune_config=tune.TuneConfig(max_concurrent_trials=1),
         run_config=tune.RunConfig(storage_path=str(folder / "results"), verbose=0),
     ).fit()
     watch.stop()
+    if ends.errors:
+        raise RuntimeError(f"{len(ends.errors)} of {trials} trials failed") from ends.errors[0]
     order = sorted(watch.first_step, key=watch.first_step.__getitem__)
     return median(watch.first_step[after] - watch.last_line[before] for before, after in pairwise(order))
 
