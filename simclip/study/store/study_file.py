@@ -119,6 +119,8 @@ def _on_demo(path: Path, content: Mapping[str, Any], block: Any, demo: Mapping[s
         small["confirm"] = None
     else:
         small |= {key: demo[key] for key in ("confirm", "test") if key in demo}
+        if "metric" in content:  # the demo's margin is a difference of the demo's metric
+            small["confirm"] = {key: value for key, value in demo["confirm"].items() if key != "margin"}
     for key, value in block.items():
         merge = isinstance(value, dict) and isinstance(small.get(key), dict)
         small[key] = {**small[key], **value} if merge else value

@@ -91,6 +91,14 @@ def test_a_study_without_a_block_says_how_to_add_one(tmp_path: Path) -> None:
         load_study(path, ["demo.train.epochs=2"])
 
 
+def test_the_demos_margin_is_for_the_demos_metric(small) -> None:
+    assert small().margin == 0.02
+    for metric in ("val/loss", "rare/top1"):
+        study = small(metric=metric)
+        assert study.margin is None and study.confirm is not None and study.confirm.looks == (4, 6)
+    assert small({"confirm": {"margin": 0.05}}, metric="val/loss").margin == 0.05
+
+
 def test_a_wrong_study_is_refused_before_its_block(small) -> None:
     with pytest.raises(InputError, match="seeds"):
         small({"seeds": [1]}, seeds=[])
