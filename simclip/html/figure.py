@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,9 +133,10 @@ def add_title(figure: Figure, title: str) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
-def shortened(name: str, most: int = 24) -> str:
-    """A name of at most `most` characters without its middle: arms differ at the end of their names."""
-    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
+def shortened(names: Sequence[str], most: int = 24) -> list[str]:
+    """Names without their middle: of at most `most` characters, or as many as tell each from every other."""
+    short = [name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}" for name in names]
+    return short if len({*short}) == len({*names}) else shortened(names, most + 2)
 
 
 def _to_svg(figure: Figure) -> str:

@@ -39,9 +39,10 @@ def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture
     if verdict.margin is not None:
         margin = verdict.margin * (100 if metric.percent else 1)
         axes.axvspan(-margin, margin, color=INK, alpha=MARGIN_SHADE, linewidth=0)
+    names = shortened([arm.name for arm in shown])
     for place, arm in enumerate(shown):
         by_seed = [score - control.scores[seed] for seed, score in arm.scores.items() if seed in control.scores]
-        _row(axes, place, arm, by_seed, metric, at=_look(verdict, arm))
+        _row(axes, place, arm, by_seed, metric, label=names[place] + _look(verdict, arm))
     axes.set_ylim(len(shown) - 0.5, -0.62)
     low, high = limits or extent(findings) or (0.0, 0.0)
     pad = 0.05 * (high - low)
@@ -88,8 +89,8 @@ def _band(verdict: Verdict, metric: Metric) -> str:
     return f"; band: {within(metric, verdict.margin)}, which does not matter" if verdict.margin else ""
 
 
-def _row(axes: Axes, place: int, arm: ConfirmedArm, by_seed: Sequence[float], metric: Metric, at: str) -> None:
-    """Draw an arm: its name, its look and its difference above its bar, its seeds below."""
+def _row(axes: Axes, place: int, arm: ConfirmedArm, by_seed: Sequence[float], metric: Metric, label: str) -> None:
+    """Draw an arm: its name and look, and its difference above its bar, its seeds below."""
     colour, factor = WORD_COLOURS.get(arm.word or "", INK), 100 if metric.percent else 1
     axes.plot([0, 0], [place - 0.12, place + 0.36], color=INK, linewidth=1.2)
     if arm.difference:
@@ -98,7 +99,7 @@ def _row(axes: Axes, place: int, arm: ConfirmedArm, by_seed: Sequence[float], me
     axes.plot([factor * (arm.gain or 0.0)], [place], marker="D", markersize=7.5, color=colour)
     dots = [factor * each for each in by_seed]
     axes.scatter(dots, [place + 0.22] * len(dots), s=22, color=colour, alpha=0.45, linewidths=0)
-    sides = ((0, "left", shortened(arm.name) + at, "bold"), (1, "right", _written(metric, arm), "normal"))
+    sides = ((0, "left", label, "bold"), (1, "right", _written(metric, arm), "normal"))
     for x, side, text, weight in sides:
         axes.text(
             x, place - 0.32, text, color=colour, fontweight=weight, va="center", ha=side,
@@ -138,7 +139,7 @@ def ranking(findings: Findings) -> Iterator[Picture]:
         axes.plot(
             [factor * arm.mean], [place], marker="|", markersize=12, markeredgewidth=2.2, color=colour, alpha=faint
         )
-    axes.set_yticks(range(len(shown)), [shortened(arm.name) for arm in shown])
+    axes.set_yticks(range(len(shown)), shortened([arm.name for arm in shown]))
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(True, axis="x")
     axes.set_xlabel(metric.unit)

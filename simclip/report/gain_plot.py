@@ -28,10 +28,10 @@ def gains(findings: Findings) -> Iterator[Picture]:
     places = range(len(names))
     axes.scatter([100 * start[name] for name in names], places, s=42, facecolors="none", edgecolors=INK, linewidths=1.4,
                  label="base model")  # fmt: skip
-    for arm, marker in zip(arms, ("s", "D"), strict=False):
+    for arm, label, marker in zip(arms, shortened(arms), ("s", "D"), strict=False):
         colour = findings.colours[arm]
         axes.scatter([100 * means[arm][name] for name in names], places, s=38, marker=marker, color=colour, alpha=0.9,
-                     linewidths=0, label=shortened(arm), zorder=3)  # fmt: skip
+                     linewidths=0, label=label, zorder=3)  # fmt: skip
     axes.set_yticks(places, names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(-2, 102)

@@ -35,8 +35,8 @@ def alpha_curves(findings: Findings, found: Interpolation) -> Picture:
         axes.set_xticks([0, 0.5, 1], ["base", "alpha 0.5", "1"])
     for unused in panels:
         unused.set_axis_off()
-    handles = {shortened(arm): axes.plot([], [], color=findings.colours[arm])[0] for arm in reversed(arms)}
-    figure.legend([*handles.values()], [*handles], loc="outside lower left", ncols=2)
+    handles = [axes.plot([], [], color=findings.colours[arm])[0] for arm in reversed(arms)]
+    figure.legend(handles, shortened([*reversed(arms)]), loc="outside lower left", ncols=2)
     return Picture(
         "alphas",
         "Between the base model and the trained ones",

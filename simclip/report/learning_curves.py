@@ -53,10 +53,12 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
     figure.align_ylabels([above, *panels])
     panels[-1].set_xlabel("epoch (0: the base model)")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    handles = {shortened(arm): above.plot([], [], color=findings.colours[arm])[0] for arm in coloured}
+    handles = [above.plot([], [], color=findings.colours[arm])[0] for arm in coloured]
+    names = shortened(coloured)
     if len(by_arm) > len(coloured):
-        handles["others"] = above.plot([], [], color=INK, alpha=FAINT)[0]
-    figure.legend([*handles.values()], [*handles], loc="outside lower left", ncols=2)
+        handles += above.plot([], [], color=INK, alpha=FAINT)
+        names += ["others"]
+    figure.legend(handles, names, loc="outside lower left", ncols=2)
     finals = "; ".join(f"{arm} {findings.metric.formatted(_final(by_arm[arm]))}" for arm in coloured)
     return Picture(
         name,

@@ -187,8 +187,9 @@ def _x_axis(axes: Axes, effect: ParameterEffect) -> None:
     if effect.joined or effect.scale == "category":
         slanted = len(labels) > MOST_UPRIGHT or max(map(len, labels.values()), default=0) > 60 / len(labels)
         ticks = sorted(labels)
+        short = shortened([labels[x] for x in ticks], 18)
         shown = set(ticks if effect.scale == "category" else _apart(ticks, effect.scale))
-        axes.set_xticks(ticks, [shortened(labels[x], 18) if x in shown else "" for x in ticks])
+        axes.set_xticks(ticks, [label if x in shown else "" for x, label in zip(ticks, short, strict=True)])
         axes.tick_params(axis="x", rotation=30 if slanted and effect.scale == "category" else 0)
         axes.xaxis.set_minor_locator(NullLocator())
     elif effect.scale == "log":

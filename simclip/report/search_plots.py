@@ -25,7 +25,7 @@ def importance_bars(findings: Findings) -> Iterator[Picture]:
     axes.barh(range(len(shares)), shares, height=0.62, color=BETTER)
     for place, share in enumerate(shares):
         axes.annotate(f"{share:.0f}%", (share, place), (4, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(shares)), [shortened(TrainConfig.traits(name).label) for name in found.shares])
+    axes.set_yticks(range(len(shares)), shortened([TrainConfig.traits(name).label for name in found.shares]))
     axes.set_ylim(len(shares) - 0.45, -0.55)
     axes.set_xlim(0, max(shares) * 1.14 or 1)
     axes.grid(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -88,10 +89,14 @@ class _Drawn:
         """The width that shows everything."""
         return max([cell_len(line) for line in self.heading] + [cell.cell_len for cell in self.cells])
 
-    @property
+    @cached_property
     def least_width(self) -> int:
-        """The width below which other columns are left out."""
-        return self.width if self.column.min_width is None else min(self.width, self.column.min_width)
+        """The width below which other columns are left out; cells that differ are told apart in it."""
+        least = self.width if self.column.min_width is None else min(self.width, self.column.min_width)
+        texts = {cell.plain: cell for cell in self.cells}
+        while least < self.width and len({shortened(text, least).plain for text in texts.values()}) < len(texts):
+            least += 1
+        return least
 
 
 def _drawn(table: Table) -> list[_Drawn]:

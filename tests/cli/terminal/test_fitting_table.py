@@ -63,6 +63,17 @@ def test_shortened_text_fits_and_keeps_both_ends(text, width):
         assert text.startswith(head) and text.endswith(tail) and 0 <= len(head) - len(tail) <= 1
 
 
+def test_names_that_differ_look_different_before_another_column_is_left_out():
+    names = ["clusters-k4-nb1-p1-warm-skip0-hard0.25", "clusters-k4-nb1-p0-fixed-skip0-hard0.25"]
+    columns = [Column("arm", min_width=12), Column("score", right=True), Column("epochs", priority=1)]
+    table = FittingTable(Table(columns, [Row([Cell(name), Cell("1.0"), Cell("5")]) for name in names]))
+    for width in range(45, 60):
+        lines = printed(table, width)
+        assert lines[2].split()[0] != lines[3].split()[0] and max(map(len, lines)) <= width
+    assert "epochs" in printed(table, 55)[0] and "epochs" not in printed(table, 45)[0]
+    assert max(map(len, printed(table, 20))) <= 20  # too narrow for both
+
+
 def test_a_line_leaves_out_pieces_by_rank_and_empty_ones():
     pieces = [(2, Text("late")), (0, Text("stays")), (1, Text("")), (1, Text("soon"))]
     first = Text("a-rather-long-name")
