@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +32,7 @@ FAINT = 0.3
 DECIMALS = re.compile(r"-?\d+\.\d{3,}")
 
 WIDTH = 4.6  # inches; on a phone's screen the text has the size of the phone's small text
+LABEL = 24  # characters of a name, if it takes no more to tell it from the others
 #: Fonts of the picture files for what DejaVu Sans lacks, such as Chinese; the first ones that are installed are used.
 WIDE_FONTS = (
     "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
@@ -131,12 +132,6 @@ def panel(title: str, height: float) -> tuple[Figure, Axes]:
 def add_title(figure: Figure, title: str) -> None:
     """Set the title at the figure's left edge."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-
-
-def shortened(names: Sequence[str], most: int = 24) -> list[str]:
-    """Names without their middle: of at most `most` characters, or as many as tell each from every other."""
-    short = [name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}" for name in names]
-    return short if len({*short}) == len({*names}) else shortened(names, most + 2)
 
 
 def _to_svg(figure: Figure) -> str:

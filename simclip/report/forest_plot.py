@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from simclip.cli.wording.confirmed_arm import within
 from simclip.cli.wording.formatting import Metric, counted
-from simclip.html.figure import BETTER, FAINT, INK, WORSE, Picture, panel, shortened
+from simclip.cli.wording.short_names import short_names
+from simclip.html.figure import BETTER, FAINT, INK, LABEL, WORSE, Picture, panel
 from simclip.report.findings import Findings
 from simclip.study.analysis.ranking import ArmResult
 from simclip.study.analysis.verdict import ConfirmedArm, Verdict
@@ -39,7 +40,7 @@ def forest(findings: Findings, limits: Limits | None = None) -> Iterator[Picture
     if verdict.margin is not None:
         margin = verdict.margin * (100 if metric.percent else 1)
         axes.axvspan(-margin, margin, color=INK, alpha=MARGIN_SHADE, linewidth=0)
-    names = shortened([arm.name for arm in shown])
+    names = short_names([arm.name for arm in shown], LABEL)
     for place, arm in enumerate(shown):
         by_seed = [score - control.scores[seed] for seed, score in arm.scores.items() if seed in control.scores]
         _row(axes, place, arm, by_seed, metric, label=names[place] + _look(verdict, arm))
@@ -139,7 +140,7 @@ def ranking(findings: Findings) -> Iterator[Picture]:
         axes.plot(
             [factor * arm.mean], [place], marker="|", markersize=12, markeredgewidth=2.2, color=colour, alpha=faint
         )
-    axes.set_yticks(range(len(shown)), shortened([arm.name for arm in shown]))
+    axes.set_yticks(range(len(shown)), short_names([arm.name for arm in shown], LABEL))
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(True, axis="x")
     axes.set_xlabel(metric.unit)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simclip.cli.wording.formatting import Metric
-from simclip.html.figure import FAINT, INK, Picture, panel, shortened
+from simclip.cli.wording.short_names import short_names
+from simclip.html.figure import FAINT, INK, LABEL, Picture, panel
 from simclip.report.findings import Findings
 from simclip.study.analysis.ranking import base_model_metrics
 
@@ -28,7 +29,7 @@ def gains(findings: Findings) -> Iterator[Picture]:
     places = range(len(names))
     axes.scatter([100 * start[name] for name in names], places, s=42, facecolors="none", edgecolors=INK, linewidths=1.4,
                  label="base model")  # fmt: skip
-    for arm, label, marker in zip(arms, shortened(arms), ("s", "D"), strict=False):
+    for arm, label, marker in zip(arms, short_names(arms, LABEL), ("s", "D"), strict=False):
         colour = findings.colours[arm]
         axes.scatter([100 * means[arm][name] for name in names], places, s=38, marker=marker, color=colour, alpha=0.9,
                      linewidths=0, label=label, zorder=3)  # fmt: skip

@@ -7,7 +7,8 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from simclip.cli.wording.formatting import Metric, main_metrics
-from simclip.html.figure import INK, WIDTH, Picture, add_title, shortened
+from simclip.cli.wording.short_names import short_names
+from simclip.html.figure import INK, LABEL, WIDTH, Picture, add_title
 from simclip.report.findings import Findings
 from simclip.study.interpolation.points import Interpolation
 
@@ -36,7 +37,7 @@ def alpha_curves(findings: Findings, found: Interpolation) -> Picture:
     for unused in panels:
         unused.set_axis_off()
     handles = [axes.plot([], [], color=findings.colours[arm])[0] for arm in reversed(arms)]
-    figure.legend(handles, shortened([*reversed(arms)]), loc="outside lower left", ncols=2)
+    figure.legend(handles, short_names([*reversed(arms)], LABEL), loc="outside lower left", ncols=2)
     return Picture(
         "alphas",
         "Between the base model and the trained ones",

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from simclip.cli.wording.short_names import short_names
 from simclip.clusters.coverage import SEEN
-from simclip.html.figure import FAINT, INK, WIDTH, Picture, add_title, shortened
+from simclip.html.figure import FAINT, INK, LABEL, WIDTH, Picture, add_title
 from simclip.report.findings import Findings
 from simclip.study.spec.arms import Stage
 from simclip.study.store.records import Record
@@ -54,7 +55,7 @@ def _drawn(findings: Findings, name: str, title: str, records: Mapping[str, Reco
     panels[-1].set_xlabel("epoch (0: the base model)")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     handles = [above.plot([], [], color=findings.colours[arm])[0] for arm in coloured]
-    names = shortened(coloured)
+    names = short_names(coloured, LABEL)
     if len(by_arm) > len(coloured):
         handles += above.plot([], [], color=INK, alpha=FAINT)
         names += ["others"]

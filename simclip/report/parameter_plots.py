@@ -13,7 +13,8 @@ from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from simclip.cli.wording.formatting import Metric
-from simclip.html.figure import ARM_COLOURS, BETTER, INK, WORSE, Picture, panel, shortened
+from simclip.cli.wording.short_names import short_names
+from simclip.html.figure import ARM_COLOURS, BETTER, INK, WORSE, Picture, panel
 from simclip.report.findings import Findings
 from simclip.study.analysis.heat_map import Band, Cell, HeatMap, heat_maps
 from simclip.study.analysis.parameter_effects import Line, ParameterEffect, Point, Scale, parameter_effects
@@ -187,7 +188,7 @@ def _x_axis(axes: Axes, effect: ParameterEffect) -> None:
     if effect.joined or effect.scale == "category":
         slanted = len(labels) > MOST_UPRIGHT or max(map(len, labels.values()), default=0) > 60 / len(labels)
         ticks = sorted(labels)
-        short = shortened([labels[x] for x in ticks], 18)
+        short = short_names([labels[x] for x in ticks], 18)
         shown = set(ticks if effect.scale == "category" else _apart(ticks, effect.scale))
         axes.set_xticks(ticks, [label if x in shown else "" for x, label in zip(ticks, short, strict=True)])
         axes.tick_params(axis="x", rotation=30 if slanted and effect.scale == "category" else 0)

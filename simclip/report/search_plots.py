@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from matplotlib.ticker import MaxNLocator
 
 from simclip.cli.wording.formatting import counted
-from simclip.html.figure import BETTER, INK, Picture, panel, shortened
+from simclip.cli.wording.short_names import short_names
+from simclip.html.figure import BETTER, INK, LABEL, Picture, panel
 from simclip.report.findings import Findings
 from simclip.study.analysis.importance import importances
 from simclip.study.analysis.rung_correlation import correlate_rungs
@@ -25,7 +26,8 @@ def importance_bars(findings: Findings) -> Iterator[Picture]:
     axes.barh(range(len(shares)), shares, height=0.62, color=BETTER)
     for place, share in enumerate(shares):
         axes.annotate(f"{share:.0f}%", (share, place), (4, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(shares)), shortened([TrainConfig.traits(name).label for name in found.shares]))
+    labels = [TrainConfig.traits(name).label for name in found.shares]
+    axes.set_yticks(range(len(shares)), short_names(labels, LABEL))
     axes.set_ylim(len(shares) - 0.45, -0.55)
     axes.set_xlim(0, max(shares) * 1.14 or 1)
     axes.grid(False)

@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from simclip.cli.wording.short_names import short_names
 from simclip.cli.wording.table import Cell, Column, Table, Tone
 
 GAP = 2
@@ -39,10 +40,11 @@ class FittingTable:
                 Text("\n".join(line[:width] for line in drawn.heading)),
                 justify="right" if drawn.column.right else "left", width=width, no_wrap=True, vertical="bottom",
             )  # fmt: skip
-        for place, row in enumerate(self.table.rows):
+        cells = [drawn.shortened(width) for drawn, width in columns]
+        for row, texts in zip(self.table.rows, zip(*cells, strict=True), strict=True):
             if row.separate:
                 table.add_section()
-            table.add_row(*(shortened(drawn.cells[place], width) for drawn, width in columns))
+            table.add_row(*texts)
         yield table
         if caption := self.table.caption_for(drawn.column for drawn, _ in columns):
             yield Text()
@@ -92,11 +94,18 @@ class _Drawn:
     @cached_property
     def least_width(self) -> int:
         """The width below which other columns are left out; cells that differ are told apart in it."""
-        least = self.width if self.column.min_width is None else min(self.width, self.column.min_width)
-        texts = {cell.plain: cell for cell in self.cells}
-        while least < self.width and len({shortened(text, least).plain for text in texts.values()}) < len(texts):
-            least += 1
-        return least
+        if self.column.min_width is None or self.width <= self.column.min_width:
+            return self.width
+        names = short_names([cell.plain for cell in self.cells], self.column.min_width)
+        return min(self.width, max(self.column.min_width, *map(cell_len, names)))
+
+    def shortened(self, width: int) -> list[Text]:
+        """The cells in a number of characters, told apart where that is enough."""
+        names = short_names([cell.plain for cell in self.cells], width)
+        return [
+            shortened(cell if cell.cell_len <= width else Text(name, cell.style), width)
+            for cell, name in zip(self.cells, names, strict=True)
+        ]
 
 
 def _drawn(table: Table) -> list[_Drawn]:

@@ -67,11 +67,11 @@ def test_names_that_differ_look_different_before_another_column_is_left_out():
     names = ["clusters-k4-nb1-p1-warm-skip0-hard0.25", "clusters-k4-nb1-p0-fixed-skip0-hard0.25"]
     columns = [Column("arm", min_width=12), Column("score", right=True), Column("epochs", priority=1)]
     table = FittingTable(Table(columns, [Row([Cell(name), Cell("1.0"), Cell("5")]) for name in names]))
-    for width in range(45, 60):
+    for width in range(24, 60):
         lines = printed(table, width)
         assert lines[2].split()[0] != lines[3].split()[0] and max(map(len, lines)) <= width
-    assert "epochs" in printed(table, 55)[0] and "epochs" not in printed(table, 45)[0]
-    assert max(map(len, printed(table, 20))) <= 20  # too narrow for both
+    assert "epochs" in printed(table, 32)[0] and "epochs" not in printed(table, 31)[0]
+    assert max(map(len, printed(table, 15))) <= 15  # too narrow for both
 
 
 def test_a_line_leaves_out_pieces_by_rank_and_empty_ones():
