@@ -77,8 +77,9 @@ def make_study() -> Callable[..., StudyConfig]:
         data = {"val_tsv": "val.tsv", "val_image_dir": "images"}
         rare = {"kind": "classification", "name": "rare", "image_dir": "rare"}
         train = {"batch_size": 1024, "epochs": 2, "proportion": 0.5, **data, "evaluate": [rare], **(train or {})}
-        fields = {"confirm": None, **fields}
-        return StudyConfig(name="toy", train=train, parameters={"cluster_size": {"values": list(sizes)}}, **fields)
+        parameters = {"cluster_size": {"values": list(sizes)}}
+        fields = {"confirm": None, "parameters": parameters, **fields}
+        return StudyConfig(name="toy", train=train, **fields)
 
     return make
 

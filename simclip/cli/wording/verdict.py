@@ -21,7 +21,7 @@ def headline(results: StudyResults) -> str:
     if study.contradiction:
         return f"The ranking is upside down: {study.contradiction}. Run the study again with --fresh and without mode."
     if verdict and verdict.complete:
-        return _decided(study, verdict)
+        return _decided(results, verdict)
     if found is None:
         return "No arm has finished all of its seeds, so there is no best arm yet."
     metric = Metric.of(study.metric)
@@ -30,7 +30,7 @@ def headline(results: StudyResults) -> str:
     if len(found.scores) > 1:
         line += f" on average over {len(found.scores)} seeds"
     if found.control and len(results.ranking) > 1:
-        return f"{line}. This is {METHOD}: no finished arm with clusters has a better mean."
+        return f"{line}. This is {METHOD}: no finished arm with {compared(results)} has a better mean."
     if found.difference is not None and not found.control:
         line += f", {metric.points(found.difference)} against the control"
     return f"{line}."
@@ -53,7 +53,8 @@ def unconfirmed(results: StudyResults) -> str | None:
     stopped, failed = outcomes["stopped"], outcomes["failed"]
     counts = [f"{counted(stopped, 'trial')} stopped by ASHA"] if stopped else []
     counts += [f"{counted(failed, 'trial')} failed"] if failed else []
-    line = f"No confirm stage: no {'control' if control else 'arm with clusters'} has finished all of its seeds"
+    which = "control" if control else f"arm with {compared(results)}"
+    line = f"No confirm stage: no {which} has finished all of its seeds"
     line += f" ({', '.join(counts)})." if counts else "."
     if stopped:
         line += " Raise asha.grace_period or drop scheduler: asha, and run again with --fresh."
@@ -90,7 +91,14 @@ def before_confirming(results: StudyResults) -> str:
     )
 
 
-def _decided(study: StudyConfig, verdict: Verdict) -> str:
+def compared(results: StudyResults) -> str:
+    """What arms have and plain fine-tuning has not: clusters; hard negatives if some arm has them in the loss alone."""
+    arms = [record.config for record in results.records.values() if not record.control]
+    return "clusters" if all(config.final_proportion for config in arms) else "hard negatives"
+
+
+def _decided(results: StudyResults, verdict: Verdict) -> str:
+    study, what = results.study, compared(results)
     metric = Metric.of(verdict.metric)
     best = next((arm for arm in verdict.arms if arm.name == verdict.best), verdict.arms[0])
     seeds = _seeds(verdict)
@@ -99,20 +107,20 @@ def _decided(study: StudyConfig, verdict: Verdict) -> str:
     if better:
         first = better[0]
         gain = metric.points(first.gain)
-        return f"Clusters help: {first.name} is better than {METHOD} by {gain} {metric.name} on {seeds}."
+        return f"{what.capitalize()} help: {first.name} is better than {METHOD} by {gain} {metric.name} on {seeds}."
     words = {arm.word for arm in others}
     which = "the confirmed arm is" if len(others) == 1 else f"all {len(others)} confirmed arms are"
     if words == {"worse"}:
-        return f"Clusters do not help: {which} worse than {METHOD} in {metric.name} on {seeds}."
+        return f"{what.capitalize()} do not help: {which} worse than {METHOD} in {metric.name} on {seeds}."
     if verdict.margin is not None and words and words <= {"worse", "no different"}:
         which += "" if words == {"no different"} else " worse or"
         close = f"no different from {METHOD} {within(metric, verdict.margin)}"
-        return f"Clusters do not help: {which} {close} {metric.name} on {seeds}."
+        return f"{what.capitalize()} do not help: {which} {close} {metric.name} on {seeds}."
     if all(arm.word is None for arm in others):
         mean = metric.formatted(best.spread.mean)
         return f"No verdict: {_why_untested(study)}. Best mean: {best.name}, {metric.name} {mean}."
     return (
-        f"No arm with clusters is shown to be better than {METHOD} in {metric.name} on {seeds}; "
+        f"No arm with {what} is shown to be better than {METHOD} in {metric.name} on {seeds}; "
         f"{'the control' if best.control else best.name} has the best mean, {metric.formatted(best.spread.mean)}."
     )
 

@@ -100,6 +100,24 @@ def test_undecided(recorded: Recorded) -> None:
     )
 
 
+def test_arms_with_hard_negatives_in_the_loss_alone_have_no_clusters(make_study) -> None:
+    study = make_study(
+        parameters={"method": {"values": [{"proportion": p, "hardness": h} for p, h in ((0.5, 0), (0, 0.25))]}},
+        confirm=Confirm(arms=2, seeds=3),
+    )
+    records = {}
+    for arm in planned_arms(study):
+        for seed in (1, 1000, 1001, 1002):
+            score = 0.4 + 0.001 * (seed * len(arm.name) % 5) + (0.1 if "p0-hard" in arm.name else 0.0)
+            row = {"metric": score, "val/mean_r1": score}
+            trial = Trial(arm, seed, "search" if seed < 1000 else "confirm")
+            records[trial.name] = Record.of(
+                trial, [{"epoch": 0, **row}, {"epoch": 1, **row}], outcome="finished", seconds=1.0
+            )
+    said = headline(StudyResults(study, records))
+    assert said.startswith("Hard negatives help: ") and "hard0.25 is better than plain fine-tuning by +10" in said
+
+
 def test_no_verdict_on_two_seeds(recorded: Recorded) -> None:
     results = recorded(2, control=[0.40, 0.42], k4=[0.50, 0.55], k8=[0.40, 0.43])
     assert headline(results).startswith("No verdict: 2 confirm seeds, but a verdict takes at least 3.")
