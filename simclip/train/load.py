@@ -23,7 +23,8 @@ def load_model(config: TrainConfig) -> Clip:
     if config.lora_rank:
         add_adapters(clip.model, config.lora_rank, config.lora_alpha, config.lora_targets, config.freeze, config.seed)
     if config.gradient_checkpointing:
-        clip.model.gradient_checkpointing_enable({"use_reentrant": False})
+        newer = getattr(clip.model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
+        (newer or clip.model.gradient_checkpointing_enable)({"use_reentrant": False})
     known_loss(clip.family, config.loss, config.hardness)  # a hub name's family was not known before
     return clip
 
