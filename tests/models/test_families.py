@@ -262,7 +262,8 @@ def test_activations_that_are_computed_twice_give_the_same_gradients(
     found = []
     for checkpointed in (False, True):
         training = Training(of(family, gradient_checkpointing=checkpointed, micro_batch_size=size), tmp_path)
-        assert training.clip.model.is_gradient_checkpointing == checkpointed
+        layers = (getattr(each, "gradient_checkpointing", False) for each in training.clip.model.modules())
+        assert any(layers) == checkpointed
         plan = np.stack(list(training.planner.plan(0)))[:1]
         (batch,) = training.data.batches(plan, training.share, 1, 0)
         train_mode(training.clip.model)
