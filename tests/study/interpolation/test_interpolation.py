@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+import fsspec
 import pytest
 import torch
 import yaml
@@ -32,6 +33,7 @@ from simclip.study.store.study_file import load_study
 from simclip.train.load import load_evaluation_sets
 from tests.conftest import tiny_run, write_study
 from tests.study.in_process import run_here
+from tests.train.histories import without_clocks
 from tune import main
 
 Say = Callable[..., tuple[int, str, str]]
@@ -249,3 +251,21 @@ def test_records_that_are_moved_away_are_made_again_with_their_models(
     assert (
         code == 0 and "Without a test set, alpha was chosen on the data that is compared" in out and "to the bit" in out
     )
+
+
+@pytest.mark.usefixtures("s3")
+def test_results_in_a_bucket_are_interpolated_there(copied: Path, say: Say, tmp_path: Path) -> None:
+    wanted = {alpha: own for alpha, own in found_in(copied).points.items() if alpha in (0.0, 1.0)}
+    shutil.rmtree(copied / layout.INTERPOLATED)
+    place = f"s3://studies/{tmp_path.name}/tiny"
+    files, root = fsspec.url_to_fs(place)
+    files.put(f"{copied}/", root, recursive=True)
+    code, out, err = say(place, "--steps", 1)
+    assert (code, err) == (0, "") and f"{place}/report.html" in out
+    found = Interpolation.read(StudyFolder.at(place))
+    assert found is not None and found.points.keys() == wanted.keys()
+    for alpha, own in wanted.items():
+        for name, record in own.items():
+            assert without_clocks(found.points[alpha][name].history) == without_clocks(record.history)
+    assert say(place, "--to", tmp_path / "model", "--alpha", 1)[0] == 0
+    assert (tmp_path / "model" / "model.safetensors").is_file()
