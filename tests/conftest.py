@@ -47,7 +47,7 @@ RAY_FILES = tuple(
 #: Files that take long. They start after those of Ray and before all others.
 LONG_FILES = (
     "tests/cli/commands/test_reproduce.py", "tests/cli/commands/test_commands.py", "tests/study/test_studies.py",
-    "tests/models/test_families.py",
+    "tests/models/test_families.py", "tests/train/test_lora.py", "tests/train/test_on_a_card.py",
 )  # fmt: skip
 
 

@@ -24,8 +24,9 @@ from simclip.study.execution.ray_executor import read_own
 from tests.chaos.driver import Driver
 from tests.conftest import tiny_run, write_study
 
-#: Processes with a port on all interfaces whatever one does, as the kernel names them; docs/security.md says why.
-NAMED = {"ray::RayTrainWo"}
+#: Processes with a port on all interfaces whatever one does; docs/security.md says why. They are the workers of Ray Train,
+#: which the kernel names by their class or by what they run just then, RayTrainWorker.execute with one of its functions.
+NAMED = {"ray::RayTrainWo", "ray::execute._s"}
 
 
 @pytest.fixture
