@@ -24,8 +24,8 @@ from simclip.study.execution.ray_executor import read_own
 from tests.chaos.driver import Driver
 from tests.conftest import tiny_run, write_study
 
-#: Processes with a port on all interfaces whatever one does; docs/security.md says why. They are Ray Train's workers, which
-#: the kernel names by their class, or by RayTrainWorker.execute and the function that it runs just then.
+#: Processes with a port on all interfaces whatever one does; docs/security.md says why. They are Ray Train's
+#: workers, which the kernel names by their class, or by RayTrainWorker.execute and the function that it runs just then.
 NAMED = {"ray::RayTrainWo", "ray::execute._s"}
 
 
