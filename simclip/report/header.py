@@ -9,7 +9,7 @@ from typing import Any
 
 from simclip.cli.wording.confirmed_arm import METHOD
 from simclip.cli.wording.formatting import counted
-from simclip.cli.wording.verdict import compared, unconfirmed
+from simclip.cli.wording.verdict import unconfirmed, what_arms_have
 from simclip.config.schema import metric_weights
 from simclip.evaluation.objective import objective
 from simclip.report.findings import Findings
@@ -56,7 +56,7 @@ def mark(findings: Findings) -> dict[str, str]:
 
 
 def tiles(findings: Findings) -> Iterator[dict[str, str]]:
-    """The main numbers: the best arm beside plain fine-tuning and the base model."""
+    """The main numbers: the best arm, plain fine-tuning and the base model."""
     verdict, metric = findings.verdict, findings.confirmed if findings.verdict else findings.metric
     if verdict:
         shown = [(arm.name, arm.control, arm.spread.mean, arm.spread.std, len(arm.scores)) for arm in verdict.arms]
@@ -64,7 +64,7 @@ def tiles(findings: Findings) -> Iterator[dict[str, str]]:
         shown = [(arm.name, arm.control, arm.mean, arm.std, len(arm.scores)) for arm in findings.finished_arms]
     lead = next((each for each in shown if not each[1] and each[2] is not None), None)
     control = next((each for each in shown if each[1] and each[2] is not None), None)
-    for each, title in ((lead, f"best with {compared(findings)}"), (control, "plain fine-tuning")):
+    for each, title in ((lead, f"best with {what_arms_have(findings)}"), (control, "plain fine-tuning")):
         if each:
             name, _, mean, std, seeds = each
             spread = f" ± {metric.bare(std)}" if std is not None else ""

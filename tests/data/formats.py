@@ -13,8 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from simclip.data.pair_table import CaptionTable
+
 #: Image name, relative to an image folder, and captions.
 Row = tuple[str, list[str]]
+
+
+def captions_of(table: CaptionTable) -> list[list[str]]:
+    """The captions of each row that was read."""
+    return [table.captions[begin:end] for begin, end in zip(table.starts, table.starts[1:], strict=False)]
 
 
 def rows_of(tsv: Path) -> list[Row]:

@@ -12,12 +12,7 @@ import pytest
 
 from simclip.data.pair_table import CaptionTable, read_table
 from simclip.errors import InputError
-from tests.data.formats import Row, rows_of
-
-
-@pytest.fixture
-def rows(pairs: Path) -> list[Row]:
-    return rows_of(pairs / "train.tsv")
+from tests.data.formats import Row
 
 
 def check(table: CaptionTable, rows: list[Row], images: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from simclip.data.pair_table import CaptionTable, read_captions, read_names, read_table, read_training_tables
 from simclip.data.table import Reading, Table
 from simclip.errors import InputError
+from tests.data.formats import captions_of
 
 Read = Callable[..., CaptionTable]
 
@@ -41,15 +42,11 @@ def read(folder: Path) -> Read:
     return read_text
 
 
-def rows_of(table: CaptionTable) -> list[list[str]]:
-    return [table.captions[begin:end] for begin, end in zip(table.starts, table.starts[1:], strict=False)]
-
-
 def test_rows_images_and_captions(read: Read, folder: Path) -> None:
     table = read("image\tcaption1\tcaption2\na.png\tone\ttwo\nsub/d.png\tthree\tfour\n")
     assert len(table) == 2
     assert table.images == [folder / "images" / "a.png", folder / "images" / "sub" / "d.png"]
-    assert rows_of(table) == [["one", "two"], ["three", "four"]]
+    assert captions_of(table) == [["one", "two"], ["three", "four"]]
     assert table.row_of_caption.tolist() == [0, 0, 1, 1]
 
 
@@ -59,7 +56,7 @@ def test_rows_images_and_captions(read: Read, folder: Path) -> None:
      "一只狗在草地上", "собака", "كلب", "🐕‍🦺 dog", "line\u2028separator", "&amp;"],
 )  # fmt: skip
 def test_text_is_taken_as_it_stands(read: Read, caption: str) -> None:
-    assert rows_of(read(f"image\tcaption\na.png\t{caption}\nb.png\tnext\n")) == [[caption], ["next"]]
+    assert captions_of(read(f"image\tcaption\na.png\t{caption}\nb.png\tnext\n")) == [[caption], ["next"]]
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -70,7 +67,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 def test_any_text_comes_back(read: Read, rows: list[list[str]]) -> None:
     lines = ["image\tcaption1\tcaption2\tcaption3", *("\t".join(["a.png", *row]) for row in rows)]
     expected = [text.strip() for row in rows for text in row if text.strip()]
-    assert rows_of(read("\n".join(lines))) == [expected]  # the rows of an image are one
+    assert captions_of(read("\n".join(lines))) == [expected]  # the rows of an image are one
 
 
 def test_a_stray_quote_merges_no_rows(read: Read) -> None:
@@ -91,18 +88,18 @@ def test_a_stray_quote_merges_no_rows(read: Read) -> None:
 def test_ways_of_writing_the_same_table(read: Read, text: bytes) -> None:
     table = read(text)
     assert [path.name for path in table.images] == ["a.png", "b.png"]
-    assert rows_of(table) == [["one"], ["two"]]
+    assert captions_of(table) == [["one"], ["two"]]
 
 
 def test_an_empty_field_is_one_caption_less(read: Read) -> None:
     table = read("image\tcaption1\tcaption2\tcaption3\na.png\t\tx\t\nb.png\ty\nc.png\tz\tz\tw\n")
-    assert rows_of(table) == [["x"], ["y"], ["z", "z", "w"]]
+    assert captions_of(table) == [["x"], ["y"], ["z", "z", "w"]]
 
 
 def test_any_column_that_starts_with_caption_and_no_other(read: Read) -> None:
     text = "caption_long\tnote\timage\tcaption\nl\tn\ta.png\tc\n"
-    assert rows_of(read(text)) == [["l", "c"]]
-    assert rows_of(read(text, reading=Reading(caption_columns=["note", "caption"]))) == [["n", "c"]]
+    assert captions_of(read(text)) == [["l", "c"]]
+    assert captions_of(read(text, reading=Reading(caption_columns=["note", "caption"]))) == [["n", "c"]]
 
 
 BAD_TABLES = {
@@ -187,7 +184,7 @@ def test_tables_follow_each_other_cut_and_repeated(folder: Path) -> None:
     two = Table(tsv=folder / "two.tsv", image_dir=folder / "images" / "sub", limit=99, repeat=3)
     table = read_training_tables([one, two])
     assert [path.name for path in table.images] == ["a.png", "b.png"] * 2 + ["d.png"] * 3
-    assert rows_of(table) == [["a"], ["b"]] * 2 + [["d", "e"]] * 3
+    assert captions_of(table) == [["a"], ["b"]] * 2 + [["d", "e"]] * 3
     assert table.starts.dtype == np.int64
     with pytest.raises(InputError, match=r"no training data: set train\.train_tsv and train\.train_image_dir"):
         read_training_tables([])
@@ -196,13 +193,13 @@ def test_tables_follow_each_other_cut_and_repeated(folder: Path) -> None:
 def test_selected_rows_keep_their_captions(read: Read) -> None:
     table = read("image\tcaption1\tcaption2\na.png\t1\t2\nb.png\t3\nc.png\t4\t5\n").select(np.array([2, 0, 2]))
     assert [path.name for path in table.images] == ["c.png", "a.png", "c.png"]
-    assert rows_of(table) == [["4", "5"], ["1", "2"], ["4", "5"]]
+    assert captions_of(table) == [["4", "5"], ["1", "2"], ["4", "5"]]
 
 
 def test_rows_that_repeat_an_image_are_one_with_all_their_captions(read: Read, folder: Path) -> None:
     table = read("image\tcaption1\tcaption2\nb.png\t1\t2\na.png\t3\n./b.png\t4\nc.png\t5\na.png\t6\t7\n")
     assert [path.name for path in table.images] == ["b.png", "a.png", "c.png"]
-    assert rows_of(table) == [["1", "2", "4"], ["3", "6", "7"], ["5"]]
+    assert captions_of(table) == [["1", "2", "4"], ["3", "6", "7"], ["5"]]
     assert table.notes == (f"{folder / 'pairs.tsv'}: 5 rows name 3 images; the captions of each image are merged",)
     assert read("image\tcaption\na.png\t1\nb.png\t1\n").notes == ()
 
@@ -214,7 +211,7 @@ def test_an_image_of_several_training_tables_is_one_row_of_the_first(folder: Pat
     two = Table(tsv=folder / "two.tsv", image_dir=folder / "images", repeat=3, limit=2)
     table = read_training_tables([one, two])
     assert [path.name for path in table.images] == ["a.png", "b.png", "c.png"] * 2 + ["d.png"] * 3
-    assert rows_of(table) == [["a"], ["b"], ["c", "C", "CC"]] * 2 + [["d"]] * 3
+    assert captions_of(table) == [["a"], ["b"], ["c", "C", "CC"]] * 2 + [["d"]] * 3
     assert table.notes == (
         f"{folder / 'two.tsv'}: 4 rows name 3 images; the captions of each image are merged",
         "the training tables together: 5 rows name 4 images; the captions of each image are merged",

@@ -18,7 +18,7 @@ from simclip.data.sources.places import files_of
 from simclip.errors import InputError
 from simclip.runtime.cache import cache_folder
 from simclip.train.config import TrainConfig
-from tests.data.formats import Row, rows_of, write_parquet, write_shards
+from tests.data.formats import Row, write_parquet, write_shards
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -28,11 +28,6 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     else:
         request.getfixturevalue("s3")
         yield f"s3://studies/{tmp_path.name}"
-
-
-@pytest.fixture
-def rows(pairs: Path) -> list[Row]:
-    return rows_of(pairs / "train.tsv")
 
 
 def send(path: Path, uri: str) -> None:

@@ -12,30 +12,13 @@ from pathlib import Path
 import pytest
 
 from simclip.data.members import stamps
-from simclip.data.pair_table import CaptionTable, read_table
+from simclip.data.pair_table import read_table
 from simclip.data.sources import tar
 from simclip.data.table import Reading
 from simclip.errors import InputError
-from tests.data.formats import Row, rows_of, write_shards, write_tar
+from tests.data.formats import Row, captions_of, write_shards, write_tar
 
 SKIP = Reading(skip_bad=True)
-
-
-@pytest.fixture
-def images(pairs: Path) -> Path:
-    return pairs / "images"
-
-
-@pytest.fixture
-def rows(pairs: Path) -> list[Row]:
-    return rows_of(pairs / "train.tsv")
-
-
-def captions_of(table: CaptionTable) -> list[list[str]]:
-    return [table.captions[begin:end] for begin, end in zip(table.starts, table.starts[1:], strict=False)]
-
-
-# Tar
 
 
 def members(images: Path, count: int = 4) -> list[tuple[str, bytes]]:
@@ -128,8 +111,6 @@ def resized(position: int, field: bytes) -> Callable[[bytearray], bytearray]:
 
 
 THIRD = 3 * 512 + 512  # of four members of one block each, the header of the third: 000.png, 000.txt, 001.png
-
-
 DAMAGES: dict[str, Callable[[bytearray], bytearray | bytes]] = {
     "cut in a picture": lambda content: content[: THIRD + 700],
     "cut in a header": lambda content: content[: THIRD + 100],

@@ -14,31 +14,14 @@ import pytest
 from simclip.data.image_store import open_pictures
 from simclip.data.images import resize_antialiased
 from simclip.data.members import Members, joined, numbered, stamps
-from simclip.data.pair_table import CaptionTable, read_names, read_table, read_training_tables
+from simclip.data.pair_table import read_names, read_table, read_training_tables
 from simclip.data.sources import parquet
 from simclip.data.sources.places import files_of
 from simclip.data.table import Reading, Table
 from simclip.errors import InputError
-from tests.data.formats import Row, rows_of, write_csv, write_jsonl, write_parquet, write_shards
-
-
-@pytest.fixture
-def images(pairs: Path) -> Path:
-    return pairs / "images"
-
-
-@pytest.fixture
-def rows(pairs: Path) -> list[Row]:
-    return rows_of(pairs / "train.tsv")
-
-
-def captions_of(table: CaptionTable) -> list[list[str]]:
-    return [table.captions[begin:end] for begin, end in zip(table.starts, table.starts[1:], strict=False)]
-
+from tests.data.formats import Row, captions_of, write_csv, write_jsonl, write_parquet, write_shards
 
 Write = Callable[[Path, list[Row], Path], Path]
-
-
 WRITERS: dict[str, Write] = {
     "csv": lambda folder, rows, images: write_csv(folder / "train.csv", rows),
     "jsonl": lambda folder, rows, images: write_jsonl(folder / "train.jsonl", rows),

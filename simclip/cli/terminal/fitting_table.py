@@ -100,7 +100,7 @@ class _Drawn:
         return min(self.width, max(self.column.min_width, *map(cell_len, names)))
 
     def shortened(self, width: int) -> list[Text]:
-        """The cells in a number of characters, told apart where that is enough."""
+        """The cells, cut to a width; those that differ still do where the width is enough for that."""
         names = short_names([cell.plain for cell in self.cells], width)
         return [
             shortened(cell if cell.cell_len <= width else Text(name, cell.style), width)

@@ -9,19 +9,23 @@ GAP = "…"
 
 
 def short_names(names: Sequence[str], most: int) -> list[str]:
-    """Names of at most `most` characters; longer only where no beginning and end of that length fit one name alone.
+    """Shorten names to their beginning and end, such that what is left of one fits no other.
 
     Args:
-        names: What is shortened, such as the arms of a table. The same name may occur several times.
-        most: Number of characters, at least 1.
+        names: For example the arms of a table; the same name may occur several times.
+        most: Number of characters, at least 1. Where names are too much alike for it, they stay longer.
+
+    Returns:
+        A short name for each, in the same order.
     """
-    short = {name: name for name in names if len(name) <= most}
+    distinct = {*names}
+    short = {name: name for name in distinct if len(name) <= most}
     length = most
-    while len(short) < len({*names}):
+    while len(short) < len(distinct):
         for tail in _tails(length):
             head = length - len(GAP) - tail
-            ends = Counter(_ends(name, head, tail) for name in {*names} if len(name) >= head + tail)
-            for name in {*names} - {*short}:
+            ends = Counter(_ends(name, head, tail) for name in distinct if len(name) >= head + tail)
+            for name in distinct - {*short}:
                 if len(name) <= length:
                     short[name] = name
                 elif ends[_ends(name, head, tail)] == 1:

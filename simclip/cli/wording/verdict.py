@@ -30,7 +30,7 @@ def headline(results: StudyResults) -> str:
     if len(found.scores) > 1:
         line += f" on average over {len(found.scores)} seeds"
     if found.control and len(results.ranking) > 1:
-        return f"{line}. This is {METHOD}: no finished arm with {compared(results)} has a better mean."
+        return f"{line}. This is {METHOD}: no finished arm with {what_arms_have(results)} has a better mean."
     if found.difference is not None and not found.control:
         line += f", {metric.points(found.difference)} against the control"
     return f"{line}."
@@ -53,7 +53,7 @@ def unconfirmed(results: StudyResults) -> str | None:
     stopped, failed = outcomes["stopped"], outcomes["failed"]
     counts = [f"{counted(stopped, 'trial')} stopped by ASHA"] if stopped else []
     counts += [f"{counted(failed, 'trial')} failed"] if failed else []
-    which = "control" if control else f"arm with {compared(results)}"
+    which = "control" if control else f"arm with {what_arms_have(results)}"
     line = f"No confirm stage: no {which} has finished all of its seeds"
     line += f" ({', '.join(counts)})." if counts else "."
     if stopped:
@@ -91,14 +91,14 @@ def before_confirming(results: StudyResults) -> str:
     )
 
 
-def compared(results: StudyResults) -> str:
-    """What arms have and plain fine-tuning has not: clusters; hard negatives if some arm has them in the loss alone."""
+def what_arms_have(results: StudyResults) -> str:
+    """What the arms have beside plain fine-tuning: clusters, or hard negatives if some have them in the loss alone."""
     arms = [record.config for record in results.records.values() if not record.control]
     return "clusters" if all(config.final_proportion for config in arms) else "hard negatives"
 
 
 def _decided(results: StudyResults, verdict: Verdict) -> str:
-    study, what = results.study, compared(results)
+    study, what = results.study, what_arms_have(results)
     metric = Metric.of(verdict.metric)
     best = next((arm for arm in verdict.arms if arm.name == verdict.best), verdict.arms[0])
     seeds = _seeds(verdict)

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from simclip.config.explain import explain
-from simclip.config.schema import Strict
+from simclip.config.schema import DEFAULT_METRIC, Strict
 from simclip.demo.dataset import ensure_dataset
 from simclip.errors import InputError
 from simclip.study.search.plan import foreseen_arms, searcher_of
@@ -119,7 +119,8 @@ def _on_demo(path: Path, content: Mapping[str, Any], block: Any, demo: Mapping[s
         small["confirm"] = None
     else:
         small |= {key: demo[key] for key in ("confirm", "test") if key in demo}
-        if "metric" in content:  # the demo's margin is a difference of the demo's metric
+        asked = {**content, **block}.get("metric", DEFAULT_METRIC)
+        if asked != demo.get("metric", DEFAULT_METRIC):  # of which the demo's margin is a difference
             small["confirm"] = {key: value for key, value in demo["confirm"].items() if key != "margin"}
     for key, value in block.items():
         merge = isinstance(value, dict) and isinstance(small.get(key), dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,10 +14,9 @@ import pytest
 
 from simclip.demo.dataset import ensure_dataset
 from simclip.train.config import TrainConfig
+from tests.cli.commands.typed import ROOT, tune
 from tests.conftest import write_study
 from tune import main
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -46,18 +44,6 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(timeout=60) == 141
-
-
-def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "tune.py", *words],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
-    )
 
 
 @pytest.mark.usefixtures("without_ray")

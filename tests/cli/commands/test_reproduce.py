@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,22 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cli.commands.typed import tune
 from tests.conftest import tiny_run, write_study
 from tune import main
-
-ROOT = Path(__file__).parents[3]
-
-
-def tune(*words: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "tune.py", *words],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
-    )
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    CLIPModel,
-)
+from transformers import CLIPModel
 
 from simclip.models.clip import Clip, load_clip
 
 ROOT = Path(__file__).parents[3]
-
-
 Changes = dict[str, Any]
 
 

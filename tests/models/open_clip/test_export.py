@@ -41,11 +41,6 @@ CAPTIONS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def open_clip() -> ModuleType:
-    return pytest.importorskip("open_clip", reason="pip install -r requirements-evaluation.txt")
-
-
 def pictures() -> list[Image.Image]:
     """Of odd sizes, in colour and grey."""
     numbers = np.random.default_rng(0)

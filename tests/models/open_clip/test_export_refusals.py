@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import (
-    BertConfig,
-    ChineseCLIPConfig,
-    SiglipConfig,
-)
+from transformers import BertConfig, ChineseCLIPConfig, SiglipConfig
 
 from simclip.demo.dataset import BASE
 from simclip.errors import InputError
 from simclip.models.open_clip.export import export_model
-from tests.models.open_clip.clips import ROOT, changed
+from tests.models.open_clip.clips import ROOT, Changes, changed
 from tune import main
-
-Changes = dict[str, Any]
 
 
 def folder_of(config: Any) -> Callable[[Path], Path]:

@@ -31,11 +31,6 @@ WEIGHTS = "open_clip_model.safetensors"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-@pytest.fixture
-def open_clip() -> ModuleType:
-    return pytest.importorskip("open_clip", reason="pip install -r requirements-evaluation.txt")
-
-
 @pytest.fixture(scope="session")
 def exported(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with OpenCLIP's files and a tokenizer only."""

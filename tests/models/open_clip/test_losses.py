@@ -10,11 +10,6 @@ import torch
 from simclip.models.loss import sigmoid_loss_of_rows
 
 
-@pytest.fixture(scope="module")
-def open_clip() -> ModuleType:
-    return pytest.importorskip("open_clip", reason="pip install -r requirements-evaluation.txt")
-
-
 @pytest.mark.parametrize("rows", [1, 7, 40])
 def test_the_sigmoid_loss_is_openclips(open_clip: ModuleType, rows: int) -> None:
     draws = torch.Generator().manual_seed(rows)

@@ -92,7 +92,8 @@ def test_a_study_without_a_block_says_how_to_add_one(tmp_path: Path) -> None:
 
 
 def test_the_demos_margin_is_for_the_demos_metric(small) -> None:
-    assert small().margin == 0.02
+    assert small().margin == small(metric="val/mean_r1").margin == 0.02
+    assert small({"metric": "val/loss"}).margin is None
     for metric in ("val/loss", "rare/top1"):
         study = small(metric=metric)
         assert study.margin is None and study.confirm is not None and study.confirm.looks == (4, 6)
